@@ -21,7 +21,7 @@ SAN    ?=
 # between the two.
 VERSION  := $(shell cat VERSION)
 CPPFLAGS += -D_GNU_SOURCE -D__XEN_INTERFACE_VERSION__=0x00040e00 \
-	    -DVIFD_VERSION='"$(VERSION)"' -I. -Ilibvif
+	    -DVIFD_VERSION='"$(VERSION)"' -iquote . -iquote libvif
 CFLAGS   ?= -O2 -g
 CFLAGS   += -std=gnu11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 	    -Wshadow -Wpointer-arith -fno-common -pthread

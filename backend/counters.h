@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 1: what each queue counts. Written by the queue's worker alone, read by
+ * control while it runs: each field is an aligned 64-bit word, stored and loaded
+ * relaxed, so a reader sees every number whole, though not all of the same instant.
+ *
+ * "frames" counts what crossed the ring: a GSO frame is one. Directions are
+ * from_guest and to_guest, never tx and rx.
+ */
+#ifndef VIF_COUNTERS_H
+#define VIF_COUNTERS_H
+
+#include "from_guest.h"
+#include "to_guest.h"
+
+#define QUEUE_COUNTERS(X)                                                                          \
+	X(from_guest_frames)	  /* whole, and handed to the TAP */                               \
+	X(from_guest_bytes)	  /* their Ethernet bytes */                                       \
+	X(from_guest_gso_frames)                                                                   \
+	X(from_guest_csum_blank)                                                                   \
+	X(from_guest_tap_full)	  /* dropped: the TAP refused (EAGAIN, ENOBUFS) */                 \
+	X(from_guest_tap_error)	  /* dropped: the TAP failed (down: EIO; EINVAL) */                \
+	X(from_guest_grant_ops)                                                                    \
+	X(from_guest_events)	  /* times the guest woke us */                                    \
+	X(from_guest_notifies)	  /* times we woke the guest */                                    \
+	X(to_guest_frames)                                                                         \
+	X(to_guest_bytes)                                                                          \
+	X(to_guest_gso_frames)                                                                     \
+	X(to_guest_csum_blank)                                                                     \
+	X(to_guest_grant_ops)                                                                      \
+	X(to_guest_events)                                                                         \
+	X(to_guest_notifies)                                                                       \
+	X(to_guest_waits)	  /* times frames waited because the guest posted no buffers */
+
+struct queue_counters {
+#define X(name) uint64_t name;
+	QUEUE_COUNTERS(X)
+#undef X
+	uint64_t from_guest_drops[FROM_GUEST_N_FAULTS]; /* [enum from_guest_fault] */
+	uint64_t to_guest_drops[TO_GUEST_N_FAULTS];	/* [enum to_guest_fault] */
+};
+
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 5: what the two processes of vifd say to each other.
+ *
+ * Control starts the datapath with one end of a SOCK_SEQPACKET as fd
+ * IPC_FIRST_FD and sends IPC_HELLO on it, which carries the shared memory and one
+ * more socket per further worker. From then on control talks to each worker on
+ * the worker's own socket (the first is worker 0's), so nothing crosses threads
+ * inside the datapath. A message is one struct ipc_msg; fds travel as SCM_RIGHTS.
+ *
+ *	control -> worker	worker -> control
+ *	HELLO	(worker 0)	READY		  one per worker, handles open
+ *	QUEUE_ATTACH		QUEUE_ATTACHED	  status 0 or -errno
+ *	QUEUE_DETACH		QUEUE_DETACHED	  always, and last for that slot
+ *				QUEUE_FATAL	  the guest broke the protocol; the
+ *						  queue is stopped, DETACH still due
+ *	STOP			(closes its socket)
+ *
+ * Every queue has a slot number, chosen by control, which indexes struct
+ * shared_queue in the shared memfd: its journal and counters. Control reads
+ * counters there without asking anybody.
+ */
+#ifndef VIF_IPC_H
+#define VIF_IPC_H
+
+#include "base.h"
+#include "counters.h"
+#include "ring.h"
+
+#define IPC_FIRST_FD	 3
+#define IPC_WORKERS_MAX	 16
+#define IPC_QUEUES_MAX	 4096 /* slots in the shared memfd */
+#define IPC_VERSION	 1
+#define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
+
+/* Journal and counters of one queue. Written by its worker, read by control
+ * (relaxed). Control clears it before it hands the slot out anew. */
+struct shared_queue {
+	struct ring_journal from_guest;
+	struct ring_journal to_guest;
+	struct queue_counters counters;
+} __attribute__((aligned(64)));
+
+enum ipc_type {
+	IPC_HELLO = 1,
+	IPC_READY,
+	IPC_QUEUE_ATTACH,
+	IPC_QUEUE_ATTACHED,
+	IPC_QUEUE_DETACH,
+	IPC_QUEUE_DETACHED,
+	IPC_QUEUE_FATAL,
+	IPC_STOP,
+};
+
+struct ipc_hello {
+	uint32_t version;
+	uint32_t n_workers;
+	uint32_t log_level; /* enum log_level */
+	uint32_t sd_daemon;
+	uint32_t uid, gid; /* to become once the handles are open; 0: stay */
+	/* fds: shared memfd, then the sockets of workers 1..n_workers-1 */
+};
+
+struct ipc_queue {
+	struct vif_id vif;
+	uint32_t queue; /* 0..n-1 of the vif */
+	uint32_t features; /* enum vif_feature: the frontend's */
+	uint32_t tx_gref, rx_gref;
+	uint32_t tx_port, rx_port; /* the guest's event channels; equal: one for both ways */
+	uint32_t resume;	   /* the ring is live and the journal counts */
+	/* fds: the TAP queue */
+};
+
+struct ipc_msg {
+	uint32_t type; /* enum ipc_type */
+	uint32_t slot; /* queue messages */
+	int32_t status; /* 0 or -errno */
+	uint32_t fault;	/* QUEUE_FATAL: enum from_guest_fault, or 0 */
+	union {
+		struct ipc_hello hello;
+		struct ipc_queue queue;
+		char why[128]; /* ATTACHED with an error, FATAL: for log and the error node */
+	};
+};
+
+/* Sends one message with fds[0..n). The fds stay the caller's. 0 or -errno
+ * (-EAGAIN: the peer does not read; -EPIPE: it is gone). */
+int ipc_send(int sock, const struct ipc_msg *msg, const int fds[], uint32_t n_fds) must_check;
+
+/*
+ * Receives one message. fds[] holds IPC_FDS_MAX; those received are the caller's to
+ * close. Returns 0; -EAGAIN: none waits; -ECONNRESET: the peer is gone; -EPROTO: not a
+ * whole message.
+ */
+int ipc_recv(int sock, struct ipc_msg *msg, int fds[], uint32_t *n_fds) must_check;
+
+#endif

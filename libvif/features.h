@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 3: the optional parts of the netif protocol, as a table of xenstore keys.
+ * One bit means one ability, whichever side's key spells it.
+ */
+#ifndef VIF_FEATURES_H
+#define VIF_FEATURES_H
+
+#include "base.h"
+
+enum vif_feature {
+	VIF_SG = BIT(0),	  /* packets of more than one slot */
+	VIF_GSO_TCPV4 = BIT(1),	  /* netif.h "feature-gso-tcpv4" */
+	VIF_GSO_TCPV6 = BIT(2),	  /* netif.h "feature-gso-tcpv6" */
+	VIF_CSUM_V4 = BIT(3),	  /* takes blank IPv4 TCP/UDP checksums */
+	VIF_CSUM_V6 = BIT(4),	  /* takes blank IPv6 TCP/UDP checksums */
+	VIF_RX_COPY = BIT(5),	  /* guest-receive by copy: the only mode left */
+	VIF_RX_NOTIFY = BIT(6),	  /* frontend notifies when it posts buffers */
+	VIF_SPLIT_EVENTS = BIT(7), /* an event channel each way */
+};
+
+struct feature_key {
+	const char *key;
+	uint32_t bit;
+	bool inverted;	/* the key says what is *not* there: feature-no-csum-offload */
+	bool if_absent; /* the bit's value when the key is missing */
+};
+
+/* What a frontend may say in its directory. NULL-terminated by key. */
+extern const struct feature_key frontend_features[];
+
+struct offered_key {
+	const char *key;
+	const char *value;
+};
+
+/* What the backend writes into its directory before InitWait. NULL-terminated. */
+extern const struct offered_key backend_features[];
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 1: checksum and segmentation offload, as three dialects of one idea.
+ *
+ *	netif		  NETTXF/NETRXF_csum_blank, _data_validated, GSO extra (netif.h)
+ *	virtio_net_hdr	  NEEDS_CSUM + csum_start/offset, DATA_VALID, gso_type/size
+ *	software	  the checksum written into the frame
+ *
+ * Everything here reads and writes only the frame in our own memory, and never
+ * past p->size, whatever the bytes say.
+ */
+#ifndef VIF_OFFLOAD_H
+#define VIF_OFFLOAD_H
+
+#include "packet.h"
+
+/* What the netif flags and GSO extra of one frame say. */
+struct netif_offload {
+	bool csum_blank;     /* the transport checksum field holds the pseudo-header sum only */
+	bool data_validated; /* the sender vouches for the checksum */
+	uint8_t gso_type;    /* XEN_NETIF_GSO_TYPE_*, 0 for none */
+	uint16_t gso_size;   /* MSS in bytes */
+};
+
+/* Where a frame's transport header is. Offsets are from the frame's first byte. */
+struct frame_transport {
+	uint16_t ethertype;	 /* after VLAN tags, host order */
+	uint8_t protocol;	 /* IPPROTO_TCP, IPPROTO_UDP, ... after IPv6 extension headers */
+	uint8_t ip_version;	 /* 4, 6, or 0: not IP */
+	bool fragment;		 /* an IP fragment: has no checksum of its own */
+	uint16_t network_offset;
+	uint16_t transport_offset;
+	uint16_t csum_offset;	 /* of the checksum field within the transport header; 0: unknown */
+	uint16_t header_size;	 /* up to and including the transport header */
+};
+
+/*
+ * Finds the transport header. Up to two VLAN tags and 8 IPv6 extension headers.
+ * Returns 0, or -EPROTO: truncated or nonsense headers; a non-IP frame is 0 with
+ * ip_version 0.
+ */
+int frame_parse(const uint8_t *frame, uint32_t size, struct frame_transport *out) must_check;
+
+/*
+ * netif -> virtio_net_hdr, for a frame a guest sent. Writes packet_vnet(p) and,
+ * for a blank checksum, seeds the pseudo-header sum (guests may leave anything
+ * there). VIF_DROP: offload asked of a frame that cannot have it (not TCP/UDP,
+ * GSO that does not match the headers, gso_size 0 or beyond the frame,
+ * truncated headers).
+ */
+enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload *in) must_check;
+
+/* virtio_net_hdr -> netif, for a frame read from a TAP. -EPROTO: not expressible
+ * (UDP GSO, ...); the caller drops and counts. */
+int offload_to_netif(const struct packet *p, struct netif_offload *out) must_check;
+
+/*
+ * Writes the checksum a NEEDS_CSUM virtio_net_hdr asks for into the frame and
+ * clears the flag, for a receiver without checksum offload. -EPROTO if the
+ * header's offsets leave the frame or a GSO frame is given.
+ */
+int offload_finish_checksum(struct packet *p) must_check;
+
+/* RFC 1071 sum of n bytes, folded to 16 bits, not complemented; host byte order
+ * of the big-endian words. 'sum' chains calls of even n. */
+uint16_t checksum_add(uint16_t sum, const void *data, size_t n);
+
+#endif

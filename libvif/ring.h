@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 2: the backend's side of the two shared rings.
+ *
+ * The trust boundary runs through this file. The ring page is the guest's: it
+ * may change at any instant. Each slot is copied out exactly once per attempt
+ * and nothing validated is read from the page again (XSA-155); no pointer into
+ * the page leaves this module. Producer indices are bounded before use (XSA-39).
+ * Our own indices are private and only ever written to the page.
+ *
+ * Both rings are single producer, single consumer; owner: the queue's worker.
+ *
+ * Source: xen/io/ring.h, netif.h. The layout is ring.h's (DEFINE_RING_TYPES);
+ * the macros are not used, because they hand out pointers into the page.
+ */
+#ifndef VIF_RING_H
+#define VIF_RING_H
+
+#include "base.h"
+
+#include <xen/xen.h>
+#include <xen/io/ring.h>
+#include <xen/io/netif.h>
+
+/* Both rings hold 256 slots in a 4 KiB page; static_assert'd in ring.c. */
+#define RING_SLOTS 256u
+
+/* One request slot of the guest-transmit ring: a request, or extra info. */
+union from_guest_slot {
+	netif_tx_request_t req;
+	netif_extra_info_t extra;
+};
+
+/* One response slot of the guest-receive ring. */
+union to_guest_slot {
+	netif_rx_response_t rsp;
+	netif_extra_info_t extra;
+};
+
+static_assert(sizeof(netif_extra_info_t) <= sizeof(netif_rx_response_t), "netif.h: extra fits");
+
+/*
+ * Answers written and maybe not yet published, in memory that outlives this
+ * process. A response is noted here before it overwrites its request in the
+ * page, so whoever takes the ring over after a crash knows exactly which slots
+ * no longer hold requests: it writes [shared rsp_prod, rsp_prod) again from here
+ * and carries on. Every other consumed request still stands in its slot, since
+ * answers go in slot order, and is simply consumed again. No pointers, fixed
+ * size: it lives in a memfd the control process holds.
+ */
+struct ring_journal {
+	RING_IDX rsp_prod;
+	uint32_t valid; /* RING_JOURNAL_VALID once a ring was attached */
+	uint8_t response[RING_SLOTS][8];
+};
+#define RING_JOURNAL_VALID 0x4a524e31u
+
+/* What both directions keep. Indices run freely and wrap at 2^32. */
+struct ring {
+	void *page;	   /* netif_tx_sring_t or netif_rx_sring_t: the guest's memory */
+	size_t slot_size;  /* 12 guest-transmit, 8 guest-receive */
+	RING_IDX req_cons; /* requests consumed */
+	RING_IDX rsp_prod; /* responses written, maybe not yet published */
+	RING_IDX rsp_pub;  /* responses published in the page */
+	struct ring_journal *journal;
+};
+
+/*
+ * Joins a ring, new or live, at the shared rsp_prod. A journal left by an earlier
+ * process is replayed when 'resume' and valid, else begun anew. 'journal' must
+ * outlive the ring.
+ * -EPROTO: impossible indices (req_prod - rsp_prod > RING_SLOTS, or a journal that
+ * is not within a ring of them).
+ */
+int from_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
+	must_check;
+int to_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
+	must_check;
+
+/*
+ * Requests published and not consumed, 0..RING_SLOTS, or -EPROTO when the guest's
+ * producer is more than a ring ahead of our responses (XSA-39): fatal to the vif.
+ * Acquires: slots up to the returned count may be read after it.
+ */
+int ring_pending(const struct ring *r) must_check;
+
+/* Copy out the n requests that follow req_cons, without consuming them.
+ * Precondition: n <= ring_pending(). */
+void from_guest_peek(const struct ring *r, uint32_t n, union from_guest_slot out[]);
+void to_guest_peek(const struct ring *r, uint32_t n, netif_rx_request_t out[]);
+
+/* Consumes n requests. */
+static inline void ring_consume(struct ring *r, uint32_t n)
+{
+	r->req_cons += n;
+}
+
+/* Writes the next response; unused bytes of the slot become zero (protocol.md 2).
+ * Precondition: a consumed request is unanswered. Not visible until ring_publish(). */
+void from_guest_respond(struct ring *r, uint16_t id, int16_t status);
+void to_guest_respond(struct ring *r, const union to_guest_slot *slot);
+
+/* Publishes the responses written so far. Returns whether the peer's rsp_event was
+ * crossed, i.e. an event must be sent. */
+bool ring_publish(struct ring *r) must_check;
+
+/*
+ * Before sleeping: asks for an event when 'n' more requests than consumed are
+ * published (n >= 1), then looks once more. Returns ring_pending() as of after the
+ * request; if that is >= n, no event may come and the caller must not sleep.
+ */
+int ring_arm(struct ring *r, uint32_t n) must_check;
+
+#endif

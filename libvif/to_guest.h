@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 4: from packets to slots: what the guest receives. Pure plans; the datapath
+ * acts. Responses go in request slot order, each in its request's slot (Linux
+ * netfront relies on it); a GSO extra info takes the second slot.
+ */
+#ifndef VIF_TO_GUEST_H
+#define VIF_TO_GUEST_H
+
+#include "features.h"
+#include "grant.h"
+#include "offload.h"
+#include "packet.h"
+#include "ring.h"
+
+/* PACKET_FRAME_MAX in 4 KiB slots and one extra info. */
+#define TO_GUEST_RING_SLOTS_MAX (DIV_ROUND_UP(PACKET_FRAME_MAX, XEN_PAGE) + 1)
+
+enum to_guest_fault {
+	TO_GUEST_FINE,
+	TO_GUEST_TOO_BIG,	 /* more than a slot, and the guest has no SG */
+	TO_GUEST_NOT_EXPRESSIBLE, /* an offload netif has no word for */
+	TO_GUEST_NO_GSO,	 /* GSO frame for a guest without it */
+	TO_GUEST_GRANT_FAILED,
+	TO_GUEST_DETACHED,	 /* still queued when the vif went away */
+	TO_GUEST_N_FAULTS,
+};
+
+const char *to_guest_fault_name(enum to_guest_fault f);
+
+/* One frame on its way into a guest. Plain values, no pointers. */
+struct to_guest_frame {
+	enum vif_verdict verdict; /* VIF_OK or VIF_DROP */
+	enum to_guest_fault fault;
+	uint32_t n_ring_slots;
+	uint32_t n_data_slots;
+	struct netif_offload offload;
+	uint16_t id[TO_GUEST_RING_SLOTS_MAX];	/* of the requests taken, in order */
+	uint16_t size[TO_GUEST_RING_SLOTS_MAX]; /* bytes in each data slot, extra excluded */
+};
+
+/*
+ * How the frame will travel: fills offload, n_ring_slots and the verdict; may
+ * finish a checksum in p that the guest cannot take blank. 'features' are the
+ * frontend's (enum vif_feature). Needs no ring.
+ */
+void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features);
+
+/*
+ * Assigns requests to the frame and writes the copies. req[] are the next
+ * f->n_ring_slots requests. Returns the number of ops.
+ * Precondition: verdict VIF_OK.
+ */
+uint32_t to_guest_ops(struct to_guest_frame *f, const struct packet *p, uint16_t domid,
+		      const netif_rx_request_t req[], grant_op ops[]);
+
+/* After the copies: answers f's slots in order, with an error status for each slot whose
+ * copy failed; sets the verdict to VIF_DROP if any did. */
+void to_guest_answer(struct ring *r, struct to_guest_frame *f, const grant_op ops[], uint32_t n_ops);
+
+#endif
