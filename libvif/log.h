@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Rank 0: logging. One line an event, on stderr or to the journal (then with
- * the <N> priority prefix of sd-daemon(3)):
+ * the <N> priority of sd-daemon(3) in place of program and level):
  *
- *	warning: vif=3.0 q=0: tx producer 300 is more than a ring ahead of 12
+ *	vifd: warning: vif=3.0 q=0: tx producer 300 is more than a ring ahead of 12
  *
  * A line a guest can cause goes through log_limited(), so that no guest can
  * fill a disk or spend our time in write(2). Safe from any thread: each line is

@@ -41,12 +41,13 @@ static_assert(sizeof(netif_extra_info_t) <= sizeof(netif_rx_response_t), "netif.
 
 /*
  * Answers written and maybe not yet published, in memory that outlives this
- * process. A response is noted here before it overwrites its request in the
- * page, so whoever takes the ring over after a crash knows exactly which slots
- * no longer hold requests: it writes [shared rsp_prod, rsp_prod) again from here
- * and carries on. Every other consumed request still stands in its slot, since
- * answers go in slot order, and is simply consumed again. No pointers, fixed
- * size: it lives in a memfd the control process holds.
+ * process. A frame's responses are noted here, then rsp_prod moves past all of
+ * them, then they overwrite their requests in the page; so whoever takes the ring
+ * over after a crash knows exactly which slots may no longer hold requests: it
+ * writes [shared rsp_prod, rsp_prod) again from here and carries on. Every other
+ * consumed request still stands in its slot, since answers go in slot order, and
+ * is simply consumed again. No pointers, fixed size: it lives in a memfd the
+ * control process holds.
  */
 struct ring_journal {
 	RING_IDX rsp_prod;
@@ -69,8 +70,13 @@ struct ring {
  * Joins a ring, new or live, at the shared rsp_prod. A journal left by an earlier
  * process is replayed when 'resume' and valid, else begun anew. 'journal' must
  * outlive the ring.
+ *
+ * What was replayed becomes visible with the next ring_publish(). The earlier process
+ * may have published and died before it sent the event, or consumed without answering:
+ * after a resume send one event and look at the ring, whatever ring_publish() says.
+ *
  * -EPROTO: impossible indices (req_prod - rsp_prod > RING_SLOTS, or a journal that
- * is not within a ring of them).
+ * is not between the two).
  */
 int from_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
 	must_check;
@@ -79,7 +85,8 @@ int to_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journa
 
 /*
  * Requests published and not consumed, 0..RING_SLOTS, or -EPROTO when the guest's
- * producer is more than a ring ahead of our responses (XSA-39): fatal to the vif.
+ * producer is more than a ring ahead of the responses it was shown, or went back
+ * behind what was consumed (XSA-39): fatal to the vif.
  * Acquires: slots up to the returned count may be read after it.
  */
 int ring_pending(const struct ring *r) must_check;
@@ -95,10 +102,14 @@ static inline void ring_consume(struct ring *r, uint32_t n)
 	r->req_cons += n;
 }
 
-/* Writes the next response; unused bytes of the slot become zero (protocol.md 2).
- * Precondition: a consumed request is unanswered. Not visible until ring_publish(). */
-void from_guest_respond(struct ring *r, uint16_t id, int16_t status);
-void to_guest_respond(struct ring *r, const union to_guest_slot *slot);
+/*
+ * Answers the next n consumed requests, unused bytes of each slot zero (protocol.md 2).
+ * Give all of a frame's answers in one call: whoever takes the ring over after a crash
+ * finds either all n of them noted or none, never half a frame. Not visible to the guest
+ * until ring_publish(). Precondition: n consumed requests are unanswered.
+ */
+void from_guest_respond(struct ring *r, const netif_tx_response_t rsp[], uint32_t n);
+void to_guest_respond(struct ring *r, const union to_guest_slot rsp[], uint32_t n);
 
 /* Publishes the responses written so far. Returns whether the peer's rsp_event was
  * crossed, i.e. an event must be sent. */

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shared rings, seen from the backend: see ring.h for where trust ends.
+ *
+ * Two orders matter here, and they are not the same:
+ *  - towards the guest, another CPU: acquire on its producer, release on ours, a
+ *    full barrier between publishing an index and reading its event threshold;
+ *  - towards our own successor, which runs only once this process is dead: a
+ *    SIGKILL lands between two instructions, so program order is what counts and
+ *    a compiler barrier (journal_order) suffices.
+ */
+#include "ring.h"
+
+#include <string.h>
+
+#define RING_OFFSET offsetof(netif_tx_sring_t, ring)
+
+static_assert(offsetof(netif_rx_sring_t, ring) == RING_OFFSET, "ring.h: one header for both");
+static_assert(offsetof(netif_tx_sring_t, req_prod) == offsetof(netif_rx_sring_t, req_prod) &&
+		  offsetof(netif_tx_sring_t, req_event) == offsetof(netif_rx_sring_t, req_event) &&
+		  offsetof(netif_tx_sring_t, rsp_prod) == offsetof(netif_rx_sring_t, rsp_prod) &&
+		  offsetof(netif_tx_sring_t, rsp_event) == offsetof(netif_rx_sring_t, rsp_event),
+	      "ring.h: one header for both");
+static_assert(__CONST_RING_SIZE(netif_tx, XEN_PAGE) == RING_SLOTS, "slots in a page");
+static_assert(__CONST_RING_SIZE(netif_rx, XEN_PAGE) == RING_SLOTS, "slots in a page");
+
+#define FROM_GUEST_SLOT_SIZE sizeof(union netif_tx_sring_entry)
+#define TO_GUEST_SLOT_SIZE   sizeof(union netif_rx_sring_entry)
+#define JOURNAL_SLOT_SIZE    sizeof(((struct ring_journal *)NULL)->response[0])
+
+static_assert(FROM_GUEST_SLOT_SIZE == sizeof(union from_guest_slot) && FROM_GUEST_SLOT_SIZE == 12,
+	      "netif.h: guest-transmit slots");
+static_assert(TO_GUEST_SLOT_SIZE == sizeof(netif_rx_request_t) && TO_GUEST_SLOT_SIZE == 8,
+	      "netif.h: guest-receive slots");
+static_assert(sizeof(netif_tx_response_t) <= JOURNAL_SLOT_SIZE &&
+		  sizeof(union to_guest_slot) == JOURNAL_SLOT_SIZE,
+	      "the journal holds a response of either ring");
+
+/* The header both kinds of ring begin with. */
+static netif_tx_sring_t *ring_header(const struct ring *r)
+{
+	return r->page;
+}
+
+static uint32_t *ring_slot(const struct ring *r, RING_IDX idx, size_t slot_size)
+{
+	return (void *)((uint8_t *)r->page + RING_OFFSET + (idx % RING_SLOTS) * slot_size);
+}
+
+/* Every access to a slot is whole words, each moved exactly once (XSA-155). */
+static inline void slot_fetch(const struct ring *r, RING_IDX idx, void *out, size_t slot_size)
+{
+	const uint32_t *slot = ring_slot(r, idx, slot_size);
+	uint32_t word;
+
+	for (size_t at = 0; at < slot_size; at += sizeof(word)) {
+		word = __atomic_load_n(slot++, __ATOMIC_RELAXED);
+		memcpy((uint8_t *)out + at, &word, sizeof(word));
+	}
+}
+
+static void slot_store(const struct ring *r, RING_IDX idx)
+{
+	const uint8_t *response = r->journal->response[idx % RING_SLOTS];
+	uint32_t *slot = ring_slot(r, idx, r->slot_size);
+	uint32_t word;
+
+	for (size_t at = 0; at < r->slot_size; at += sizeof(word)) {
+		word = 0;
+		if (at < JOURNAL_SLOT_SIZE)
+			memcpy(&word, response + at, sizeof(word));
+		__atomic_store_n(slot++, word, __ATOMIC_RELAXED);
+	}
+}
+
+static void journal_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void journal_begin(struct ring_journal *journal, RING_IDX rsp_prod)
+{
+	journal->valid = 0;
+	journal_order();
+	journal->rsp_prod = rsp_prod;
+	journal_order();
+	journal->valid = RING_JOURNAL_VALID;
+}
+
+/* Moves past the n responses noted in the journal, then puts them into the page. */
+static void journal_commit(struct ring *r, uint32_t n)
+{
+	RING_IDX end = r->rsp_prod + n;
+
+	journal_order();
+	r->journal->rsp_prod = end;
+	journal_order();
+	for (; r->rsp_prod != end; r->rsp_prod++)
+		slot_store(r, r->rsp_prod);
+}
+
+static int ring_attach(struct ring *r, void *page, size_t slot_size, struct ring_journal *journal,
+		       bool resume)
+{
+	RING_IDX req_prod, noted;
+
+	*r = (struct ring){ .page = page, .slot_size = slot_size, .journal = journal };
+	r->rsp_pub = __atomic_load_n(&ring_header(r)->rsp_prod, __ATOMIC_RELAXED);
+	r->rsp_prod = r->rsp_pub;
+	req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_ACQUIRE);
+	if (req_prod - r->rsp_pub > RING_SLOTS)
+		return -EPROTO;
+
+	if (resume && journal->valid == RING_JOURNAL_VALID) {
+		noted = journal->rsp_prod - r->rsp_pub;
+		if (noted > req_prod - r->rsp_pub)
+			return -EPROTO;
+		journal_commit(r, noted);
+	} else {
+		journal_begin(journal, r->rsp_prod);
+	}
+	r->req_cons = r->rsp_prod;
+	return 0;
+}
+
+int from_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
+{
+	return ring_attach(r, page, FROM_GUEST_SLOT_SIZE, journal, resume);
+}
+
+int to_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
+{
+	return ring_attach(r, page, TO_GUEST_SLOT_SIZE, journal, resume);
+}
+
+int ring_pending(const struct ring *r)
+{
+	RING_IDX req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_ACQUIRE);
+	RING_IDX published = req_prod - r->rsp_pub;
+	RING_IDX consumed = r->req_cons - r->rsp_pub;
+
+	if (published > RING_SLOTS || published < consumed)
+		return -EPROTO;
+	return (int)(published - consumed);
+}
+
+void from_guest_peek(const struct ring *r, uint32_t n, union from_guest_slot out[])
+{
+	for (uint32_t i = 0; i < n; i++)
+		slot_fetch(r, r->req_cons + i, &out[i], FROM_GUEST_SLOT_SIZE);
+}
+
+void to_guest_peek(const struct ring *r, uint32_t n, netif_rx_request_t out[])
+{
+	for (uint32_t i = 0; i < n; i++)
+		slot_fetch(r, r->req_cons + i, &out[i], TO_GUEST_SLOT_SIZE);
+}
+
+void from_guest_respond(struct ring *r, const netif_tx_response_t rsp[], uint32_t n)
+{
+	assert(n <= r->req_cons - r->rsp_prod);
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t *noted = r->journal->response[(r->rsp_prod + i) % RING_SLOTS];
+
+		memcpy(noted, &rsp[i], sizeof(rsp[i]));
+		memset(noted + sizeof(rsp[i]), 0, JOURNAL_SLOT_SIZE - sizeof(rsp[i]));
+	}
+	journal_commit(r, n);
+}
+
+void to_guest_respond(struct ring *r, const union to_guest_slot rsp[], uint32_t n)
+{
+	assert(n <= r->req_cons - r->rsp_prod);
+	for (uint32_t i = 0; i < n; i++)
+		memcpy(r->journal->response[(r->rsp_prod + i) % RING_SLOTS], &rsp[i],
+		       sizeof(rsp[i]));
+	journal_commit(r, n);
+}
+
+bool ring_publish(struct ring *r)
+{
+	RING_IDX before = r->rsp_pub;
+	RING_IDX rsp_event;
+
+	if (r->rsp_prod == before)
+		return false;
+	__atomic_store_n(&ring_header(r)->rsp_prod, r->rsp_prod, __ATOMIC_RELEASE);
+	r->rsp_pub = r->rsp_prod;
+	/* The guest must see the responses before we look at what it waits for, or both
+	 * of us could believe the other will act. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	rsp_event = __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_RELAXED);
+	return r->rsp_pub - rsp_event < r->rsp_pub - before;
+}
+
+int ring_arm(struct ring *r, uint32_t n)
+{
+	__atomic_store_n(&ring_header(r)->req_event, r->req_cons + n, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return ring_pending(r);
+}
