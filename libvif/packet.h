@@ -57,6 +57,18 @@ struct packet *packet_get(struct packet_pool *pool);
 /* Takes p; NULL is accepted. */
 void packet_put(struct packet_pool *pool, struct packet *p);
 
+/* A packet's name in completions: 0..n_packets-1, for as long as the pool lives. */
+static inline uint32_t packet_index(const struct packet_pool *pool, const struct packet *p)
+{
+	return (uint32_t)(p - pool->all);
+}
+
+static inline struct packet *packet_at(const struct packet_pool *pool, uint32_t index)
+{
+	assert(index < pool->n_packets);
+	return &pool->all[index];
+}
+
 /* A FIFO of packets, linked through next. Zeroed is empty. */
 struct packet_fifo {
 	struct packet *head, *tail;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 7: one queue of one vif: its two rings, its event ports, and the frames on
+ * their way through. Owner: the worker it was attached to, from queue_open() to
+ * queue_close(); no other thread ever sees it.
+ *
+ * Nothing here waits and nothing here knows io_uring. The outer loop moves frames
+ * between the TAP and the two FIFOs:
+ *
+ *	ring --queue_from_guest()--> to_tap --(outer loop writes)--> TAP
+ *	ring <--queue_to_guest()---- from_tap <--(outer loop reads)-- TAP
+ *
+ * The trust boundary is the ring page and the granted pages, both behind libvif.
+ */
+#ifndef VIF_DATAPATH_QUEUE_H
+#define VIF_DATAPATH_QUEUE_H
+
+#include "backend/ipc.h"
+#include "event.h"
+#include "grant.h"
+#include "log.h"
+#include "packet.h"
+#include "ring.h"
+
+/* Frames a queue may move in one direction before the next queue has its turn:
+ * no guest starves another. */
+#define QUEUE_BATCH 64u
+
+/* Most frames read from the TAP ahead of the guest's buffers, and frames a queue can hold
+ * in all: waiting frames never keep it from taking a full batch from the guest. The
+ * buffers are the queue's own, so no guest can use up another's. */
+#define QUEUE_READ_MAX 32u
+#define QUEUE_PACKETS  (QUEUE_BATCH + QUEUE_READ_MAX)
+
+/* Grant operations in one batch; one maximal frame always fits. */
+#define QUEUE_OPS_MAX 512u
+static_assert(QUEUE_OPS_MAX >= FROM_GUEST_SLOTS_MAX && QUEUE_OPS_MAX >= TO_GUEST_RING_SLOTS_MAX,
+	      "one frame fits");
+
+/* What a pass works in; one per worker, holds nothing between passes. */
+struct queue_scratch {
+	union from_guest_slot slots[RING_SLOTS];
+	struct from_guest_frame from_guest[QUEUE_BATCH];
+	struct packet *packets[QUEUE_BATCH];
+	netif_rx_request_t requests[RING_SLOTS];
+	struct to_guest_frame to_guest[QUEUE_BATCH];
+	grant_op ops[QUEUE_OPS_MAX];
+};
+
+/* The worker's resources a queue draws on. All outlive every queue. */
+struct queue_env {
+	struct grants *grants;
+	struct events *events;
+	struct queue_scratch *scratch;
+	uint64_t now_ns; /* set by the outer loop before each pass */
+};
+
+struct queue {
+	struct queue_env *env;
+	struct vif_id vif;
+	uint32_t slot;	   /* index into the shared memory; names the queue to control */
+	uint32_t number;   /* queue of the vif */
+	uint32_t features; /* enum vif_feature: the frontend's */
+	int tap_fd;
+	struct queue_counters *counters;
+	struct packet_pool pool;
+	struct queue *next_ready; /* the worker's */
+	bool is_ready;
+
+	struct ring tx; /* guest-transmit */
+	struct ring rx; /* guest-receive */
+	int tx_port, rx_port; /* ours; equal: one event channel both ways */
+
+	struct packet_fifo to_tap;
+	struct packet_fifo from_tap;
+	uint32_t rx_slots_last; /* ring slots the last frame took: how many frames may fit */
+
+	bool broken;	 /* the guest broke the protocol: moves nothing any more */
+	bool tx_due;	 /* requests may wait */
+	bool rx_starved; /* frames wait for buffers; an event was asked for */
+	bool tx_masked;	 /* the port fired and is unmasked once the ring is dry */
+	bool rx_masked;
+	struct log_limit limit;
+};
+
+/* Maps the rings and binds the ports. Takes tap_fd on success only. On failure
+ * returns -errno and says why, for the log and the error node. */
+int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_queue *shared,
+	       int tap_fd, struct queue **out, char *why, size_t why_size) must_check;
+
+/* Gives everything back: frames still queued are counted as dropped, the rings' last
+ * responses are published, grants unmapped before the ports are closed. NULL is
+ * accepted. */
+void queue_close(struct queue *q);
+
+/* The guest (or nobody: spurious) signalled this port. */
+void queue_on_event(struct queue *q, int port);
+
+/*
+ * Takes up to QUEUE_BATCH frames from the guest into to_tap and answers them.
+ * Returns VIF_OK, or VIF_FATAL with *fault set: the queue is broken from now on.
+ * Afterwards tx_due says whether to come again; when it is clear, an event will come.
+ */
+enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault) must_check;
+
+/*
+ * Gives frames of from_tap to the guest while it has buffers for them. VIF_FATAL:
+ * impossible producer index. Afterwards, a non-empty from_tap means rx_starved: an
+ * event will come.
+ */
+enum vif_verdict queue_to_guest(struct queue *q) must_check;
+
+/* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX. 0 while the
+ * guest has no buffers: the rest waits in the netdev. May ask for an event. */
+uint32_t queue_read_budget(struct queue *q);
+
+/* The outer loop's report of one TAP transfer: bytes moved or -errno. Takes p. */
+void queue_tap_written(struct queue *q, struct packet *p, int result);
+void queue_tap_read(struct queue *q, struct packet *p, int result);
+
+/* Unmasks the ports whose work is done. Call at the end of a pass. */
+void queue_settle(struct queue *q);
+
+static inline bool queue_has_work(const struct queue *q)
+{
+	return !q->broken && q->tx_due;
+}
+
+#endif

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation.
+ *
+ * A TAP is watched by a one-shot poll while it is idle; once readable, it is read by
+ * bursts of plain reads until one says EAGAIN, and only then polled again. TAPs are
+ * O_NONBLOCK, so reads and writes complete while they are submitted, in order; the
+ * only operations ever outstanding across a wait are polls. An idle worker
+ * therefore has one poll a TAP and two for its event channels and control, and makes
+ * no system call at all.
+ *
+ * One turn: submit what the last pass queued and, if nothing is due, wait; take the
+ * completions; let each due queue have its pass, which queues new operations.
+ *
+ * A completion names its queue by slot and its packet by index in the queue's pool.
+ * A queue that control wants back is released when nothing of it is outstanding, so
+ * a cookie never outlives what it names.
+ */
+#include "uring.h"
+
+#include <liburing.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SQ_ENTRIES 512
+#define CQ_ENTRIES 4096 /* polls of every queue, and a batch */
+
+enum cookie_kind {
+	COOKIE_CONTROL = 1,
+	COOKIE_EVENTS,
+	COOKIE_TAP_POLL,
+	COOKIE_TAP_READ,
+	COOKIE_TAP_WRITE,
+	COOKIE_IGNORE, /* a cancellation's own completion */
+};
+
+/* What the loop has under way for one queue's TAP. */
+struct tap_state {
+	bool polling;  /* a poll is outstanding */
+	bool readable; /* frames may wait: read before polling again */
+	bool closing;  /* release when idle */
+	uint16_t n_reading, n_writing;
+	uint16_t burst; /* reads to submit at once: follows what arrives */
+};
+
+struct uring_loop {
+	struct worker *w;
+	struct io_uring ring;
+	struct tap_state tap[IPC_QUEUES_MAX];
+};
+
+static uint64_t cookie(enum cookie_kind kind, uint32_t slot, uint32_t packet)
+{
+	static_assert(IPC_QUEUES_MAX <= 1u << 16, "a slot fits 16 bits");
+	return (uint64_t)kind << 56 | (uint64_t)slot << 32 | packet;
+}
+
+static struct io_uring_sqe *get_sqe(struct uring_loop *l)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&l->ring);
+
+	if (sqe)
+		return sqe;
+	/* The queue is full: hand it in. Completions wait in the larger CQ. */
+	io_uring_submit(&l->ring);
+	sqe = io_uring_get_sqe(&l->ring);
+	if (!sqe) {
+		log_error(LOG_NOBODY, "worker %u: io_uring takes no more submissions", l->w->id);
+		abort();
+	}
+	return sqe;
+}
+
+/* ---- the TAP side ---- */
+
+static void poll_tap(struct uring_loop *l, struct queue *q)
+{
+	struct io_uring_sqe *sqe = get_sqe(l);
+
+	io_uring_prep_poll_add(sqe, q->tap_fd, POLLIN);
+	io_uring_sqe_set_data64(sqe, cookie(COOKIE_TAP_POLL, q->slot, 0));
+	l->tap[q->slot].polling = true;
+}
+
+static void read_tap(struct uring_loop *l, struct queue *q, uint32_t n)
+{
+	struct tap_state *t = &l->tap[q->slot];
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct packet *p = packet_get(&q->pool);
+		struct io_uring_sqe *sqe;
+
+		if (!p)
+			break;
+		sqe = get_sqe(l);
+		io_uring_prep_read(sqe, q->tap_fd, packet_vnet(p),
+				   PACKET_VNET_SIZE + PACKET_FRAME_MAX, 0);
+		io_uring_sqe_set_data64(sqe, cookie(COOKIE_TAP_READ, q->slot,
+						    packet_index(&q->pool, p)));
+		t->n_reading++;
+	}
+}
+
+static void write_tap(struct uring_loop *l, struct queue *q, struct packet *p)
+{
+	struct io_uring_sqe *sqe = get_sqe(l);
+
+	io_uring_prep_write(sqe, q->tap_fd, packet_vnet(p), PACKET_VNET_SIZE + p->size, 0);
+	io_uring_sqe_set_data64(sqe,
+				cookie(COOKIE_TAP_WRITE, q->slot, packet_index(&q->pool, p)));
+	l->tap[q->slot].n_writing++;
+}
+
+static int tap_attach(void *loop, struct queue *q)
+{
+	struct uring_loop *l = loop;
+
+	l->tap[q->slot] = (struct tap_state){ .burst = 1 };
+	return 0;
+}
+
+static bool tap_idle(const struct tap_state *t)
+{
+	return !t->polling && t->n_reading == 0 && t->n_writing == 0;
+}
+
+static void tap_detach(void *loop, struct queue *q)
+{
+	struct uring_loop *l = loop;
+	struct tap_state *t = &l->tap[q->slot];
+
+	if (t->closing)
+		return;
+	t->closing = true;
+	if (t->polling) {
+		struct io_uring_sqe *sqe = get_sqe(l);
+
+		io_uring_prep_poll_remove(sqe, cookie(COOKIE_TAP_POLL, q->slot, 0));
+		io_uring_sqe_set_data64(sqe, cookie(COOKIE_IGNORE, 0, 0));
+	}
+	if (tap_idle(t))
+		worker_release(l->w, q);
+}
+
+static void tap_flush(void *loop, struct queue *q)
+{
+	struct uring_loop *l = loop;
+	struct tap_state *t = &l->tap[q->slot];
+	struct packet *p;
+	uint32_t budget;
+
+	if (t->closing)
+		return;
+	while ((p = packet_fifo_pop(&q->to_tap)))
+		write_tap(l, q, p);
+	if (t->polling || t->n_reading || q->broken)
+		return;
+	if (!t->readable) {
+		poll_tap(l, q);
+		return;
+	}
+	budget = queue_read_budget(q);
+	read_tap(l, q, MIN(budget, t->burst));
+}
+
+static const struct tap_ops uring_tap = {
+	.attach = tap_attach,
+	.detach = tap_detach,
+	.flush = tap_flush,
+};
+
+/* ---- completions ---- */
+
+static void on_tap_read(struct uring_loop *l, struct queue *q, uint32_t packet, int result)
+{
+	struct tap_state *t = &l->tap[q->slot];
+
+	t->n_reading--;
+	queue_tap_read(q, packet_at(&q->pool, packet), result);
+	if (result < 0 && result != -EINTR) {
+		/* EAGAIN, or EBADFD while the device is going: poll says when there is more. */
+		t->readable = false;
+		t->burst = MAX(t->burst / 2, 1);
+	}
+	if (t->n_reading == 0) {
+		if (t->readable)
+			t->burst = MIN(t->burst * 2, QUEUE_READ_MAX);
+		worker_mark_ready(l->w, q);
+	}
+}
+
+static void on_tap_poll(struct uring_loop *l, struct queue *q, int result)
+{
+	struct tap_state *t = &l->tap[q->slot];
+
+	t->polling = false;
+	/* POLLERR: the netdev is gone; control finds out through netlink. Never poll it again,
+	 * it would fire at once and for ever. */
+	if (result > 0 && (result & POLLERR) && !(result & POLLIN)) {
+		struct log_scope scope = { &q->vif, (int)q->number };
+
+		log_limited(&q->limit, q->env->now_ns, LOG_LVL_WARNING, &scope,
+			    "the TAP is gone");
+		q->broken = true;
+		return;
+	}
+	t->readable = result > 0;
+	worker_mark_ready(l->w, q);
+}
+
+static void on_tap(struct uring_loop *l, enum cookie_kind kind, uint32_t slot, uint32_t packet,
+		   int result)
+{
+	struct queue *q = l->w->by_slot[slot];
+	struct tap_state *t = &l->tap[slot];
+
+	if (kind == COOKIE_TAP_POLL) {
+		on_tap_poll(l, q, result);
+	} else if (kind == COOKIE_TAP_READ) {
+		on_tap_read(l, q, packet, result);
+	} else {
+		t->n_writing--;
+		queue_tap_written(q, packet_at(&q->pool, packet), result);
+	}
+	if (t->closing && tap_idle(t))
+		worker_release(l->w, q);
+}
+
+/* Polls of what lives as long as the worker: multishot, so normally armed once. */
+static void watch(struct uring_loop *l, enum cookie_kind kind)
+{
+	struct io_uring_sqe *sqe = get_sqe(l);
+	int fd = kind == COOKIE_CONTROL ? l->w->sock : l->w->events.fd;
+
+	io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+	io_uring_sqe_set_data64(sqe, cookie(kind, 0, 0));
+}
+
+static void complete(struct uring_loop *l, const struct io_uring_cqe *cqe)
+{
+	enum cookie_kind kind = cqe->user_data >> 56;
+
+	switch (kind) {
+	case COOKIE_CONTROL:
+		worker_on_control(l->w);
+		if (!(cqe->flags & IORING_CQE_F_MORE) && !l->w->stop)
+			watch(l, kind);
+		break;
+	case COOKIE_EVENTS:
+		worker_on_events(l->w);
+		if (!(cqe->flags & IORING_CQE_F_MORE))
+			watch(l, kind);
+		break;
+	case COOKIE_TAP_POLL:
+	case COOKIE_TAP_READ:
+	case COOKIE_TAP_WRITE:
+		on_tap(l, kind, (uint32_t)(cqe->user_data >> 32) & 0xffff,
+		       (uint32_t)cqe->user_data, cqe->res);
+		break;
+	case COOKIE_IGNORE:
+		break;
+	}
+}
+
+/* ---- the ring ---- */
+
+static int restrict_ring(struct io_uring *ring)
+{
+	static const uint8_t used[] = { IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE, IORING_OP_READ,
+					IORING_OP_WRITE };
+	struct io_uring_restriction res[ARRAY_SIZE(used)];
+
+	memset(res, 0, sizeof(res));
+	for (size_t i = 0; i < ARRAY_SIZE(used); i++) {
+		res[i].opcode = IORING_RESTRICTION_SQE_OP;
+		res[i].sqe_op = used[i];
+	}
+	return io_uring_register_restrictions(ring, res, ARRAY_SIZE(res));
+}
+
+/* DEFER_TASKRUN (Linux 6.1) keeps completions on our own thread; without it the
+ * ring works all the same. */
+static int init_ring(struct io_uring *ring)
+{
+	static const uint32_t wished[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		0,
+	};
+	int err = -EINVAL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wished) && err == -EINVAL; i++) {
+		struct io_uring_params params = {
+			.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE |
+				 IORING_SETUP_CLAMP | wished[i],
+			.cq_entries = CQ_ENTRIES,
+		};
+
+		err = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+	}
+	return err;
+}
+
+int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_size)
+{
+	struct uring_loop *l = calloc(1, sizeof(*l));
+	const char *step = "io_uring_setup";
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	l->w = w;
+	err = init_ring(&l->ring);
+	if (err)
+		goto free_loop;
+	step = "restricting the io_uring";
+	err = restrict_ring(&l->ring);
+	if (err)
+		goto exit_ring;
+	step = "enabling the io_uring";
+	err = io_uring_enable_rings(&l->ring);
+	if (err)
+		goto exit_ring;
+	w->tap = &uring_tap;
+	w->loop = l;
+	watch(l, COOKIE_CONTROL);
+	watch(l, COOKIE_EVENTS);
+	*out = l;
+	return 0;
+
+exit_ring:
+	io_uring_queue_exit(&l->ring);
+free_loop:
+	free(l);
+	snprintf(why, why_size, "%s: %s%s", step, strerror(-err),
+		 err == -EPERM ? " (sysctl kernel.io_uring_disabled must be 0)" : "");
+	return err;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+int uring_run(struct uring_loop *l)
+{
+	struct worker *w = l->w;
+	bool due = false;
+
+	while (!w->stop) {
+		struct io_uring_cqe *cqe;
+		unsigned head, n = 0;
+		int err = due ? io_uring_submit_and_get_events(&l->ring)
+			      : io_uring_submit_and_wait(&l->ring, 1);
+
+		if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
+			return err;
+		w->env.now_ns = now_ns();
+		io_uring_for_each_cqe(&l->ring, head, cqe) {
+			complete(l, cqe);
+			n++;
+		}
+		io_uring_cq_advance(&l->ring, n);
+		due = worker_pass(w);
+	}
+	return 0;
+}
+
+void uring_close(struct uring_loop *l)
+{
+	if (!l)
+		return;
+	io_uring_queue_exit(&l->ring);
+	free(l);
+}
