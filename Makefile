@@ -35,9 +35,6 @@ endif
 PROGRAMS     :=
 TESTS        :=
 SCRIPT_TESTS :=
-INSTALL_SBIN :=
-INSTALL_BIN  :=
-MAN_PAGES    :=
 
 .DEFAULT_GOAL := all
 
@@ -85,3 +82,122 @@ $(BUILD)/obj/%.o: %.c
 	$(say) CC $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- what a user runs ----
+
+## deps: install the Debian packages that build and test need (root)
+.PHONY: deps
+deps:
+	@.ci/deps build test
+
+## demo: two guests and a wire, real programs, a table at the end (root)
+.PHONY: demo
+demo: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/lab/run-demo $(BUILD)
+
+## check: build everything and run the tests, under three minutes (root)
+.PHONY: check
+check: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory run-check
+
+.PHONY: run-check
+run-check:
+	@tests/run $(BUILD) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS)
+
+## check-unit: the unit tests alone
+.PHONY: check-unit
+check-unit: $(addprefix $(BUILD)/,$(UNIT_TESTS))
+	@tests/run $(BUILD) $(addprefix $(BUILD)/,$(UNIT_TESTS))
+
+## check-asan: the tests with address and undefined-behaviour sanitizers
+.PHONY: check-asan
+check-asan: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SAN=address,undefined -j$$(nproc) all && $(MAKE) --no-print-directory BUILD=$(BUILD)/asan SAN=address,undefined run-check
+
+## check-tsan: the tests with the thread sanitizer
+.PHONY: check-tsan
+check-tsan: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread -j$$(nproc) all && $(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread run-check
+
+## check-soak: 1,000 attach/detach cycles and 64 guests: minutes, not in check
+.PHONY: check-soak
+check-soak: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/run -j 1 -t 1200 $(BUILD) $(SOAK_TESTS)
+
+## check-layers: each file includes its own header and lower ranks only
+.PHONY: check-layers
+check-layers:
+	@tests/layers.sh
+
+## bench: iperf3 through vifd beside a plain TAP pump, interleaved (root)
+.PHONY: bench
+bench: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/bench/bench-lab.sh $(BUILD)
+
+# ---- what a developer runs ----
+
+C_FILES := $(sort $(wildcard libvif/*.c libvif/hosted/*.c backend/*.c backend/*/*.c \
+			     frontend-compat/*.c tests/*/*.c))
+
+## compile_commands.json: for editors and clang-tidy
+compile_commands.json: Makefile $(C_FILES)
+	@{ echo '['; sep=; for f in $(C_FILES); do \
+		printf '%s{"directory": "%s", "file": "%s", "command": "%s"}' "$$sep" \
+			'$(CURDIR)' "$$f" \
+			'$(CC) $(subst ",\\",$(subst ',,$(CPPFLAGS))) $(CFLAGS) -c '"$$f"; \
+		sep=',\n'; done | sed 's/\\n/\n/g'; echo ']'; } > $@
+
+SHELL_FILES = $(shell git ls-files | xargs grep -lE '^\#!/bin/(ba)?sh' 2>/dev/null)
+
+## lint: clang-tidy, cppcheck and shellcheck
+.PHONY: lint
+lint: compile_commands.json check-layers
+	@.ci/deps lint
+	shellcheck $(SHELL_FILES)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
+		--suppress=missingIncludeSystem -D__XEN_INTERFACE_VERSION__=0x00040e00 \
+		-I. -Ilibvif $(C_FILES)
+	printf '%s\n' $(C_FILES) | xargs -P 2 -n 4 clang-tidy --quiet -p .
+
+## clean: remove what was built
+.PHONY: clean
+clean:
+	rm -rf $(BUILD) compile_commands.json
+
+## install: into $(DESTDIR)$(prefix), configuration into $(DESTDIR)/etc/xen
+.PHONY: install
+sbindir := $(DESTDIR)$(prefix)/sbin
+bindir  := $(DESTDIR)$(prefix)/bin
+mandir  := $(DESTDIR)$(prefix)/share/man
+unitdir := $(DESTDIR)$(prefix)/lib/systemd/system
+etcdir  := $(DESTDIR)/etc/xen
+INSTALL_SBIN := vifd vifctl
+INSTALL_BIN  := vif-guest
+MAN_PAGES    := $(wildcard backend/man/*.[1-8] frontend-compat/man/*.[1-8] tests/*/man/*.[1-8])
+
+install: $(addprefix $(BUILD)/,$(INSTALL_SBIN) $(INSTALL_BIN))
+	install -d $(sbindir) $(bindir) $(unitdir) $(etcdir)
+	install -m 755 $(addprefix $(BUILD)/,$(INSTALL_SBIN)) $(sbindir)
+	install -m 755 $(addprefix $(BUILD)/,$(INSTALL_BIN)) $(bindir)
+	for m in $(MAN_PAGES); do \
+		install -D -m 644 $$m $(mandir)/man$${m##*.}/$${m##*/}; done
+	sed 's|@sbindir@|$(prefix)/sbin|' backend/vifd.service > $(unitdir)/vifd.service
+	[ -e $(etcdir)/vifd.conf ] || install -m 644 backend/vifd.conf $(etcdir)
+
+## uninstall: what install put there; a changed vifd.conf stays
+.PHONY: uninstall
+uninstall:
+	rm -f $(addprefix $(sbindir)/,$(INSTALL_SBIN)) $(addprefix $(bindir)/,$(INSTALL_BIN)) \
+		$(unitdir)/vifd.service
+	for m in $(MAN_PAGES); do rm -f $(mandir)/man$${m##*.}/$${m##*/}; done
+	cmp -s backend/vifd.conf $(etcdir)/vifd.conf && rm -f $(etcdir)/vifd.conf || true
+
+## help: this list
+.PHONY: help
+help:
+	@sed -n 's/^## \([^:]*\): \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+	@echo "Variables: BUILD=$(BUILD) prefix=$(prefix) DESTDIR= SAN= (address,undefined or thread) V=1"

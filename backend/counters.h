@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 1: what each queue counts. Written by the queue's worker alone, read by
+ * Rank 5: what each queue counts. Written by the queue's worker alone, read by
  * control while it runs: each field is an aligned 64-bit word, stored and loaded
  * relaxed, so a reader sees every number whole, though not all of the same instant.
  *

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+PROGRAMS += tap-pump
+tap-pump-objs := tests/bench/tap-pump.c

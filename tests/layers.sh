@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Proves the layering of backend/README.md: a file includes its own header and
+# files of lower ranks only. Prints each breach; exits 1 if there is any.
+#
+# The table gives each file's rank; the first pattern that matches decides. Tests
+# may include anything and are not ranked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rank_of()
+{
+	case $1 in
+	libvif/base.h) echo 0 ;;
+	libvif/log.*) echo 1 ;;
+	libvif/packet.* | libvif/rss.*) echo 10 ;;
+	libvif/offload.*) echo 11 ;;
+	libvif/ring.* | libvif/grant.* | libvif/event.* | libvif/store.*) echo 20 ;;
+	libvif/features.* | libvif/xenbus.*) echo 30 ;;
+	libvif/from_guest.* | libvif/to_guest.* | libvif/ctrl.*) echo 40 ;;
+	backend/counters.h) echo 50 ;;
+	backend/ipc.*) echo 51 ;;
+	backend/nic/*) echo 60 ;;
+	backend/datapath/queue.*) echo 70 ;;
+	backend/datapath/worker.*) echo 71 ;;
+	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 72 ;;
+	backend/datapath/datapath.*) echo 73 ;;
+	backend/control/exit.h) echo 80 ;;
+	backend/control/config.* | backend/control/notify.* | backend/control/netdev.*) echo 81 ;;
+	backend/control/*) echo 82 ;;
+	backend/*.[ch]) echo 90 ;;
+	frontend-compat/*) echo 60 ;; # above libvif, beside the backend
+	*) echo none ;;
+	esac
+}
+
+# The file an include names: written from the root, from libvif, or beside the file.
+resolve()
+{
+	local from=$1 name=$2
+	for path in "$(dirname "$from")/$name" "libvif/$name" "$name"; do
+		[ -e "$path" ] && { realpath --relative-to=. "$path"; return; }
+	done
+	echo "$name"
+}
+
+breaches=0
+breach()
+{
+	echo "$1"
+	breaches=$((breaches + 1))
+}
+
+while IFS=: read -r file line name; do
+	target=$(resolve "$file" "$name")
+	from=$(rank_of "$file") to=$(rank_of "$target")
+	[ "$from" = none ] && continue
+	if [ "$to" = none ]; then
+		breach "$file:$line: includes $target, which has no rank"
+	elif [ "${file%.*}" = "${target%.*}" ]; then
+		continue
+	elif [[ $file == frontend-compat/* && $target == backend/* ||
+		$file == backend/* && $target == frontend-compat/* ]]; then
+		breach "$file:$line: includes $target: frontend and backend share libvif only"
+	elif [[ $file == frontend-compat/* && $target == frontend-compat/* ]]; then
+		continue
+	elif ((to > from)) || { ((to == from)) && [[ $file != backend/control/* ]]; }; then
+		breach "$file:$line: rank $from includes $target of rank $to"
+	fi
+done < <(grep -nE '^#include "' libvif/*.[ch] backend/*.[ch] backend/*/*.[ch] frontend-compat/*.[ch] 2>/dev/null |
+	sed -E 's/^([^:]*):([0-9]+):#include "([^"]*)".*/\1:\2:\3/')
+
+if ((breaches)); then
+	echo "$breaches breaches of the layering"
+	exit 1
+fi
+echo "ok - each file includes only its own header and lower ranks"
