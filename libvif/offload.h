@@ -20,6 +20,7 @@ struct netif_offload {
 	bool data_validated; /* the sender vouches for the checksum */
 	uint8_t gso_type;    /* XEN_NETIF_GSO_TYPE_*, 0 for none */
 	uint16_t gso_size;   /* MSS in bytes */
+	uint8_t ip_version;  /* 4 or 6: set by offload_to_netif() for a blank checksum */
 };
 
 /* Where a frame's transport header is. Offsets are from the frame's first byte. */
@@ -28,31 +29,38 @@ struct frame_transport {
 	uint8_t protocol;	 /* IPPROTO_TCP, IPPROTO_UDP, ... after IPv6 extension headers */
 	uint8_t ip_version;	 /* 4, 6, or 0: not IP */
 	bool fragment;		 /* an IP fragment: has no checksum of its own */
+	bool source_routed;	 /* the IPv6 header's destination is not the final one */
 	uint16_t network_offset;
 	uint16_t transport_offset;
-	uint16_t csum_offset;	 /* of the checksum field within the transport header; 0: unknown */
-	uint16_t header_size;	 /* up to and including the transport header */
+	uint16_t csum_offset;	 /* of the checksum field within the transport header; 0: none
+				  * known (neither TCP nor UDP, or a fragment) */
+	uint16_t header_size;	 /* up to and including the transport header, if it was parsed */
 };
 
 /*
  * Finds the transport header. Up to two VLAN tags and 8 IPv6 extension headers.
  * Returns 0, or -EPROTO: truncated or nonsense headers; a non-IP frame is 0 with
- * ip_version 0.
+ * ip_version 0. A fragment's transport header is not looked at.
  */
 int frame_parse(const uint8_t *frame, uint32_t size, struct frame_transport *out) must_check;
 
 /*
  * netif -> virtio_net_hdr, for a frame a guest sent. Writes packet_vnet(p) and,
  * for a blank checksum, seeds the pseudo-header sum (guests may leave anything
- * there). VIF_DROP: offload asked of a frame that cannot have it (not TCP/UDP,
- * GSO that does not match the headers, gso_size 0 or beyond the frame,
- * truncated headers).
+ * there). GSO implies a blank checksum, said or not; GSO of a frame that is one segment
+ * already is left out: the kernel has no use for it.
+ * VIF_DROP: offload asked of a frame that cannot have it (neither TCP nor UDP, an IP
+ * fragment, GSO that does not match the headers or of size 0, truncated headers).
  */
 enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload *in) must_check;
 
-/* virtio_net_hdr -> netif, for a frame read from a TAP. -EPROTO: not expressible
- * (UDP GSO, ...); the caller drops and counts. */
-int offload_to_netif(const struct packet *p, struct netif_offload *out) must_check;
+/*
+ * virtio_net_hdr -> netif, for a frame read from a TAP. A blank checksum that is not
+ * the one netif means (of the outermost TCP or UDP header: a tunnel's inner one is not)
+ * is finished in the frame. -EPROTO: not expressible (UDP GSO, GSO in a tunnel, offsets
+ * beyond the frame); the caller drops and counts.
+ */
+int offload_to_netif(struct packet *p, struct netif_offload *out) must_check;
 
 /*
  * Writes the checksum a NEEDS_CSUM virtio_net_hdr asks for into the frame and

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checksum and segmentation offload. The frame's bytes are another's word, but they
+ * are in our memory and hold still: what is checked here is what is sent.
+ *
+ * The rules a blank checksum must meet are those of Linux's netback and netfront,
+ * which both find the field by parsing: TCP or UDP, no fragment. VLAN tags are
+ * looked through.
+ */
+#include "offload.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <xen/xen.h>
+#include <xen/io/ring.h>
+#include <xen/io/netif.h>
+
+#define VLAN_TAG_SIZE	    4u
+#define VLAN_TAGS_MAX	    2
+#define IPV4_HEADER_MIN	    20u
+#define IPV4_FRAGMENT_MASK  0x3fff /* more fragments, or an offset */
+#define IPV6_HEADER_SIZE    40u
+#define IPV6_FRAGMENT_MASK  0xfff9
+#define IPV6_EXTENSIONS_MAX 8
+#define TCP_HEADER_MIN	    20u
+#define TCP_CSUM_OFFSET	    16
+#define UDP_HEADER_SIZE	    8u
+#define UDP_CSUM_OFFSET	    6
+
+static uint16_t load_be16(const uint8_t *from)
+{
+	return (uint16_t)(from[0] << 8 | from[1]);
+}
+
+static void store_be16(uint8_t *to, uint16_t value)
+{
+	to[0] = (uint8_t)(value >> 8);
+	to[1] = (uint8_t)value;
+}
+
+static uint16_t fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+uint16_t checksum_add(uint16_t sum, const void *data, size_t n)
+{
+	const uint8_t *bytes = data;
+	uint64_t acc = 0, word;
+
+	/* In host order; RFC 1071, 2(B): swapping once at the end gives the same sum. */
+	for (; n >= sizeof(word); n -= sizeof(word), bytes += sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		acc += word;
+		acc += acc < word;
+	}
+	word = 0;
+	memcpy(&word, bytes, n);
+	acc += word;
+	acc += acc < word;
+	return fold((uint64_t)ntohs(fold(acc)) + sum);
+}
+
+static int parse_ipv4(const uint8_t *frame, uint32_t size, struct frame_transport *t)
+{
+	const uint8_t *ip = frame + t->network_offset;
+	uint32_t header_size;
+
+	if (t->network_offset + IPV4_HEADER_MIN > size || ip[0] >> 4 != 4)
+		return -EPROTO;
+	header_size = (ip[0] & 0xf) * 4u;
+	if (header_size < IPV4_HEADER_MIN || t->network_offset + header_size > size)
+		return -EPROTO;
+	t->ip_version = 4;
+	t->protocol = ip[9];
+	t->fragment = load_be16(ip + 6) & IPV4_FRAGMENT_MASK;
+	t->transport_offset = (uint16_t)(t->network_offset + header_size);
+	return 0;
+}
+
+/* The size of an IPv6 extension header of this type, whose first 8 bytes are given;
+ * 0: not an extension header, or one nothing can be found behind. */
+static uint32_t ipv6_extension_size(uint8_t type, const uint8_t *extension)
+{
+	switch (type) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		return (extension[1] + 1u) * 8;
+	case IPPROTO_AH:
+		return (extension[1] + 2u) * 4;
+	case IPPROTO_FRAGMENT:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+static bool ipv6_is_extension(uint8_t type)
+{
+	static const uint8_t any[8];
+
+	return ipv6_extension_size(type, any) != 0;
+}
+
+static int parse_ipv6(const uint8_t *frame, uint32_t size, struct frame_transport *t)
+{
+	const uint8_t *ip = frame + t->network_offset;
+	uint32_t at = t->network_offset + IPV6_HEADER_SIZE;
+
+	if (at > size || ip[0] >> 4 != 6)
+		return -EPROTO;
+	t->ip_version = 6;
+	t->protocol = ip[6];
+	for (unsigned n = 0; ipv6_is_extension(t->protocol) && !t->fragment; n++) {
+		const uint8_t *extension = frame + at;
+
+		if (n == IPV6_EXTENSIONS_MAX || at + 8 > size)
+			return -EPROTO;
+		if (t->protocol == IPPROTO_FRAGMENT)
+			t->fragment = load_be16(extension + 2) & IPV6_FRAGMENT_MASK;
+		if (t->protocol == IPPROTO_ROUTING && extension[3] > 0)
+			t->source_routed = true;
+		at += ipv6_extension_size(t->protocol, extension);
+		t->protocol = extension[0];
+	}
+	if (at > size)
+		return -EPROTO;
+	t->transport_offset = (uint16_t)at;
+	return 0;
+}
+
+static int parse_transport(const uint8_t *frame, uint32_t size, struct frame_transport *t)
+{
+	uint32_t header_size = 0;
+
+	if (!t->fragment && t->protocol == IPPROTO_TCP) {
+		if (t->transport_offset + TCP_HEADER_MIN > size)
+			return -EPROTO;
+		header_size = (frame[t->transport_offset + 12] >> 4) * 4u;
+		if (header_size < TCP_HEADER_MIN)
+			return -EPROTO;
+		t->csum_offset = TCP_CSUM_OFFSET;
+	} else if (!t->fragment && t->protocol == IPPROTO_UDP) {
+		header_size = UDP_HEADER_SIZE;
+		t->csum_offset = UDP_CSUM_OFFSET;
+	}
+	if (t->transport_offset + header_size > size)
+		return -EPROTO;
+	t->header_size = (uint16_t)(t->transport_offset + header_size);
+	return 0;
+}
+
+int frame_parse(const uint8_t *frame, uint32_t size, struct frame_transport *out)
+{
+	uint32_t at = ETH_HLEN;
+	int err;
+
+	*out = (struct frame_transport){ 0 };
+	if (size < at)
+		return -EPROTO;
+	out->ethertype = load_be16(frame + at - 2);
+	for (unsigned n = 0; n < VLAN_TAGS_MAX; n++) {
+		if (out->ethertype != ETH_P_8021Q && out->ethertype != ETH_P_8021AD)
+			break;
+		at += VLAN_TAG_SIZE;
+		if (size < at)
+			return -EPROTO;
+		out->ethertype = load_be16(frame + at - 2);
+	}
+	out->network_offset = (uint16_t)at;
+	out->header_size = (uint16_t)at;
+
+	if (out->ethertype == ETH_P_IP)
+		err = parse_ipv4(frame, size, out);
+	else if (out->ethertype == ETH_P_IPV6)
+		err = parse_ipv6(frame, size, out);
+	else
+		return 0;
+	return err ? err : parse_transport(frame, size, out);
+}
+
+/*
+ * Bytes of the transport header and what follows, as the pseudo header counts them.
+ * A GSO frame's is what it holds: the kernel segments by that. Another's is what its IP
+ * header says (it may be padded to the Ethernet minimum), if the frame holds as much.
+ */
+static uint32_t transport_size(const struct packet *p, const struct frame_transport *t, bool gso)
+{
+	const uint8_t *ip = p->frame + t->network_offset;
+	uint32_t held = p->size - t->transport_offset;
+	uint32_t headers = t->transport_offset - t->network_offset;
+	uint32_t total;
+
+	if (t->ip_version == 4)
+		total = load_be16(ip + 2);
+	else
+		total = load_be16(ip + 4) + IPV6_HEADER_SIZE;
+	if (gso || total <= headers || total - headers > held)
+		return held;
+	return total - headers;
+}
+
+static uint16_t pseudo_header_sum(const struct packet *p, const struct frame_transport *t, bool gso)
+{
+	const uint8_t *ip = p->frame + t->network_offset;
+	uint32_t size = transport_size(p, t, gso);
+	uint16_t sum = fold((uint64_t)size + t->protocol);
+
+	if (t->ip_version == 4)
+		return checksum_add(sum, ip + 12, 2 * sizeof(struct in_addr));
+	return checksum_add(sum, ip + 8, 2 * sizeof(struct in6_addr));
+}
+
+static bool gso_fits(const struct frame_transport *t, uint8_t gso_type, uint16_t gso_size)
+{
+	uint8_t ip_version = gso_type == XEN_NETIF_GSO_TYPE_TCPV4   ? 4
+			     : gso_type == XEN_NETIF_GSO_TYPE_TCPV6 ? 6
+								    : 0;
+
+	return gso_size > 0 && ip_version != 0 && t->ip_version == ip_version &&
+	       t->protocol == IPPROTO_TCP;
+}
+
+enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload *in)
+{
+	struct virtio_net_hdr *vnet = packet_vnet(p);
+	bool gso = in->gso_type != XEN_NETIF_GSO_TYPE_NONE;
+	struct frame_transport t;
+
+	*vnet = (struct virtio_net_hdr){ 0 };
+	if (!in->csum_blank && !gso) {
+		vnet->flags = in->data_validated ? VIRTIO_NET_HDR_F_DATA_VALID : 0;
+		return VIF_OK;
+	}
+	if (frame_parse(p->frame, p->size, &t) < 0 || t.csum_offset == 0)
+		return VIF_DROP;
+	if (gso && !gso_fits(&t, in->gso_type, in->gso_size))
+		return VIF_DROP;
+
+	vnet->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	vnet->csum_start = t.transport_offset;
+	vnet->csum_offset = t.csum_offset;
+	if (!t.source_routed) /* else only the guest knows the final destination */
+		store_be16(p->frame + t.transport_offset + t.csum_offset,
+			   pseudo_header_sum(p, &t, gso));
+	if (gso && p->size - t.header_size > in->gso_size) {
+		vnet->gso_type =
+		    t.ip_version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+		vnet->gso_size = in->gso_size;
+		vnet->hdr_len = t.header_size;
+	}
+	return VIF_OK;
+}
+
+static int gso_to_netif(const struct virtio_net_hdr *vnet, struct netif_offload *out)
+{
+	out->gso_size = vnet->gso_size;
+	switch (vnet->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		out->gso_type = XEN_NETIF_GSO_TYPE_NONE;
+		out->gso_size = 0;
+		return 0;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		out->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+		return 0;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		out->gso_type = XEN_NETIF_GSO_TYPE_TCPV6;
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+int offload_to_netif(struct packet *p, struct netif_offload *out)
+{
+	const struct virtio_net_hdr *vnet = packet_vnet(p);
+	struct frame_transport t;
+	int err;
+
+	*out = (struct netif_offload){ 0 };
+	err = gso_to_netif(vnet, out);
+	if (err)
+		return err;
+	if (!(vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
+		out->data_validated = vnet->flags & VIRTIO_NET_HDR_F_DATA_VALID;
+		return out->gso_type ? -EPROTO : 0;
+	}
+
+	err = frame_parse(p->frame, p->size, &t);
+	if (err || t.csum_offset == 0 || vnet->csum_start != t.transport_offset ||
+	    vnet->csum_offset != t.csum_offset)
+		return offload_finish_checksum(p);
+	if (out->gso_type && !gso_fits(&t, out->gso_type, out->gso_size))
+		return -EPROTO;
+	out->csum_blank = true;
+	out->data_validated = true;
+	out->ip_version = t.ip_version;
+	return 0;
+}
+
+int offload_finish_checksum(struct packet *p)
+{
+	struct virtio_net_hdr *vnet = packet_vnet(p);
+	uint32_t start = vnet->csum_start;
+	uint32_t field = start + vnet->csum_offset;
+	uint16_t sum;
+
+	if (vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE || field + sizeof(sum) > p->size)
+		return -EPROTO;
+	/* The field itself holds the pseudo header's part. A sum of 0 is sent as its other
+	 * form: in UDP 0 says that there is none. */
+	sum = (uint16_t)~checksum_add(0, p->frame + start, p->size - start);
+	store_be16(p->frame + field, sum ? sum : 0xffff);
+	vnet->flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	vnet->csum_start = 0;
+	vnet->csum_offset = 0;
+	return 0;
+}

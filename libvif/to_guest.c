@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the guest receives: packet -> slots needed -> copies -> answers.
+ *
+ * The requests are the guest's word: ids are echoed, grefs are Xen's to judge.
+ * Layout of an answer (netif.h): data, [GSO extra], data, data, ...
+ */
+#include "to_guest.h"
+
+static_assert(TO_GUEST_RING_SLOTS_MAX <= RING_SLOTS, "any frame fits an empty ring");
+
+const char *to_guest_fault_name(enum to_guest_fault f)
+{
+	static const char *const names[TO_GUEST_N_FAULTS] = {
+		[TO_GUEST_FINE] = "fine",
+		[TO_GUEST_TOO_BIG] = "too-big",
+		[TO_GUEST_NOT_EXPRESSIBLE] = "not-expressible",
+		[TO_GUEST_NO_GSO] = "no-gso",
+		[TO_GUEST_GRANT_FAILED] = "grant-failed",
+		[TO_GUEST_DETACHED] = "detached",
+	};
+
+	return names[f];
+}
+
+static bool has_gso(const struct to_guest_frame *f)
+{
+	return f->offload.gso_type != XEN_NETIF_GSO_TYPE_NONE;
+}
+
+/* Makes the frame's offloads ones the guest takes. */
+static enum to_guest_fault settle_offloads(struct to_guest_frame *f, struct packet *p,
+					   uint32_t features)
+{
+	uint32_t csum_feature, gso_feature;
+
+	if (offload_to_netif(p, &f->offload) < 0)
+		return TO_GUEST_NOT_EXPRESSIBLE;
+	if (!f->offload.csum_blank)
+		return TO_GUEST_FINE;
+
+	csum_feature = f->offload.ip_version == 4 ? VIF_CSUM_V4 : VIF_CSUM_V6;
+	gso_feature = f->offload.ip_version == 4 ? VIF_GSO_TCPV4 : VIF_GSO_TCPV6;
+	if (has_gso(f) && (!(features & gso_feature) || !(features & csum_feature)))
+		return TO_GUEST_NO_GSO;
+	if (!(features & csum_feature)) {
+		if (offload_finish_checksum(p) < 0)
+			return TO_GUEST_NOT_EXPRESSIBLE;
+		f->offload = (struct netif_offload){ 0 };
+	}
+	return TO_GUEST_FINE;
+}
+
+void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features)
+{
+	assert(p->size > 0 && p->size <= PACKET_FRAME_MAX);
+	f->fault = settle_offloads(f, p, features);
+	f->n_data_slots = DIV_ROUND_UP(p->size, XEN_PAGE);
+	f->n_ring_slots = f->n_data_slots + has_gso(f);
+	if (f->fault == TO_GUEST_FINE && f->n_data_slots > 1 && !(features & VIF_SG))
+		f->fault = TO_GUEST_TOO_BIG;
+	f->verdict = f->fault == TO_GUEST_FINE ? VIF_OK : VIF_DROP;
+}
+
+/* The ring slot of data slot i: the extra, if any, comes second. */
+static uint32_t ring_slot_of(const struct to_guest_frame *f, uint32_t i)
+{
+	return i > 0 ? i + has_gso(f) : 0;
+}
+
+uint32_t to_guest_ops(struct to_guest_frame *f, const struct packet *p, uint16_t domid,
+		      const netif_rx_request_t req[], grant_op ops[])
+{
+	for (uint32_t i = 0; i < f->n_ring_slots; i++)
+		f->id[i] = req[i].id;
+	for (uint32_t i = 0; i < f->n_data_slots; i++) {
+		uint32_t done = i * XEN_PAGE;
+
+		f->size[i] = (uint16_t)MIN(p->size - done, XEN_PAGE);
+		grant_op_to_guest(&ops[i], domid, req[ring_slot_of(f, i)].gref, 0, p->frame + done,
+				  f->size[i]);
+	}
+	return f->n_data_slots;
+}
+
+static uint16_t first_slot_flags(const struct to_guest_frame *f)
+{
+	uint16_t flags = 0;
+
+	if (f->offload.csum_blank)
+		flags |= NETRXF_csum_blank;
+	if (f->offload.data_validated)
+		flags |= NETRXF_data_validated;
+	if (has_gso(f))
+		flags |= NETRXF_extra_info;
+	return flags;
+}
+
+static union to_guest_slot gso_slot(const struct netif_offload *offload)
+{
+	union to_guest_slot slot = { .extra = { .type = XEN_NETIF_EXTRA_TYPE_GSO } };
+
+	slot.extra.u.gso.type = offload->gso_type;
+	slot.extra.u.gso.size = offload->gso_size;
+	return slot;
+}
+
+void to_guest_answer(struct ring *r, struct to_guest_frame *f, const grant_op ops[], uint32_t n_ops)
+{
+	union to_guest_slot slots[TO_GUEST_RING_SLOTS_MAX];
+
+	for (uint32_t i = 0; i < n_ops; i++) {
+		netif_rx_response_t *rsp = &slots[ring_slot_of(f, i)].rsp;
+
+		*rsp = (netif_rx_response_t){ .id = f->id[ring_slot_of(f, i)] };
+		rsp->flags = i == 0 ? first_slot_flags(f) : 0;
+		if (i + 1 < n_ops)
+			rsp->flags |= NETRXF_more_data;
+		rsp->status = (int16_t)f->size[i];
+		if (ops[i].status != GNTST_okay) {
+			rsp->status = NETIF_RSP_ERROR;
+			f->verdict = VIF_DROP;
+			f->fault = TO_GUEST_GRANT_FAILED;
+		}
+	}
+	if (has_gso(f))
+		slots[1] = gso_slot(&f->offload);
+	to_guest_respond(r, slots, f->n_ring_slots);
+}
