@@ -9,14 +9,15 @@
 #include "base.h"
 
 enum vif_feature {
-	VIF_SG = BIT(0),	  /* packets of more than one slot */
-	VIF_GSO_TCPV4 = BIT(1),	  /* netif.h "feature-gso-tcpv4" */
-	VIF_GSO_TCPV6 = BIT(2),	  /* netif.h "feature-gso-tcpv6" */
-	VIF_CSUM_V4 = BIT(3),	  /* takes blank IPv4 TCP/UDP checksums */
-	VIF_CSUM_V6 = BIT(4),	  /* takes blank IPv6 TCP/UDP checksums */
-	VIF_RX_COPY = BIT(5),	  /* guest-receive by copy: the only mode left */
-	VIF_RX_NOTIFY = BIT(6),	  /* frontend notifies when it posts buffers */
-	VIF_SPLIT_EVENTS = BIT(7), /* an event channel each way */
+	VIF_SG = BIT(0),	   /* packets of more than one slot */
+	VIF_GSO_TCPV4 = BIT(1),	   /* netif.h "feature-gso-tcpv4" */
+	VIF_GSO_TCPV6 = BIT(2),	   /* netif.h "feature-gso-tcpv6" */
+	VIF_CSUM_V4 = BIT(3),	   /* takes blank IPv4 TCP/UDP checksums */
+	VIF_CSUM_V6 = BIT(4),	   /* takes blank IPv6 TCP/UDP checksums */
+	VIF_RX_COPY = BIT(5),	   /* guest-receive by copy: the only mode left */
+	VIF_RX_NOTIFY = BIT(6),	   /* frontend notifies when it posts buffers */
+	VIF_SPLIT_EVENTS = BIT(7), /* an event channel each way; no key of the frontend's says
+				    * so, its event-channel-tx and -rx do */
 };
 
 struct feature_key {

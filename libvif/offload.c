@@ -84,29 +84,19 @@ static int parse_ipv4(const uint8_t *frame, uint32_t size, struct frame_transpor
 	return 0;
 }
 
-/* The size of an IPv6 extension header of this type, whose first 8 bytes are given;
- * 0: not an extension header, or one nothing can be found behind. */
-static uint32_t ipv6_extension_size(uint8_t type, const uint8_t *extension)
-{
-	switch (type) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-		return (extension[1] + 1u) * 8;
-	case IPPROTO_AH:
-		return (extension[1] + 2u) * 4;
-	case IPPROTO_FRAGMENT:
-		return 8;
-	default:
-		return 0;
-	}
-}
-
 static bool ipv6_is_extension(uint8_t type)
 {
-	static const uint8_t any[8];
+	return type == IPPROTO_HOPOPTS || type == IPPROTO_ROUTING || type == IPPROTO_DSTOPTS ||
+	       type == IPPROTO_AH || type == IPPROTO_FRAGMENT;
+}
 
-	return ipv6_extension_size(type, any) != 0;
+static uint32_t ipv6_extension_size(uint8_t type, const uint8_t *extension)
+{
+	if (type == IPPROTO_FRAGMENT)
+		return 8;
+	if (type == IPPROTO_AH)
+		return (extension[1] + 2u) * 4;
+	return (extension[1] + 1u) * 8;
 }
 
 static int parse_ipv6(const uint8_t *frame, uint32_t size, struct frame_transport *t)

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guests' memory through libxengnttab. What a grant allows, Xen checks; what a
+ * mapped or copied byte means is the caller's to distrust.
+ */
+#include "grant.h"
+#include "log.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+int grants_open(struct grants *g)
+{
+	*g = (struct grants){ .handle = xengnttab_open(NULL, 0) };
+	return g->handle ? 0 : -errno;
+}
+
+void grants_close(struct grants *g)
+{
+	if (g->handle)
+		xengnttab_close(g->handle);
+	g->handle = NULL;
+}
+
+int grant_map(struct grants *g, uint16_t domid, uint32_t gref, void **out)
+{
+	*out = xengnttab_map_grant_ref(g->handle, domid, gref, PROT_READ | PROT_WRITE);
+	return *out ? 0 : -errno;
+}
+
+void grant_unmap(struct grants *g, void *page)
+{
+	if (xengnttab_unmap(g->handle, page, 1) != 0)
+		log_error(LOG_NOBODY, "cannot unmap a granted page: %s", strerror(errno));
+}
+
+int grant_copy(struct grants *g, grant_op ops[], uint32_t n)
+{
+	/* The library sets the statuses only of what the kernel got to. */
+	for (uint32_t i = 0; i < n; i++)
+		ops[i].status = GNTST_general_error;
+	g->n_copy_calls++;
+	g->n_copy_ops += n;
+	return xengnttab_grant_copy(g->handle, n, ops) == 0 ? 0 : -errno;
+}
