@@ -9,9 +9,10 @@
 #ifndef VIF_STORE_H
 #define VIF_STORE_H
 
-#include <xenstore.h>
-
 #include "base.h"
+
+#include <xen/io/xs_wire.h>
+#include <xenstore.h>
 
 struct store {
 	struct xs_handle *handle;
@@ -24,7 +25,8 @@ void store_close(struct store *s);
 /* Readable when a watch event waits. */
 int store_fd(const struct store *s);
 
-/* t is XBT_NULL or a transaction. Paths are printf-like, built in PATH_MAX. */
+/* t is XBT_NULL or a transaction. Paths are printf-like; -ENAMETOOLONG: longer than
+ * XENSTORE_ABS_PATH_MAX. */
 
 /* Copies the value, NUL-terminated. -ENOENT, -ENAMETOOLONG (does not fit), -EILSEQ
  * (holds NUL or control bytes), -errno. */
