@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connecting: what the backend offers, what we take, and the keys that tell it so.
+ * Source: xen-netfront.c xennet_connect() and talk_to_netback(); the keys a Linux guest
+ * was seen to write are in the order and form found there.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "frontend-compat/netfront.h"
+
+#define ETH_MTU	      1500u
+#define MTU_MAX	      65535u
+#define MAC_TEXT_SIZE 18
+
+/* A backend's key that is a flag. Absent or nonsense is no, as for xenbus_read_unsigned(). */
+static bool offered(struct netfront *nf, const char *key)
+{
+	uint32_t value;
+
+	return store_read_uint(&nf->store, XBT_NULL, UINT32_MAX, &value, "%s/%s", nf->backend_path,
+			       key) == 0 &&
+	       value;
+}
+
+static uint32_t usable_features(struct netfront *nf)
+{
+	/* feature-no-csum-offload is ignored: Linux netfront does */
+	uint32_t f = VIF_CSUM_V4;
+
+	if (offered(nf, "feature-ipv6-csum-offload"))
+		f |= VIF_CSUM_V6;
+	if (offered(nf, "feature-sg")) {
+		f |= VIF_SG;
+		if (offered(nf, "feature-gso-tcpv4"))
+			f |= VIF_GSO_TCPV4;
+		if ((f & VIF_CSUM_V6) && offered(nf, "feature-gso-tcpv6"))
+			f |= VIF_GSO_TCPV6;
+	}
+	return f & nf->config.dialect->offloads;
+}
+
+static int read_device(struct netfront *nf)
+{
+	unsigned devid = nf->config.vif.devid;
+	char text[MAC_TEXT_SIZE];
+	uint8_t *m = nf->mac;
+	int err, end = 0;
+
+	err = store_read(&nf->store, XBT_NULL, text, sizeof(text), "device/vif/%u/mac", devid);
+	if (err < 0)
+		return err;
+	if (sscanf(text,
+		   "%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 "%n",
+		   &m[0], &m[1], &m[2], &m[3], &m[4], &m[5], &end) != 6 ||
+	    text[end])
+		return -EINVAL;
+	err = store_read_uint_or(&nf->store, XBT_NULL, MTU_MAX, ETH_MTU, &nf->mtu,
+				 "device/vif/%u/mtu", devid);
+	if (err < 0)
+		return err;
+	if (!(nf->features & VIF_SG)) /* xennet_change_mtu() */
+		nf->mtu = MIN(nf->mtu, ETH_MTU);
+	return 0;
+}
+
+static void choose_queues(struct netfront *nf)
+{
+	uint32_t max, want = MIN(nf->config.n_queues, nf->config.dialect->n_queues_max);
+
+	if (store_read_uint_or(&nf->store, XBT_NULL, UINT32_MAX, 1, &max, "%s/%s", nf->backend_path,
+			       "multi-queue-max-queues") < 0)
+		max = 1;
+	nf->n_queues = MAX(MIN(want, max), 1u);
+}
+
+/* Where in the transaction we are; the first error stays. */
+struct key_writer {
+	struct netfront *nf;
+	xs_transaction_t t;
+	int err;
+};
+
+static void put_text(struct key_writer *w, const char *dir, const char *key, const char *value)
+{
+	if (!w->err)
+		w->err = store_write(&w->nf->store, w->t, value, "device/vif/%u/%s%s",
+				     w->nf->config.vif.devid, dir, key);
+}
+
+static void put_number(struct key_writer *w, const char *dir, const char *key, uint32_t value)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%" PRIu32, value);
+	put_text(w, dir, key, text);
+}
+
+static void drop(struct key_writer *w, const char *dir, const char *key)
+{
+	int err = 0;
+
+	if (!w->err)
+		err = store_remove(&w->nf->store, w->t, "device/vif/%u/%s%s",
+				   w->nf->config.vif.devid, dir, key);
+	if (err < 0 && err != -ENOENT)
+		w->err = err;
+}
+
+static void write_queue(struct key_writer *w, uint32_t i)
+{
+	const struct netfront_queue *q = &w->nf->queue[i];
+	char dir[16] = "";
+
+	if (w->nf->n_queues > 1)
+		snprintf(dir, sizeof(dir), "queue-%" PRIu32 "/", i);
+	put_number(w, dir, "tx-ring-ref", q->tx_ring_gref);
+	put_number(w, dir, "rx-ring-ref", q->rx_ring_gref);
+	if (q->tx_port == q->rx_port) {
+		put_number(w, dir, "event-channel", q->tx_port);
+		return;
+	}
+	put_number(w, dir, "event-channel-tx", q->tx_port);
+	put_number(w, dir, "event-channel-rx", q->rx_port);
+}
+
+/* Keys of an earlier life, written by another dialect, would be believed: Linux netback
+ * looks for event-channel-tx first. */
+static void drop_stale(struct key_writer *w)
+{
+	static const char *const per_queue[] = { "tx-ring-ref", "rx-ring-ref", "event-channel",
+						 "event-channel-tx", "event-channel-rx" };
+	char dir[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(per_queue); i++)
+		drop(w, "", per_queue[i]);
+	for (uint32_t i = 0; i < NETFRONT_QUEUES_MAX; i++) {
+		snprintf(dir, sizeof(dir), "queue-%" PRIu32, i);
+		drop(w, dir, "");
+	}
+	drop(w, "", "multi-queue-num-queues");
+	for (const struct frontend_dialect *d = frontend_dialects; d->name; d++)
+		for (const struct dialect_key *k = d->keys; k->key; k++)
+			drop(w, "", k->key);
+}
+
+static int write_keys(struct store *s, xs_transaction_t t, void *arg)
+{
+	struct netfront *nf = arg;
+	struct key_writer w = { .nf = nf, .t = t };
+
+	drop_stale(&w);
+	if (nf->config.dialect->n_queues_max > 1 &&
+	    store_exists(s, XBT_NULL, "%s/multi-queue-max-queues", nf->backend_path))
+		put_number(&w, "", "multi-queue-num-queues", nf->n_queues);
+	for (uint32_t i = 0; i < nf->n_queues; i++)
+		write_queue(&w, i);
+	for (const struct dialect_key *k = nf->config.dialect->keys; k->key; k++)
+		if (!k->if_offered || offered(nf, k->if_offered))
+			put_text(&w, "", k->key, k->value);
+	return w.err;
+}
+
+/* As xenbus_dev_fatal(): says why where the toolstack's operator looks. */
+static int refuse(struct netfront *nf, int err, const char *what)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%d %s", err, what);
+	store_write(&nf->store, XBT_NULL, text, "error/device/vif/%u/error", nf->config.vif.devid);
+	log_error(&nf->log, "cannot connect: %s: %s", what, strerror(-err));
+	return err;
+}
+
+int netfront_connect(struct netfront *nf)
+{
+	bool split =
+	    nf->config.dialect->split_events && offered(nf, "feature-split-event-channels");
+	int err;
+
+	if (!offered(nf, "feature-rx-copy"))
+		return refuse(nf, -ENODEV, "the backend does not copy into our pages");
+	nf->features = usable_features(nf);
+	err = read_device(nf);
+	if (err < 0)
+		return refuse(nf, err, "reading mac and mtu");
+	choose_queues(nf);
+	err = netfront_share(nf, split);
+	if (err < 0)
+		return refuse(nf, err, "granting pages and event channels");
+	err = store_transact(&nf->store, write_keys, nf);
+	if (err < 0)
+		return refuse(nf, err, "writing our keys");
+	return 0;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The data path of the frontend: rings to frames to the guest's stack and back. Every
+ * function returns; none waits, none allocates.
+ *
+ * The backend writes ring and rx pages at any time. Responses are copied out of the
+ * ring before anything is concluded from them, and headers out of the rx page before
+ * they are parsed; a frame's payload goes to the stack as it is, as a guest's would.
+ */
+#include <string.h>
+
+#include "frontend-compat/netfront.h"
+
+/* Requests written but not shown: enough to make a batch, few enough that the backend
+ * works while we do. */
+#define PUSH_SLOTS 32u
+
+/* Enough for Ethernet, two VLAN tags, IPv4 with options or IPv6 with a few extensions,
+ * and TCP; Linux pulls RX_COPY_THRESHOLD too. */
+#define HEAD_MAX 256u
+
+/* What there is to know about one pass over one queue. */
+struct pass {
+	struct netfront *nf;
+	struct netfront_queue *q;
+	uint32_t index; /* of the queue */
+};
+
+static struct log_scope scope(const struct pass *p)
+{
+	return (struct log_scope){ &p->nf->config.vif, (int)p->index };
+}
+
+/* The backend broke the protocol: "Disabled for further use" (xen-netfront.c). */
+static void disable(struct pass *p, const char *why)
+{
+	struct log_scope s = scope(p);
+
+	log_error(&s, "the backend broke the protocol: %s; disabled until it is connected anew",
+		  why);
+	p->nf->running = false;
+	p->nf->counters.disabled++;
+}
+
+static void tx_push(struct pass *p)
+{
+	if (!front_ring_push(&p->q->tx))
+		return;
+	event_send(&p->nf->events, p->q->tx_port);
+	p->nf->counters.from_guest_notifies++;
+}
+
+static void rx_push(struct pass *p)
+{
+	if (!front_ring_push(&p->q->rx))
+		return;
+	event_send(&p->nf->events, p->q->rx_port);
+	p->nf->counters.to_guest_notifies++;
+}
+
+/* Takes one answered page back. The checks are xennet_tx_buf_gc()'s. */
+static bool tx_answered(struct pass *p, const netif_tx_response_t *rsp)
+{
+	struct netfront_queue *q = p->q;
+
+	if (rsp->status == NETIF_RSP_NULL) /* of an extra info: no page went with it */
+		return true;
+	if (rsp->id >= RING_SLOTS) {
+		disable(p, "a transmit response has an impossible id");
+		return false;
+	}
+	if (!q->tx_pending[rsp->id]) {
+		disable(p, "a transmit response for no request");
+		return false;
+	}
+	q->tx_pending[rsp->id] = false;
+	q->tx_free[q->n_tx_free++] = rsp->id;
+	if (rsp->status != NETIF_RSP_OKAY)
+		p->nf->counters.from_guest_error_responses++;
+	return true;
+}
+
+static void tx_reap(struct pass *p)
+{
+	struct front_ring *r = &p->q->tx;
+	netif_tx_response_t rsp;
+	int n = front_ring_pending(r);
+
+	if (n < 0) {
+		disable(p, "more transmit responses than requests");
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		front_ring_peek(r, (uint32_t)i, &rsp, sizeof(rsp));
+		if (!tx_answered(p, &rsp))
+			return;
+	}
+	front_ring_consume(r, (uint32_t)n);
+}
+
+/* netfront_tx_slot_available(): room for the largest frame. */
+static bool tx_has_room(const struct netfront_queue *q)
+{
+	return front_ring_free(&q->tx) >= TX_SLOTS_MAX && q->n_tx_free >= TX_PAGES_MAX;
+}
+
+bool netfront_has_room(const struct netfront *nf, uint32_t queue)
+{
+	return nf->running && queue < nf->n_queues && tx_has_room(&nf->queue[queue]);
+}
+
+/* Lists the pages the next frame will go to, the warmest first. */
+static void tx_pages(const struct netfront_queue *q, struct iovec iov[TX_PAGES_MAX],
+		     struct tx_page page[TX_PAGES_MAX])
+{
+	for (uint32_t i = 0; i < TX_PAGES_MAX; i++) {
+		uint16_t id = q->tx_free[q->n_tx_free - 1 - i];
+
+		page[i] = q->tx_page[id];
+		iov[i].iov_base = q->tx_memory + (size_t)id * XEN_PAGE;
+		iov[i].iov_len = XEN_PAGE;
+	}
+}
+
+/* Brings a frame's offloads down to what the backend takes. */
+static int tx_prepare(struct netfront *nf, struct virtio_net_hdr *vnet, const struct iovec frame[],
+		      uint32_t size, struct netif_offload *out)
+{
+	const uint8_t *head = frame[0].iov_base;
+	bool ipv6 = size > 14 && head[12] == 0x86 && head[13] == 0xdd;
+	uint32_t csum = ipv6 ? VIF_CSUM_V6 : VIF_CSUM_V4, n = DIV_ROUND_UP(size, XEN_PAGE);
+	struct iovec last[TX_PAGES_MAX];
+	int err;
+
+	if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !(nf->features & csum)) {
+		memcpy(last, frame, n * sizeof(*frame));
+		last[n - 1].iov_len = size - (n - 1) * XEN_PAGE;
+		err = vnet->gso_type ? -EPROTO : tx_finish_checksum(vnet, last, (int)n);
+		if (err < 0)
+			return err;
+	}
+	err = tx_offload(vnet, out);
+	if (err < 0)
+		return err;
+	if (n > 1 && !(nf->features & VIF_SG))
+		return -EPROTO;
+	if ((out->gso_type == XEN_NETIF_GSO_TYPE_TCPV4 && !(nf->features & VIF_GSO_TCPV4)) ||
+	    (out->gso_type == XEN_NETIF_GSO_TYPE_TCPV6 && !(nf->features & VIF_GSO_TCPV6)))
+		return -EPROTO;
+	return 0;
+}
+
+static void tx_put(struct pass *p, uint32_t size, const struct netif_offload *offload,
+		   const struct tx_page page[])
+{
+	struct netfront_counters *c = &p->nf->counters;
+	union from_guest_slot slots[TX_SLOTS_MAX];
+	uint32_t n = tx_slots(size, offload, page, slots);
+
+	for (uint32_t i = 0; i < n; i++)
+		front_ring_put(&p->q->tx, &slots[i]);
+	for (uint32_t i = 0; i < DIV_ROUND_UP(size, XEN_PAGE); i++)
+		p->q->tx_pending[page[i].id] = true;
+	p->q->n_tx_free -= DIV_ROUND_UP(size, XEN_PAGE);
+	c->from_guest_frames++;
+	c->from_guest_bytes += size;
+	c->from_guest_gso_frames += offload->gso_type != 0;
+	c->from_guest_csum_blank += offload->csum_blank;
+}
+
+/* Moves one frame from the stack to the ring. Returns 0, or -errno: none came. */
+static int tx_one(struct pass *p)
+{
+	const struct netfront_config *c = &p->nf->config;
+	struct virtio_net_hdr vnet;
+	struct iovec iov[1 + TX_PAGES_MAX] = { { &vnet, sizeof(vnet) } };
+	struct tx_page page[TX_PAGES_MAX];
+	struct netif_offload offload;
+	ssize_t n;
+
+	tx_pages(p->q, iov + 1, page);
+	n = c->stack_ops->take(c->stack, p->index, iov, ARRAY_SIZE(iov));
+	if (n < 0)
+		return (int)n;
+	n -= (ssize_t)sizeof(vnet);
+	if (n <= 0 || n > XEN_NETIF_MAX_TX_SIZE ||
+	    tx_prepare(p->nf, &vnet, iov + 1, (uint32_t)n, &offload) < 0) {
+		p->nf->counters.from_guest_drops++;
+		return 0;
+	}
+	tx_put(p, (uint32_t)n, &offload, page);
+	return 0;
+}
+
+/* Returns whether the stack may have more frames and there is room for them. */
+static bool tx_pass(struct pass *p)
+{
+	struct netfront *nf = p->nf;
+	struct front_ring *r = &p->q->tx;
+	uint32_t budget = NETFRONT_BATCH;
+	int err = 0;
+
+	while (budget-- && !err) {
+		if (!tx_has_room(p->q)) {
+			tx_push(p);
+			tx_reap(p);
+			if (!nf->running)
+				return false;
+			if (!tx_has_room(p->q)) {
+				nf->counters.from_guest_waits++;
+				return false;
+			}
+		}
+		err = tx_one(p);
+		if (r->req_prod - r->req_pub >= PUSH_SLOTS)
+			tx_push(p);
+	}
+	tx_push(p);
+	if (err && err != -EAGAIN)
+		nf->stack_error = err;
+	return !err;
+}
+
+/* Hands one frame to the stack. */
+static void rx_give(struct pass *p, const struct rx_frame *f)
+{
+	const struct netfront_config *c = &p->nf->config;
+	struct netfront_counters *n = &p->nf->counters;
+	struct virtio_net_hdr vnet;
+	struct iovec iov[1 + RX_FRAGMENTS_MAX] = { { &vnet, sizeof(vnet) } };
+	uint8_t head[HEAD_MAX];
+	uint32_t head_size = MIN(f->fragment[0].size, HEAD_MAX);
+
+	for (uint32_t i = 0; i < f->n_fragments; i++) {
+		iov[1 + i].iov_base = p->q->rx_memory + (size_t)f->fragment[i].page * XEN_PAGE +
+				      f->fragment[i].offset;
+		iov[1 + i].iov_len = f->fragment[i].size;
+	}
+	if (f->offload.csum_blank)
+		memcpy(head, iov[1].iov_base, head_size);
+	if (rx_vnet(&f->offload, head, head_size, &vnet) < 0) {
+		n->to_guest_errors++;
+		return;
+	}
+	if (c->stack_ops->give(c->stack, p->index, iov, (int)f->n_fragments + 1) < 0) {
+		n->to_guest_stack_drops++;
+		return;
+	}
+	n->to_guest_frames++;
+	n->to_guest_bytes += f->size;
+	n->to_guest_gso_frames += f->offload.gso_type != 0;
+	n->to_guest_csum_blank += f->offload.csum_blank;
+}
+
+/* Posts every page that is not posted. Page i always stands in slot i. */
+static void rx_refill(struct pass *p)
+{
+	struct front_ring *r = &p->q->rx;
+
+	while (front_ring_free(r)) {
+		uint16_t id = (uint16_t)(r->req_prod % RING_SLOTS);
+		netif_rx_request_t req = { .id = id, .gref = p->q->rx_gref[id] };
+
+		front_ring_put(r, &req);
+	}
+	rx_push(p);
+}
+
+/* Returns whether responses were left for the next pass. */
+static bool rx_pass(struct pass *p)
+{
+	struct netfront *nf = p->nf;
+	struct front_ring *r = &p->q->rx;
+	uint32_t at = 0, budget = NETFRONT_BATCH;
+	RING_IDX cons = r->rsp_cons;
+	int n = front_ring_pending(r);
+
+	if (n < 0) {
+		disable(p, "more receive responses than requests");
+		return false;
+	}
+	for (int i = 0; i < n; i++)
+		front_ring_peek(r, (uint32_t)i, &nf->scratch[i], sizeof(nf->scratch[i]));
+	while (at < (uint32_t)n && budget--) {
+		struct rx_frame f;
+
+		rx_frame_read(&nf->scratch[at], (uint32_t)n - at, cons + at, &f);
+		if (f.verdict == VIF_FATAL) {
+			disable(p, f.why);
+			return false;
+		}
+		if (f.verdict == VIF_DROP)
+			nf->counters.to_guest_errors++;
+		else
+			rx_give(p, &f);
+		at += f.n_slots;
+		front_ring_consume(r, f.n_slots);
+		if (front_ring_free(r) >= PUSH_SLOTS)
+			rx_refill(p);
+	}
+	rx_refill(p);
+	return at < (uint32_t)n;
+}
+
+/* Asks for the next events, then looks once more. Returns whether it must go on instead. */
+static bool arm(struct pass *p)
+{
+	struct front_ring *tx = &p->q->tx;
+	uint32_t outstanding = tx->req_pub - tx->rsp_cons, wake = 1;
+	int n;
+
+	if (p->nf->config.dialect->tx_wakeup == TX_WAKE_HALFWAY)
+		wake = outstanding / 2 + 1;
+	n = front_ring_arm(tx, wake);
+	if (n < 0 || (uint32_t)n >= wake)
+		return true; /* the next pass finds what is wrong with a negative one */
+	return front_ring_arm(&p->q->rx, 1) != 0;
+}
+
+/* The work is done: lets the ports fire again (XSA-332). */
+static void unmask(struct pass *p)
+{
+	struct netfront_queue *q = p->q;
+
+	if (q->tx_fired)
+		event_unmask(&p->nf->events, q->tx_port);
+	if (q->rx_fired && q->rx_port != q->tx_port)
+		event_unmask(&p->nf->events, q->rx_port);
+	q->tx_fired = q->rx_fired = false;
+}
+
+bool netfront_step(struct netfront *nf)
+{
+	bool again = false;
+
+	for (uint32_t i = 0; i < nf->n_queues; i++) {
+		struct pass p = { nf, &nf->queue[i], i };
+		bool more = false;
+
+		if (nf->running)
+			more = rx_pass(&p);
+		if (nf->running)
+			tx_reap(&p);
+		if (nf->running)
+			more |= tx_pass(&p);
+		if (nf->running && !more)
+			more = arm(&p);
+		if (nf->running && !more)
+			unmask(&p);
+		again |= more;
+	}
+	return again && nf->running;
+}
+
+void netfront_take_events(struct netfront *nf)
+{
+	int port;
+
+	while ((port = event_next(&nf->events)) >= 0) {
+		for (uint32_t i = 0; i < nf->n_queues; i++) {
+			struct netfront_queue *q = &nf->queue[i];
+
+			if ((evtchn_port_t)port == q->tx_port) {
+				q->tx_fired = true;
+				nf->counters.from_guest_events++;
+			} else if ((evtchn_port_t)port == q->rx_port) {
+				q->rx_fired = true;
+				nf->counters.to_guest_events++;
+			}
+		}
+	}
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames to slots and slots to frames, seen from the frontend: pure functions,
+ * no ring, no memory but their arguments.
+ *
+ * Pages are laid out one way only: a frame starts at offset 0 of its first page
+ * and fills each page but the last.
+ */
+#ifndef FRONTEND_SLOTS_H
+#define FRONTEND_SLOTS_H
+
+#include <sys/uio.h>
+
+#include "offload.h"
+#include "ring.h"
+
+/* netif.h XEN_NETIF_MAX_TX_SIZE in whole pages, and one slot of GSO extra info. */
+#define TX_PAGES_MAX DIV_ROUND_UP(XEN_NETIF_MAX_TX_SIZE, XEN_PAGE)
+#define TX_SLOTS_MAX (TX_PAGES_MAX + 1)
+
+/* What Linux takes: XEN_NETIF_NR_SLOTS_MIN, and one more after a short first slot
+ * (xennet_get_responses(), RX_COPY_THRESHOLD). */
+#define RX_FRAGMENTS_MAX   (XEN_NETIF_NR_SLOTS_MIN + 1)
+#define RX_SHORT_FIRST_MAX 256
+
+/* A page of ours that the backend may read, and the id its request carries. */
+struct tx_page {
+	grant_ref_t gref;
+	uint16_t id;
+};
+
+/* The virtio_net_hdr of a frame from the guest's stack in netif's words. -EPROTO: netif has
+ * none for it (UDP segmentation, ECN segmentation). */
+int tx_offload(const struct virtio_net_hdr *vnet, struct netif_offload *out) must_check;
+
+/*
+ * Writes the requests, and the extra info after the first, of a frame of 'size' bytes that
+ * lies in pages[0..DIV_ROUND_UP(size, XEN_PAGE)). Returns the number of slots.
+ * Precondition: 0 < size <= XEN_NETIF_MAX_TX_SIZE.
+ */
+uint32_t tx_slots(uint32_t size, const struct netif_offload *offload, const struct tx_page pages[],
+		  union from_guest_slot out[TX_SLOTS_MAX]);
+
+/*
+ * Writes the checksum 'vnet' asks for into the frame and clears the flag, for a backend or
+ * dialect that cannot take it blank. frame[] are whole pages but the last. -EPROTO: the
+ * header's offsets leave the first page or are odd.
+ */
+int tx_finish_checksum(struct virtio_net_hdr *vnet, const struct iovec frame[], int n) must_check;
+
+/* One frame from the backend. */
+struct rx_frame {
+	enum vif_verdict verdict; /* VIF_DROP: this frame; VIF_FATAL: the backend is not sane */
+	const char *why;	  /* of a verdict that is not VIF_OK */
+	uint32_t n_slots;	  /* to consume; not for VIF_FATAL */
+	uint32_t size;
+	uint32_t n_fragments;
+	struct {
+		uint16_t page; /* index of the ring slot, and so of the page posted in it */
+		uint16_t offset, size;
+	} fragment[RX_FRAGMENTS_MAX];
+	struct netif_offload offload;
+};
+
+/*
+ * Reads the first frame out of the responses slots[0..n), n > 0, copied from the ring at
+ * free-running index 'cons'. The checks are those of xennet_get_responses() and
+ * xennet_get_extras(), and netif.h's rule that a response stands in its request's slot.
+ */
+void rx_frame_read(const union to_guest_slot slots[], uint32_t n, RING_IDX cons,
+		   struct rx_frame *out);
+
+/*
+ * The virtio_net_hdr for a frame from the backend; head[0..size) is a private copy of its
+ * beginning. -EPROTO: the offloads do not fit the headers (checksum_setup() drops it too).
+ */
+int rx_vnet(const struct netif_offload *offload, const uint8_t *head, uint32_t size,
+	    struct virtio_net_hdr *out) must_check;
+
+#endif
