@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Brings a lab's inside up: network, hypervisor, xenstored, vifd, guests. Runs in
+ * a child of lab init that ends when all is up; what it started stays with init.
+ */
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "netns.h"
+#include "process.h"
+
+#define DAEMON_WAIT_MS 10000
+
+/* The hotplug script keeps a processor busy; more at once only grow each one's wait,
+ * and libxl's patience with a backend is 10 s. */
+#define GUESTS_AT_ONCE 8
+
+static int start_host(const struct lab *lab)
+{
+	char hosted_xen[PATH_MAX];
+	const struct daemon xen = { .name = "hosted-xen",
+				    .argv = { hosted_xen, "run", "--dir", LAB_XEN, "--ready-fd",
+					      PROCESS_READY_FD },
+				    .ready_ms = DAEMON_WAIT_MS };
+	const struct daemon store = { .name = "xenstored",
+				      .argv = { hosted_xen, "xenstored", "--rundir", LAB_STORE } };
+	int err;
+
+	snprintf(hosted_xen, sizeof(hosted_xen), "%s/hosted-xen", lab->bin_dir);
+	err = process_start_daemon(&xen);
+	if (!err)
+		err = process_start_daemon(&store);
+	if (!err)
+		err = process_await_socket(LAB_STORE "/socket", DAEMON_WAIT_MS);
+	if (err)
+		warnx("starting xenstored: %s", strerror(-err));
+	return err;
+}
+
+static int start_vifd(const struct lab *lab)
+{
+	char vifd[PATH_MAX], workers[12];
+	struct daemon d = { .name = "vifd", .argv = { vifd } };
+	int err;
+
+	snprintf(vifd, sizeof(vifd), "%s/vifd", lab->bin_dir);
+	snprintf(workers, sizeof(workers), "%u", lab->n_workers);
+	if (lab->n_workers) {
+		d.argv[1] = "--workers";
+		d.argv[2] = workers;
+	}
+	err = process_start_daemon(&d);
+	if (!err)
+		err = process_await_socket(LAB_VIFD_SOCKET, DAEMON_WAIT_MS);
+	if (err)
+		warnx("starting vifd: %s", strerror(-err));
+	return err;
+}
+
+/* Waits for one guest's starter; its failure. */
+static int reap_guest(void)
+{
+	int status;
+
+	if (wait(&status) < 0)
+		return -errno;
+	return status ? -EIO : 0;
+}
+
+static int start_guests(const struct lab *lab)
+{
+	uint32_t n_running = 0;
+	int err = 0;
+
+	for (uint32_t i = 1; i <= lab->n_guests && !err; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(guest_start(lab, i) ? 1 : 0);
+		if (pid < 0)
+			err = -errno;
+		else
+			n_running++;
+		if (n_running == GUESTS_AT_ONCE) {
+			n_running--;
+			err = reap_guest();
+		}
+	}
+	for (; n_running; n_running--) {
+		int guest_err = reap_guest();
+
+		err = err ? err : guest_err;
+	}
+	return err;
+}
+
+int lab_bring_up(const struct lab *lab)
+{
+	int err = netns_configure(lab);
+
+	if (!err)
+		err = start_host(lab);
+	if (!err)
+		err = start_vifd(lab);
+	return err ? err : start_guests(lab);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest of the lab: a domain with a store connection, a vif and, as its kernel
+ * and its programs' network, vif-guest in the namespace of its name. Guest N is
+ * domain N. Runs as dom0 inside the lab; said why on failure.
+ */
+#ifndef VIF_LAB_GUEST_H
+#define VIF_LAB_GUEST_H
+
+#include "lab.h"
+
+/* Sets the lab's frontend, or exits saying which there are. */
+void guest_set_frontend(struct lab *lab, const char *name);
+
+/* As 'xl create': returns when the guest's vif is connected. -EEXIST: runs already. */
+int guest_start(const struct lab *lab, uint32_t guest) must_check;
+
+/* As 'xl shutdown', or with 'destroy' as 'xl destroy': nothing of the domain is left. */
+int guest_stop(const struct lab *lab, uint32_t guest, bool destroy) must_check;
+
+/* The MAC address of guest N's first vif. */
+struct guest_mac {
+	char s[18];
+};
+struct guest_mac guest_mac(uint32_t guest, uint32_t devid);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vif-lab: a Xen host with guests and a wire, on a machine without Xen.
+ *
+ *	vif-lab run (the user's process)
+ *	 |- janitor        outside; removes the lab's names however the rest ended
+ *	 `- lab init       PID 1 of the lab: reaps, watches, runs COMMAND
+ *	     |- hosted-xen, xenstored, vifd
+ *	     |- per guest: store proxy, vif-guest
+ *	     `- COMMAND
+ *
+ * Invariants. All of a lab but its names in the host's /run/netns and its record
+ * (record.h) lives inside lab init's PID, mount and network namespaces: when init
+ * dies, the kernel ends it all. Init dies with vif-lab, unless the lab is kept.
+ * Inside, /run is the lab's own: the paths below mean the same in every lab.
+ *
+ * No trust boundary: the lab and what runs in it are root's own.
+ */
+#ifndef VIF_LAB_H
+#define VIF_LAB_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+#include "base.h"
+
+#define LAB_DIR		"/run/vif-lab"
+#define LAB_LOGS	LAB_DIR "/log"
+#define LAB_PIDS	LAB_DIR "/pids"
+#define LAB_STORE	"/run/xenstored"
+#define LAB_XEN		LAB_DIR "/xen"
+#define LAB_VIFD_SOCKET "/run/vifd/vifd.sock"
+#define LAB_VIF_SCRIPT	"/etc/xen/scripts/vif-bridge"
+
+/* The exit status for the lab's own failure; any other one is COMMAND's. */
+#define LAB_EXIT_FAILED 125
+
+/* IFNAMSIZ - 1 less the longest suffix, "br0". */
+#define LAB_NAME_MAX   12
+#define LAB_GUESTS_MAX 200
+
+struct lab {
+	char name[LAB_NAME_MAX + 1];
+	uint32_t n_guests;
+	uint32_t n_workers; /* 0: vifd's own choice */
+	char frontend[32];
+	char bin_dir[PATH_MAX - 64]; /* where vif-lab and the programs beside it are */
+};
+
+/* A name of the lab: "lab-" and what printf makes of the rest. */
+struct lab_name {
+	char s[64];
+};
+struct lab_name lab_wire(const struct lab *lab);
+struct lab_name lab_dom0(const struct lab *lab);
+struct lab_name lab_guest(const struct lab *lab, uint32_t guest);
+struct lab_name lab_bridge(const struct lab *lab);
+
+/* Prepares *lab for this program: bin_dir and the defaults. 0 or -errno. */
+int lab_defaults(struct lab *lab) must_check;
+
+/* Whether 's' may name a lab: a letter, then letters, digits and dashes. */
+bool lab_name_valid(const char *s);
+
+/* Sets what programs inside the lab expect in their environment. */
+void lab_export(const struct lab *lab);
+
+/* Fills *lab from the environment of a program inside it. -ENOENT: not inside one. */
+int lab_import(struct lab *lab) must_check;
+
+/* Lab init and its user, over a SOCK_SEQPACKET pair. End of file is the other's death. */
+enum lab_message_kind {
+	LAB_GO = 1, /* to init: the namespaces are there; from it: COMMAND runs */
+	LAB_SIGNAL, /* to init: pass signal 'value' on to COMMAND */
+	LAB_KEEP,   /* to init: live on without me */
+	LAB_QUIT,   /* to init: end */
+	LAB_ENDED,  /* from init: COMMAND's exit status is 'value' */
+	LAB_FAILED, /* from init: the lab failed and said why */
+};
+
+struct lab_message {
+	uint32_t kind;
+	int32_t value;
+};
+
+/* -EPIPE when the other side is gone. */
+int lab_send(int fd, enum lab_message_kind kind, int value);
+/* 0, -EPIPE (end of file) or -errno. */
+int lab_receive(int fd, struct lab_message *out) must_check;
+
+/* 'vif-lab run': returns the exit status. With 'logs', copies the logs there. */
+struct lab_run {
+	bool keep;
+	const char *logs; /* NULL: only when the lab itself fails, to a new folder in /tmp */
+	char **command;
+};
+int lab_run(const struct lab *lab, const struct lab_run *run);
+
+/* The process PID 1 of the lab is; 'ctl' is its end of the pair, 'record' the lab's
+ * record. Never returns. */
+void lab_init(const struct lab *lab, const struct lab_run *run, int ctl, int record)
+	__attribute__((noreturn));
+
+/* The process outside that outlives the others; 'user' is its end of a pair with
+ * vif-lab run. Never returns. */
+void lab_janitor(const struct lab *lab, int init_pidfd, int user, int record)
+	__attribute__((noreturn));
+
+/* Copies the logs 'from' a folder to 'to', or with NULL to a new one, and says where. */
+void lab_save_logs(const struct lab *lab, const char *from, const char *to);
+
+/* Brings the inside up, from an empty namespace to connected guests. Blocks for seconds;
+ * said why on failure. Returns 0 or -errno. */
+int lab_bring_up(const struct lab *lab) must_check;
+
+#endif

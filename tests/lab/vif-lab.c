@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vif-lab's command line. What a lab is: lab.h.
+ */
+#include <err.h>
+#include <getopt.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "process.h"
+#include "record.h"
+#include "toolstack.h"
+
+#define STOP_WAIT_MS 15000
+
+static const char usage[] =
+	"vif-lab: a Xen host with guests and a wire, on a machine without Xen\n"
+	"\n"
+	"  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--model bridge]\n"
+	"              [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
+	"      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
+	"      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
+	"      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
+	"      NAME-g2 (10.77.0.12, fd77::12), ...; the bridge is NAMEbr0. COMMAND finds\n"
+	"      the lab's name in VIF_LAB_NAME and its logs in the folder VIF_LAB_DIR.\n"
+	"  vif-lab exec [--name lab] -- COMMAND...   runs COMMAND in a running lab\n"
+	"  vif-lab list                              the labs that run\n"
+	"  vif-lab stop [--name lab]                 ends a lab\n"
+	"\n"
+	"Inside a lab:\n"
+	"  vif-lab guest start N                     as 'xl create'\n"
+	"  vif-lab guest stop [--destroy] N          as 'xl shutdown' or 'xl destroy'\n"
+	"  vif-lab attach --domid D [--devid N] [--mac M] [--bridge B] [--script S]\n"
+	"                 [--key KEY[=VALUE]]...     as 'xl network-attach'; KEY alone is\n"
+	"                                            left out of the backend's directory\n"
+	"  vif-lab detach --domid D [--devid N] [--destroy]\n";
+
+static void __attribute__((noreturn)) fail(const char *why, const char *what)
+{
+	warnx("%s%s%s ('vif-lab --help' tells more)", why, what ? " " : "", what ? what : "");
+	exit(LAB_EXIT_FAILED);
+}
+
+static uint32_t number(const char *option, const char *text, uint32_t min, uint32_t max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text >= '0' && *text <= '9' && !*end && n >= min && n <= max)
+		return (uint32_t)n;
+	errx(LAB_EXIT_FAILED, "%s takes a number from %u to %u, not '%s'", option, min, max, text);
+}
+
+static void set_name(struct lab *lab, const char *name)
+{
+	if (!lab_name_valid(name))
+		errx(LAB_EXIT_FAILED,
+		     "--name takes a letter and up to %d letters, digits and dashes, not '%s'",
+		     LAB_NAME_MAX - 1, name);
+	strcpy(lab->name, name);
+}
+
+static void need_root(void)
+{
+	if (geteuid())
+		errx(LAB_EXIT_FAILED, "a lab makes network namespaces: run it as root");
+}
+
+static void need_file(const char *path, const char *advice)
+{
+	if (access(path, X_OK))
+		errx(LAB_EXIT_FAILED, "there is no %s: %s", path, advice);
+}
+
+/* What a lab runs must be there before anything of it is. */
+static void need_programs(const struct lab *lab)
+{
+	static const char *const ours[] = { "hosted-xen", "vifd", "vif-guest" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		snprintf(path, sizeof(path), "%s/%s", lab->bin_dir, ours[i]);
+		need_file(path, "run 'make'");
+	}
+	need_file(LAB_VIF_SCRIPT, "install Debian's xen-utils-common");
+	need_file("/usr/lib/xen-4.17/bin/xenstored", "install Debian's xen-utils-4.17");
+	need_file("/sbin/ip", "install Debian's iproute2");
+	need_file("/usr/bin/xenstore-read", "install Debian's xenstore-utils");
+	if (access("/dev/net/tun", R_OK | W_OK))
+		errx(LAB_EXIT_FAILED, "there is no /dev/net/tun: 'modprobe tun'");
+}
+
+static int run_main(struct lab *lab, int argc, char **argv)
+{
+	enum { NAME, GUESTS, FRONTEND, MODEL, WORKERS, KEEP, LOGS };
+	static const struct option options[] = {
+		{ "name", 1, NULL, NAME },	   { "guests", 1, NULL, GUESTS },
+		{ "frontend", 1, NULL, FRONTEND }, { "model", 1, NULL, MODEL },
+		{ "workers", 1, NULL, WORKERS },   { "keep", 0, NULL, KEEP },
+		{ "logs", 1, NULL, LOGS },	   { 0 },
+	};
+	struct lab_run run = { 0 };
+	int o;
+
+	lab->n_guests = 2;
+	while ((o = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (o) {
+		case NAME:
+			set_name(lab, optarg);
+			break;
+		case GUESTS:
+			lab->n_guests = number("--guests", optarg, 0, LAB_GUESTS_MAX);
+			break;
+		case FRONTEND:
+			guest_set_frontend(lab, optarg);
+			break;
+		case MODEL:
+			if (strcmp(optarg, "bridge"))
+				errx(LAB_EXIT_FAILED, "--model is bridge, not '%s'", optarg);
+			break;
+		case WORKERS:
+			lab->n_workers = number("--workers", optarg, 1, 64);
+			break;
+		case KEEP:
+			run.keep = true;
+			break;
+		case LOGS:
+			run.logs = optarg;
+			break;
+		default:
+			fail("what to do?", NULL);
+		}
+	}
+	run.command = argv + optind;
+	if (!*run.command)
+		fail("run needs a COMMAND", NULL);
+	need_root();
+	need_programs(lab);
+	return lab_run(lab, &run);
+}
+
+/* --name alone, for exec and stop. */
+static void name_option(struct lab *lab, int argc, char **argv)
+{
+	static const struct option options[] = { { "name", 1, NULL, 'n' }, { 0 } };
+	int o;
+
+	while ((o = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		if (o != 'n')
+			fail("what to do?", NULL);
+		set_name(lab, optarg);
+	}
+	need_root();
+}
+
+static int open_or_say(struct lab *lab)
+{
+	char name[LAB_NAME_MAX + 1];
+	int fd;
+
+	strcpy(name, lab->name);
+	fd = record_open(name, lab);
+	if (fd == -ENOENT)
+		errx(LAB_EXIT_FAILED, "no lab named %s runs ('vif-lab list' shows those that do)", name);
+	if (fd < 0)
+		errx(LAB_EXIT_FAILED, "lab %s: %s", name, strerror(-fd));
+	return fd;
+}
+
+static int exec_main(struct lab *lab, int argc, char **argv)
+{
+	char cwd[PATH_MAX] = "/";
+	int record, init, status;
+	pid_t pid;
+
+	name_option(lab, argc, argv);
+	if (!argv[optind])
+		fail("exec needs a COMMAND", NULL);
+	record = open_or_say(lab);
+	init = record_holder(record, RECORD_INIT);
+	if (init < 0)
+		errx(LAB_EXIT_FAILED, "lab %s is about to end", lab->name);
+	if (!getcwd(cwd, sizeof(cwd)) || setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET))
+		err(LAB_EXIT_FAILED, "entering lab %s", lab->name);
+	if (chdir(cwd) && chdir("/"))
+		err(LAB_EXIT_FAILED, "/");
+	lab_export(lab);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execvp(argv[optind], argv + optind);
+		err(errno == ENOENT ? 127 : 126, "%s", argv[optind]);
+	}
+	/* a terminal's Ctrl-C reaches COMMAND itself */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		err(LAB_EXIT_FAILED, "running %s", argv[optind]);
+	return process_exit_status(status);
+}
+
+/* The janitor ends a lab in order; a lab without one has init to ask. */
+static int stop_main(struct lab *lab, int argc, char **argv)
+{
+	uint64_t deadline = process_now_ms() + STOP_WAIT_MS;
+	int record, pidfd;
+
+	name_option(lab, argc, argv);
+	record = open_or_say(lab);
+	for (;;) {
+		struct pollfd p = { .events = POLLIN };
+
+		pidfd = record_holder(record, RECORD_JANITOR);
+		if (pidfd < 0)
+			pidfd = record_holder(record, RECORD_INIT);
+		if (pidfd < 0)
+			break;
+		syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+		p.fd = pidfd;
+		poll(&p, 1, STOP_WAIT_MS);
+		close(pidfd);
+		if (process_now_ms() > deadline)
+			errx(LAB_EXIT_FAILED, "lab %s does not end", lab->name);
+	}
+	close(record);
+	record_sweep_dead();
+	return 0;
+}
+
+static void show_lab(const struct lab *lab, pid_t user, pid_t init)
+{
+	printf("%-12s %7u %8d %s\n", lab->name, lab->n_guests, init, user ? "running" : "kept");
+}
+
+static int list_main(struct lab *lab, int argc, char **argv)
+{
+	name_option(lab, argc, argv);
+	record_sweep_dead();
+	printf("%-12s %7s %8s %s\n", "NAME", "GUESTS", "INIT-PID", "STATE");
+	record_each(show_lab);
+	return 0;
+}
+
+static void need_inside(struct lab *lab)
+{
+	if (lab_import(lab))
+		errx(LAB_EXIT_FAILED, "this is for inside a lab: 'vif-lab run -- ...' or "
+				      "'vif-lab exec -- ...'");
+}
+
+static int guest_main(struct lab *lab, int argc, char **argv)
+{
+	static const struct option options[] = { { "destroy", 0, NULL, 'd' }, { 0 } };
+	const char *verb = argc > 1 ? argv[1] : "";
+	bool destroy = false;
+	uint32_t guest;
+	int o;
+
+	need_inside(lab);
+	if (strcmp(verb, "start") && strcmp(verb, "stop"))
+		fail("guest start or guest stop, not", verb);
+	argc--, argv++;
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (o != 'd' || strcmp(verb, "stop"))
+			fail("guest", verb);
+		destroy = true;
+	}
+	if (argc - optind != 1)
+		fail("which guest? 'vif-lab guest start 1'", NULL);
+	guest = number("guest", argv[optind], 1, MAX(lab->n_guests, 1u));
+	return (strcmp(verb, "stop") ? guest_start(lab, guest) : guest_stop(lab, guest, destroy)) ?
+		       1 :
+		       0;
+}
+
+struct vif_options {
+	struct toolstack_vif vif;
+	bool domid, destroy;
+};
+
+static void add_key(struct toolstack_vif *vif, const char *key)
+{
+	if (vif->n_keys == TOOLSTACK_KEYS_MAX)
+		errx(LAB_EXIT_FAILED, "at most %d times --key", TOOLSTACK_KEYS_MAX);
+	vif->key[vif->n_keys++] = key;
+}
+
+static struct vif_options vif_options(int argc, char **argv, const struct option *options)
+{
+	struct vif_options v = { .vif.script = LAB_VIF_SCRIPT };
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (o == 'd') {
+			v.vif.id.domid = (uint16_t)number("--domid", optarg, 1, 0x7fef);
+			v.domid = true;
+		} else if (o == 'n') {
+			v.vif.id.devid = number("--devid", optarg, 0, 0xffff);
+		} else if (o == 'm') {
+			v.vif.mac = optarg;
+		} else if (o == 'b') {
+			v.vif.bridge = optarg;
+		} else if (o == 's') {
+			v.vif.script = optarg;
+		} else if (o == 'k') {
+			add_key(&v.vif, optarg);
+		} else if (o == 'D') {
+			v.destroy = true;
+		} else {
+			fail("what to do?", NULL);
+		}
+	}
+	if (!v.domid || optind != argc)
+		fail("which vif? '--domid D'", NULL);
+	return v;
+}
+
+static struct store open_store(void)
+{
+	struct store s;
+	int rc = store_open(&s);
+
+	if (rc)
+		errx(LAB_EXIT_FAILED, "xenstore: %s", strerror(-rc));
+	return s;
+}
+
+static int attach_main(struct lab *lab, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "domid", 1, NULL, 'd' },  { "devid", 1, NULL, 'n' },	{ "mac", 1, NULL, 'm' },
+		{ "bridge", 1, NULL, 'b' }, { "script", 1, NULL, 's' }, { "key", 1, NULL, 'k' },
+		{ 0 },
+	};
+	struct vif_options v = vif_options(argc, argv, options);
+	struct guest_mac mac = guest_mac(v.vif.id.domid, v.vif.id.devid);
+	struct lab_name bridge;
+	struct store s;
+	int rc;
+
+	need_inside(lab);
+	bridge = lab_bridge(lab);
+	if (!v.vif.mac)
+		v.vif.mac = mac.s;
+	if (!v.vif.bridge)
+		v.vif.bridge = bridge.s;
+	s = open_store();
+	rc = toolstack_attach(&s, &v.vif);
+	store_close(&s);
+	return rc ? 1 : 0;
+}
+
+static int detach_main(struct lab *lab, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "domid", 1, NULL, 'd' },
+		{ "devid", 1, NULL, 'n' },
+		{ "destroy", 0, NULL, 'D' },
+		{ 0 },
+	};
+	struct vif_options v = vif_options(argc, argv, options);
+	struct store s;
+	int rc;
+
+	need_inside(lab);
+	s = open_store();
+	rc = toolstack_detach(&s, v.vif.id, v.destroy);
+	store_close(&s);
+	return rc ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *verb;
+		int (*main)(struct lab *lab, int argc, char **argv);
+	} verbs[] = {
+		{ "run", run_main },   { "exec", exec_main },	  { "stop", stop_main },
+		{ "list", list_main }, { "guest", guest_main },	  { "attach", attach_main },
+		{ "detach", detach_main },
+	};
+	const char *verb = argc > 1 ? argv[1] : "";
+	struct lab lab;
+	int rc = lab_defaults(&lab);
+
+	if (rc)
+		errx(LAB_EXIT_FAILED, "/proc/self/exe: %s", strerror(-rc));
+	if (!strcmp(verb, "--help") || !strcmp(verb, "-h")) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(verb, verbs[i].verb))
+			return verbs[i].main(&lab, argc - 1, argv + 1);
+	fail(*verb ? "there is no" : "what to do?", *verb ? verb : NULL);
+}
