@@ -280,7 +280,7 @@ struct hx_region *hx_region_new(uint32_t n, uint32_t max_ids)
 
 	if (!r)
 		return NULL;
-	r->n = r->n_left = n;
+	r->n = n;
 	r->addr = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (r->addr == MAP_FAILED) {
 		free(r);
@@ -337,6 +337,7 @@ int hx_region_close(struct hx_client *c, struct hx_region *r, enum hx_op op)
 			rc = err;
 		hx_client_end(c);
 	}
+	free(r->gone);
 	free(r);
 	return rc;
 }
@@ -349,6 +350,7 @@ void hx_regions_unmap(const struct hx_client *c, struct hx_region *list)
 		list = r->next;
 		if (hx_client_mine(c))
 			munmap(r->addr, (size_t)r->n << HX_PAGE_SHIFT);
+		free(r->gone);
 		free(r);
 	}
 }

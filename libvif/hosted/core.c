@@ -129,7 +129,7 @@ static int handle_new(struct hx_call *call, struct hx_dom *dom, enum hx_kind kin
 	core->handles[idx] = h;
 	if (idx == core->handles_end)
 		core->handles_end++;
-	dom->n_handles++;
+	dom->n_handles += kind != HX_KIND_CTL; /* who asks is not counted */
 	call->handle = h;
 	return 0;
 }
@@ -213,7 +213,7 @@ void hx_handle_release(struct hx_core *core, struct hx_handle *h)
 		hx_event_requeue(core, notifying);
 	hx_extents_close(core, h);
 	hx_ports_close(core, h);
-	dom->n_handles--;
+	dom->n_handles -= h->kind != HX_KIND_CTL;
 	h->dom = NULL;
 }
 

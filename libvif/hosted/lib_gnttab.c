@@ -439,7 +439,7 @@ void *xengntshr_share_page_notify(xengntshr_handle *xgs, uint32_t domid, uint32_
 	return share(xgs, &req);
 }
 
-/* The region that holds all of [addr, addr + count pages), taken off the list. */
+/* The region that holds all of [addr, addr + count pages), or NULL. */
 static struct hx_region *find_part(struct xengntdev_handle *h, const uint8_t *addr, uint32_t count)
 {
 	for (struct hx_region *r = h->regions; r; r = r->next)
@@ -450,30 +450,40 @@ static struct hx_region *find_part(struct xengntdev_handle *h, const uint8_t *ad
 	return NULL;
 }
 
+/* Takes pages away; their address space is kept, so that nothing else comes to
+ * lie there before the whole region goes. */
+static int remove_part(struct hx_region *r, uint8_t *addr, uint32_t count)
+{
+	size_t first = (size_t)(addr - r->addr) >> HX_PAGE_SHIFT;
+
+	if (!r->gone)
+		r->gone = calloc(r->n, sizeof(*r->gone));
+	if (!r->gone)
+		return -ENOMEM;
+	if (mmap(addr, (size_t)count << HX_PAGE_SHIFT, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return -errno;
+	for (uint32_t i = 0; i < count; i++) {
+		r->n_gone += !r->gone[first + i];
+		r->gone[first + i] = true;
+	}
+	return 0;
+}
+
 /* munmap() of a gntalloc mapping: the grants go with its last page. */
 int xengntshr_unshare(xengntshr_handle *xgs, void *start_address, uint32_t count)
 {
-	size_t bytes = (size_t)count << HX_PAGE_SHIFT;
 	struct hx_region *r;
 	int rc = -EINVAL;
 
 	pthread_mutex_lock(&xgs->client.lock);
 	r = count ? find_part(xgs, start_address, count) : NULL;
-	if (r && count > r->n_left)
+	if (r)
+		rc = remove_part(r, start_address, count);
+	if (rc || r->n_gone < r->n)
 		r = NULL;
-	if (r && count == r->n_left) {
+	else
 		hx_region_find(&xgs->regions, r->addr);
-		rc = 0;
-	} else if (r) {
-		/* Address space is kept so that nothing else comes to lie there. */
-		if (mmap(start_address, bytes, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-			 0) != MAP_FAILED) {
-			r->n_left -= count;
-			rc = 0;
-		}
-		r = NULL;
-	}
 	pthread_mutex_unlock(&xgs->client.lock);
 	if (r)
 		rc = hx_region_close(&xgs->client, r, HX_UNSHARE);
