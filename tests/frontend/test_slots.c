@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The frontend's pure parts: frames to slots, slots to frames, the ring's indices, the
+ * moves between xenbus states, the table of dialects.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "frontend-compat/bus.h"
+#include "frontend-compat/dialect.h"
+#include "frontend-compat/front_ring.h"
+#include "frontend-compat/slots.h"
+
+static const struct netif_offload plain;
+static const struct netif_offload tso4 = {
+	.csum_blank = true,
+	.data_validated = true,
+	.gso_type = XEN_NETIF_GSO_TYPE_TCPV4,
+	.gso_size = 1448,
+};
+
+static uint32_t plan(uint32_t size, const struct netif_offload *offload,
+		     union from_guest_slot out[TX_SLOTS_MAX])
+{
+	struct tx_page page[TX_PAGES_MAX];
+
+	for (uint16_t i = 0; i < TX_PAGES_MAX; i++)
+		page[i] = (struct tx_page){ .gref = 1000u + i, .id = (uint16_t)(200 - i) };
+	memset(out, 0xee, TX_SLOTS_MAX * sizeof(*out));
+	return tx_slots(size, offload, page, out);
+}
+
+/* Every size: the fragments sum up, each in its page, more_data on all but the last. */
+static void tx_every_size(void **state)
+{
+	union from_guest_slot s[TX_SLOTS_MAX];
+
+	(void)state;
+	for (uint32_t size = 1; size <= XEN_NETIF_MAX_TX_SIZE; size++) {
+		uint32_t n = plan(size, &plain, s), rest = size;
+
+		assert_int_equal(n, DIV_ROUND_UP(size, XEN_PAGE));
+		assert_int_equal(s[0].req.size, size);
+		for (uint32_t i = 0; i < n; i++) {
+			assert_int_equal(s[i].req.flags, i + 1 < n ? NETTXF_more_data : 0);
+			assert_int_equal(s[i].req.gref, 1000 + i);
+			assert_int_equal(s[i].req.id, 200 - i);
+			assert_int_equal(s[i].req.offset, 0);
+			if (i)
+				rest -= s[i].req.size;
+		}
+		/* what is left is the first slot's, which says the total */
+		assert_int_equal(rest, MIN(size, XEN_PAGE));
+	}
+}
+
+static void tx_gso_extra(void **state)
+{
+	union from_guest_slot s[TX_SLOTS_MAX];
+
+	(void)state;
+	assert_int_equal(plan(XEN_NETIF_MAX_TX_SIZE, &tso4, s), TX_SLOTS_MAX);
+	assert_int_equal(s[0].req.flags, NETTXF_csum_blank | NETTXF_data_validated |
+						 NETTXF_more_data | NETTXF_extra_info);
+	assert_int_equal(s[1].extra.type, XEN_NETIF_EXTRA_TYPE_GSO);
+	assert_int_equal(s[1].extra.flags, 0);
+	assert_int_equal(s[1].extra.u.gso.size, 1448);
+	assert_int_equal(s[1].extra.u.gso.type, XEN_NETIF_GSO_TYPE_TCPV4);
+	assert_int_equal(s[1].extra.u.gso.pad, 0);
+	assert_int_equal(s[1].extra.u.gso.features, 0);
+	assert_int_equal(s[2].req.gref, 1001);
+	assert_int_equal(s[TX_SLOTS_MAX - 1].req.flags, 0);
+
+	assert_int_equal(plan(60, &tso4, s), 2);
+	assert_int_equal(s[0].req.flags,
+			 NETTXF_csum_blank | NETTXF_data_validated | NETTXF_extra_info);
+}
+
+static void tx_offloads(void **state)
+{
+	static const struct {
+		struct virtio_net_hdr in;
+		int err;
+		struct netif_offload out;
+	} c[] = {
+		{ .in = { 0 } },
+		{ .in.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		  .out = { .csum_blank = true, .data_validated = true } },
+		{ .in.flags = VIRTIO_NET_HDR_F_DATA_VALID, .out = { .data_validated = true } },
+		{ .in = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			  .gso_type = VIRTIO_NET_HDR_GSO_TCPV6,
+			  .gso_size = 1220 },
+		  .out = { true, true, XEN_NETIF_GSO_TYPE_TCPV6, 1220 } },
+		{ .in = { .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 }, .err = -EPROTO },
+		{ .in = { .gso_type = VIRTIO_NET_HDR_GSO_UDP, .gso_size = 9 }, .err = -EPROTO },
+		{ .in = { .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN,
+			  .gso_size = 9 },
+		  .err = -EPROTO },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		struct netif_offload out;
+
+		assert_int_equal(tx_offload(&c[i].in, &out), c[i].err);
+		if (c[i].err)
+			continue;
+		assert_int_equal(out.csum_blank, c[i].out.csum_blank);
+		assert_int_equal(out.data_validated, c[i].out.data_validated);
+		assert_int_equal(out.gso_type, c[i].out.gso_type);
+		assert_int_equal(out.gso_size, c[i].out.gso_size);
+	}
+}
+
+/* Over pages of any number, the finished checksum makes the whole sum to ffff. */
+static void tx_checksum_over_pages(void **state)
+{
+	static uint8_t frame[3 * XEN_PAGE];
+
+	(void)state;
+	for (size_t size = 100; size < sizeof(frame); size += 1031) {
+		struct virtio_net_hdr vnet = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					       .csum_start = 54,
+					       .csum_offset = 16 };
+		struct iovec iov[3];
+		int n = (int)DIV_ROUND_UP(size, XEN_PAGE);
+
+		for (size_t i = 0; i < size; i++)
+			frame[i] = (uint8_t)(i * 31 + size);
+		for (int i = 0; i < n; i++)
+			iov[i] = (struct iovec){ frame + i * (int)XEN_PAGE, XEN_PAGE };
+		iov[n - 1].iov_len = size - (size_t)(n - 1) * XEN_PAGE;
+		assert_int_equal(tx_finish_checksum(&vnet, iov, n), 0);
+		assert_int_equal(vnet.flags, 0);
+		/* the field held a seed, as the pseudo header's sum would be: count it in */
+		assert_int_equal(checksum_add(checksum_add(0, frame + 54, size - 54),
+					      (uint8_t[]){ (uint8_t)(70 * 31 + size),
+							   (uint8_t)(71 * 31 + size) },
+					      2),
+				 0xffff);
+	}
+}
+
+static void tx_checksum_refused(void **state)
+{
+	uint8_t frame[64] = { 0 };
+	struct iovec iov = { frame, sizeof(frame) };
+	struct virtio_net_hdr beyond = { .csum_start = 60, .csum_offset = 16 };
+	struct virtio_net_hdr odd = { .csum_start = 35, .csum_offset = 6 };
+
+	(void)state;
+	assert_int_equal(tx_finish_checksum(&beyond, &iov, 1), -EPROTO);
+	assert_int_equal(tx_finish_checksum(&odd, &iov, 1), -EPROTO);
+}
+
+/* ---- receiving ---- */
+
+static union to_guest_slot rsp(uint16_t id, uint16_t flags, int16_t status)
+{
+	return (union to_guest_slot){ .rsp = { .id = id, .flags = flags, .status = status } };
+}
+
+static union to_guest_slot gso(uint8_t type, uint16_t size, uint8_t flags)
+{
+	return (union to_guest_slot){
+		.extra = { .type = XEN_NETIF_EXTRA_TYPE_GSO,
+			   .flags = flags,
+			   .u.gso = { .size = size, .type = type } },
+	};
+}
+
+static void rx_single(void **state)
+{
+	union to_guest_slot s[2] = { rsp(7, NETRXF_data_validated, 60), rsp(8, 0, 61) };
+	struct rx_frame f;
+
+	(void)state;
+	s[0].rsp.offset = 256; /* XDP headroom: kernel netback may put one */
+	rx_frame_read(s, 2, 256 + 7, &f);
+	assert_int_equal(f.verdict, VIF_OK);
+	assert_int_equal(f.n_slots, 1);
+	assert_int_equal(f.n_fragments, 1);
+	assert_int_equal(f.size, 60);
+	assert_int_equal(f.fragment[0].page, 7);
+	assert_int_equal(f.fragment[0].offset, 256);
+	assert_true(f.offload.data_validated);
+	assert_false(f.offload.csum_blank);
+}
+
+static void rx_gso_over_wrap(void **state)
+{
+	union to_guest_slot s[4] = {
+		rsp(254, NETRXF_csum_blank | NETRXF_extra_info | NETRXF_more_data, 4096),
+		gso(XEN_NETIF_GSO_TYPE_TCPV4, 1448, 0),
+		rsp(0, NETRXF_more_data, 4096),
+		rsp(1, 0, 9),
+	};
+	struct rx_frame f;
+
+	(void)state;
+	rx_frame_read(s, 4, UINT32_MAX - 1, &f);
+	assert_int_equal(f.verdict, VIF_OK);
+	assert_int_equal(f.n_slots, 4);
+	assert_int_equal(f.n_fragments, 3);
+	assert_int_equal(f.size, 4096 + 4096 + 9);
+	assert_int_equal(f.fragment[1].page, 0);
+	assert_int_equal(f.fragment[2].page, 1);
+	assert_int_equal(f.offload.gso_type, XEN_NETIF_GSO_TYPE_TCPV4);
+	assert_int_equal(f.offload.gso_size, 1448);
+}
+
+/* As many slots as Linux takes, one more, and the one a short first slot allows. */
+static void rx_slot_limit(void **state)
+{
+	static const struct {
+		uint32_t n;
+		int16_t first;
+		enum vif_verdict verdict;
+	} c[] = { { 18, 1000, VIF_OK }, { 19, 1000, VIF_DROP }, { 19, 256, VIF_OK },
+		  { 20, 256, VIF_DROP }, { 40, 100, VIF_DROP } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		union to_guest_slot s[40];
+		struct rx_frame f;
+
+		for (uint32_t k = 0; k < c[i].n; k++)
+			s[k] = rsp((uint16_t)k, k + 1 < c[i].n ? NETRXF_more_data : 0,
+				   k ? 100 : c[i].first);
+		rx_frame_read(s, c[i].n, 0, &f);
+		assert_int_equal(f.verdict, c[i].verdict);
+		assert_int_equal(f.n_slots, c[i].n);
+	}
+}
+
+static void rx_bad(void **state)
+{
+	static const union to_guest_slot last = { .rsp = { .id = 2, .status = 1 } };
+	const struct {
+		union to_guest_slot s[3];
+		uint32_t n;
+		enum vif_verdict verdict;
+		uint32_t n_slots;
+	} c[] = {
+		{ { rsp(0, 0, -1) }, 1, VIF_DROP, 1 },
+		{ { rsp(0, NETRXF_more_data, NETIF_RSP_ERROR), rsp(1, 0, 5) }, 2, VIF_DROP, 2 },
+		{ { rsp(0, 0, 4097) }, 1, VIF_DROP, 1 },
+		{ { rsp(0, NETRXF_more_data, 60) }, 1, VIF_DROP, 1 },
+		{ { rsp(0, NETRXF_extra_info, 60) }, 1, VIF_DROP, 1 },
+		{ { rsp(0, NETRXF_extra_info, 60), gso(1, 0, 0) }, 2, VIF_DROP, 2 },
+		{ { rsp(0, NETRXF_extra_info, 60), gso(3, 9, 0) }, 2, VIF_DROP, 2 },
+		{ { rsp(0, NETRXF_extra_info, 60), gso(1, 9, XEN_NETIF_EXTRA_FLAG_MORE) },
+		  2, VIF_DROP, 2 },
+		{ { rsp(0, NETRXF_extra_info | NETRXF_more_data, 60), { .extra = { .type = 5 } },
+		    last }, 3, VIF_DROP, 3 },
+		{ { rsp(1, 0, 60) }, 1, VIF_FATAL, 0 },
+		{ { rsp(0, NETRXF_more_data, 60), rsp(2, 0, 60) }, 2, VIF_FATAL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		struct rx_frame f;
+
+		rx_frame_read(c[i].s, c[i].n, 0, &f);
+		assert_int_equal(f.verdict, c[i].verdict);
+		assert_non_null(f.why);
+		if (f.verdict != VIF_FATAL)
+			assert_int_equal(f.n_slots, c[i].n_slots);
+	}
+}
+
+/* Any bytes at all: no frame is longer than what there is, and fragments stay in pages. */
+static void rx_noise(void **state)
+{
+	uint32_t x = 1;
+
+	(void)state;
+	for (int round = 0; round < 200000; round++) {
+		union to_guest_slot s[24];
+		uint32_t n = 1 + x % ARRAY_SIZE(s), sum = 0;
+		struct rx_frame f;
+
+		for (size_t i = 0; i < sizeof(s); i++) {
+			x = x * 1664525 + 1013904223;
+			((uint8_t *)s)[i] = (uint8_t)(x >> 24);
+		}
+		for (uint32_t i = 0; round % 2 && i < n; i++) { /* likelier ones */
+			s[i].rsp.id = (uint16_t)i;
+			s[i].rsp.offset %= 64;
+			s[i].rsp.status = (int16_t)(s[i].rsp.status % 4096);
+			s[i].rsp.flags &= NETRXF_more_data | NETRXF_csum_blank;
+		}
+		rx_frame_read(s, n, 0, &f);
+		if (f.verdict == VIF_FATAL)
+			continue;
+		assert_in_range(f.n_slots, 1, n);
+		if (f.verdict != VIF_OK)
+			continue;
+		assert_in_range(f.n_fragments, 1, RX_FRAGMENTS_MAX);
+		for (uint32_t i = 0; i < f.n_fragments; i++) {
+			assert_in_range(f.fragment[i].page, 0, RING_SLOTS - 1);
+			assert_in_range(f.fragment[i].offset + f.fragment[i].size, 0, XEN_PAGE);
+			sum += f.fragment[i].size;
+		}
+		assert_int_equal(sum, f.size);
+	}
+}
+
+static void rx_vnet_header(void **state)
+{
+	/* Ethernet, IPv4, TCP */
+	uint8_t frame[54] = { [12] = 8, [14] = 0x45, [16] = 0, [17] = 40, [23] = 6, [46] = 0x50 };
+	struct netif_offload none = { 0 }, valid = { .data_validated = true };
+	struct netif_offload blank = { .csum_blank = true }, no_blank = tso4, six = tso4;
+	struct virtio_net_hdr v;
+
+	(void)state;
+	no_blank.csum_blank = false;
+	six.gso_type = XEN_NETIF_GSO_TYPE_TCPV6;
+	assert_int_equal(rx_vnet(&none, frame, sizeof(frame), &v), 0);
+	assert_int_equal(v.flags, 0);
+	assert_int_equal(rx_vnet(&valid, frame, sizeof(frame), &v), 0);
+	assert_int_equal(v.flags, VIRTIO_NET_HDR_F_DATA_VALID);
+	assert_int_equal(rx_vnet(&blank, frame, sizeof(frame), &v), 0);
+	assert_int_equal(v.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(v.csum_start, 34);
+	assert_int_equal(v.csum_offset, 16);
+	assert_int_equal(rx_vnet(&tso4, frame, sizeof(frame), &v), 0);
+	assert_int_equal(v.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(v.gso_size, 1448);
+	assert_int_equal(v.hdr_len, 54);
+	assert_int_equal(rx_vnet(&six, frame, sizeof(frame), &v), -EPROTO);
+	assert_int_equal(rx_vnet(&no_blank, frame, sizeof(frame), &v), -EPROTO);
+	frame[23] = 1; /* ICMP has no blank checksum */
+	assert_int_equal(rx_vnet(&blank, frame, sizeof(frame), &v), -EPROTO);
+	assert_int_equal(rx_vnet(&blank, frame, 20, &v), -EPROTO);
+}
+
+/* ---- the ring ---- */
+
+static void ring_indices(void **state)
+{
+	netif_tx_sring_t *page = aligned_alloc(XEN_PAGE, XEN_PAGE);
+	union from_guest_slot slot = { .req = { .id = 5 } };
+	netif_tx_response_t got;
+	struct front_ring r;
+
+	(void)state;
+	front_ring_init(&r, page, sizeof(slot));
+	assert_int_equal(front_ring_free(&r), RING_SLOTS);
+	assert_int_equal(front_ring_pending(&r), 0);
+	assert_false(front_ring_push(&r)); /* nothing written */
+	front_ring_put(&r, &slot);
+	assert_int_equal(page->req_prod, 0);
+	assert_true(front_ring_push(&r)); /* a fresh ring asks for the first */
+	assert_int_equal(page->req_prod, 1);
+	assert_int_equal(page->ring[0].req.id, 5);
+	front_ring_put(&r, &slot);
+	assert_false(front_ring_push(&r)); /* and not again */
+	page->req_event = 4;
+	front_ring_put(&r, &slot);
+	assert_false(front_ring_push(&r));
+	front_ring_put(&r, &slot);
+	front_ring_put(&r, &slot);
+	assert_true(front_ring_push(&r)); /* 3 -> 5 crosses 4 */
+
+	page->ring[0].rsp = (netif_tx_response_t){ .id = 9 };
+	page->rsp_prod = 1;
+	assert_int_equal(front_ring_pending(&r), 1);
+	front_ring_peek(&r, 0, &got, sizeof(got));
+	assert_int_equal(got.id, 9);
+	front_ring_consume(&r, 1);
+	assert_int_equal(front_ring_free(&r), RING_SLOTS - 4);
+	assert_int_equal(front_ring_arm(&r, 1), 0);
+	assert_int_equal(page->rsp_event, 2);
+	page->rsp_prod = 3;
+	assert_int_equal(front_ring_arm(&r, 2), 2);
+
+	page->rsp_prod = 6; /* five were asked */
+	assert_int_equal(front_ring_pending(&r), -EPROTO);
+	page->rsp_prod = 0; /* going backwards */
+	assert_int_equal(front_ring_pending(&r), -EPROTO);
+	free(page);
+}
+
+/* ---- the states ---- */
+
+#define GONE	XenbusStateUnknown
+#define INIT	XenbusStateInitialising
+#define WAIT	XenbusStateInitWait
+#define CONN	XenbusStateConnected
+#define CLOSING XenbusStateClosing
+#define CLOSED	XenbusStateClosed
+
+static void bus_moves(void **state)
+{
+	static const struct {
+		const char *why;
+		struct bus_situation s;
+		enum bus_move move;
+	} c[] = {
+		{ "no device", { .device = false, .ours = INIT, .theirs = WAIT }, BUS_STAY },
+		{ "device vanished", { .ours = CONN, .theirs = CONN, .shared = true }, BUS_RELEASE },
+		{ "no state key", { .device = true, .theirs = WAIT }, BUS_START },
+		{ "backend not ready", { .device = true, .ours = INIT, .theirs = INIT }, BUS_STAY },
+		{ "backend ready", { .device = true, .ours = INIT, .theirs = WAIT }, BUS_CONNECT },
+		{ "backend still closed", { .device = true, .ours = INIT, .theirs = CLOSED }, BUS_STAY },
+		{ "new life", { .device = true, .ours = INIT, .theirs = WAIT, .shared = true },
+		  BUS_RELEASE },
+		{ "running", { .device = true, .ours = CONN, .theirs = CONN, .shared = true }, BUS_STAY },
+		{ "backend directory gone", { .device = true, .ours = CONN, .theirs = GONE, .shared = true },
+		  BUS_STAY },
+		{ "detach", { .device = true, .ours = CONN, .theirs = CLOSING, .shared = true },
+		  BUS_ENTER_CLOSED },
+		{ "missed Closing", { .device = true, .ours = CONN, .theirs = CLOSED, .shared = true },
+		  BUS_ENTER_CLOSED },
+		{ "still mapped", { .device = true, .ours = CLOSED, .theirs = CLOSING, .shared = true }, BUS_STAY },
+		{ "closed", { .device = true, .ours = CLOSED, .theirs = CLOSED, .shared = true }, BUS_RELEASE },
+		{ "stays closed", { .device = true, .ours = CLOSED, .theirs = CLOSED }, BUS_STAY },
+		{ "backend opens again", { .device = true, .ours = CLOSED, .theirs = WAIT }, BUS_START },
+		{ "leave", { .device = true, .ours = CONN, .theirs = CONN, .shared = true, .leaving = true },
+		  BUS_ENTER_CLOSING },
+		{ "leave: wait", { .device = true, .ours = CLOSING, .theirs = CONN, .shared = true,
+				   .leaving = true }, BUS_STAY },
+		{ "leave: follow", { .device = true, .ours = CLOSING, .theirs = CLOSING, .shared = true,
+				     .leaving = true }, BUS_ENTER_CLOSED },
+		{ "leave: backend dead", { .device = true, .ours = CLOSING, .theirs = GONE, .shared = true,
+					   .leaving = true }, BUS_ENTER_CLOSED },
+		{ "leave: backend reopens", { .device = true, .ours = CLOSED, .theirs = WAIT,
+					      .leaving = true }, BUS_STAY },
+		{ "leave: never connected", { .device = true, .ours = INIT, .theirs = WAIT,
+					      .leaving = true }, BUS_ENTER_CLOSING },
+		{ "leave: never seen", { .device = true, .ours = CLOSING, .theirs = WAIT, .leaving = true },
+		  BUS_ENTER_CLOSED },
+		{ "restart", { .device = true, .ours = CONN, .theirs = CONN, .shared = true,
+			       .restarting = true }, BUS_ENTER_CLOSING },
+		{ "restart: start", { .device = true, .ours = CLOSED, .theirs = CLOSED, .restarting = true },
+		  BUS_START },
+		{ "failed", { .device = true, .ours = INIT, .theirs = WAIT, .failed = true },
+		  BUS_ENTER_CLOSING },
+		{ "failed: no retry", { .device = true, .ours = CLOSED, .theirs = WAIT, .failed = true },
+		  BUS_STAY },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		enum bus_move move = bus_next_move(&c[i].s);
+
+		if (move != c[i].move)
+			fail_msg("%s: %s, not %s", c[i].why, bus_move_name(move),
+				 bus_move_name(c[i].move));
+	}
+}
+
+static void dialects(void **state)
+{
+	(void)state;
+	assert_ptr_equal(dialect_find("linux"), &frontend_dialects[0]);
+	assert_non_null(dialect_find("linux-single-event"));
+	assert_non_null(dialect_find("linux-no-sg"));
+	assert_null(dialect_find("minix"));
+	/* GSO rides on scatter-gather (netif.h), and on blank checksums */
+	for (const struct frontend_dialect *d = frontend_dialects; d->name; d++) {
+		if (d->offloads & (VIF_GSO_TCPV4 | VIF_GSO_TCPV6))
+			assert_true(d->offloads & VIF_SG);
+		if (d->offloads & VIF_GSO_TCPV6)
+			assert_true(d->offloads & VIF_CSUM_V6);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tx_every_size),
+		cmocka_unit_test(tx_gso_extra),
+		cmocka_unit_test(tx_offloads),
+		cmocka_unit_test(tx_checksum_over_pages),
+		cmocka_unit_test(tx_checksum_refused),
+		cmocka_unit_test(rx_single),
+		cmocka_unit_test(rx_gso_over_wrap),
+		cmocka_unit_test(rx_slot_limit),
+		cmocka_unit_test(rx_bad),
+		cmocka_unit_test(rx_noise),
+		cmocka_unit_test(rx_vnet_header),
+		cmocka_unit_test(ring_indices),
+		cmocka_unit_test(bus_moves),
+		cmocka_unit_test(dialects),
+	};
+
+	return cmocka_run_group_tests_name("frontend: slots, ring, states", tests, NULL, NULL);
+}

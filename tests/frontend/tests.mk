@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# Tests of frontend-compat: its pure parts, its data path on a machine in one
+# process, and vif-guest against vifd.
+
+TESTS      += test-frontend-slots test-frontend-io
+UNIT_TESTS += test-frontend-slots test-frontend-io
+
+test-frontend-slots-objs := tests/frontend/test_slots.c frontend-compat/bus.c \
+			    frontend-compat/dialect.c frontend-compat/front_ring.c \
+			    frontend-compat/slots.c
+test-frontend-slots-libs := -lcmocka
+
+test-frontend-io-objs := tests/frontend/test_io.c $(netfront-objs) $(HOSTED_OBJS)
+test-frontend-io-libs := -lcmocka -lxenstore
