@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vifd.conf(5): the table of keys, and an inih reader that knows line numbers
+ * (Debian's build of inih does not pass them to the handler).
+ */
+#include "backend/control/config.h"
+
+#include <ctype.h>
+#include <ini.h>
+#include <limits.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/ipc.h"
+
+#define DEFAULT_WORKERS_MAX 4
+
+struct key {
+	const char *name;
+	const char *allowed;
+	int (*set)(struct config *c, const char *value);
+	void (*print)(const struct config *c, FILE *out);
+};
+
+static int parse_uint(const char *value, uint32_t min, uint32_t max, uint32_t *out)
+{
+	char *end;
+	unsigned long n;
+
+	if (!isdigit((unsigned char)value[0]))
+		return -EINVAL;
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (errno || *end || n < min || n > max)
+		return -EINVAL;
+	*out = (uint32_t)n;
+	return 0;
+}
+
+static int set_workers(struct config *c, const char *value)
+{
+	return parse_uint(value, 1, IPC_WORKERS_MAX, &c->n_workers);
+}
+
+static void print_workers(const struct config *c, FILE *out)
+{
+	fprintf(out, "%u", c->n_workers);
+}
+
+static int set_max_queues(struct config *c, const char *value)
+{
+	return parse_uint(value, 1, CONFIG_MAX_QUEUES, &c->max_queues);
+}
+
+static void print_max_queues(const struct config *c, FILE *out)
+{
+	fprintf(out, "%u", c->max_queues);
+}
+
+static int set_hotplug_timeout(struct config *c, const char *value)
+{
+	return parse_uint(value, 1, 3600, &c->hotplug_timeout_s);
+}
+
+static void print_hotplug_timeout(const struct config *c, FILE *out)
+{
+	fprintf(out, "%u", c->hotplug_timeout_s);
+}
+
+static int set_log_level(struct config *c, const char *value)
+{
+	return log_level_parse(value, &c->log_level);
+}
+
+static void print_log_level(const struct config *c, FILE *out)
+{
+	fputs(log_level_name(c->log_level), out);
+}
+
+static int set_user(struct config *c, const char *value)
+{
+	if (!value[0] || strlen(value) >= sizeof(c->user))
+		return -EINVAL;
+	strcpy(c->user, value);
+	return 0;
+}
+
+static void print_user(const struct config *c, FILE *out)
+{
+	fputs(c->user, out);
+}
+
+static int set_socket(struct config *c, const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= sizeof(c->socket_path))
+		return -EINVAL;
+	strcpy(c->socket_path, value);
+	return 0;
+}
+
+static void print_socket(const struct config *c, FILE *out)
+{
+	fputs(c->socket_path, out);
+}
+
+static const struct key keys[] = {
+	{ "workers", "a number, 1 to 16", set_workers, print_workers },
+	{ "user", "the name of a user", set_user, print_user },
+	{ "socket", "an absolute path of at most 103 characters", set_socket, print_socket },
+	{ "log_level", "error, warning, info or debug", set_log_level, print_log_level },
+	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
+	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
+};
+
+const char *config_key(size_t i, const char **allowed)
+{
+	if (i >= ARRAY_SIZE(keys))
+		return NULL;
+	*allowed = keys[i].allowed;
+	return keys[i].name;
+}
+
+static uint32_t default_workers(void)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return 1;
+	return MIN((uint32_t)CPU_COUNT(&cpus), DEFAULT_WORKERS_MAX);
+}
+
+void config_defaults(struct config *c)
+{
+	*c = (struct config){
+		.n_workers = default_workers(),
+		.max_queues = 1,
+		.hotplug_timeout_s = 40, /* libxl's own patience with the script */
+		.log_level = LOG_LVL_INFO,
+		.socket_path = "/run/vifd/vifd.sock",
+	};
+	strcpy(c->user, getpwnam("vifd") ? "vifd" : "nobody");
+}
+
+static void printf_like(2, 3) error_set(struct config_error *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+}
+
+static const struct key *find_key(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (!strcmp(keys[i].name, name))
+			return &keys[i];
+	return NULL;
+}
+
+static void error_unknown_key(const char *name, struct config_error *err)
+{
+	size_t used;
+
+	error_set(err, "unknown key '%.40s'; known are", name);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		used = strlen(err->text);
+		snprintf(err->text + used, sizeof(err->text) - used, "%s %s", i ? "," : "",
+			 keys[i].name);
+	}
+}
+
+int config_set(struct config *c, const char *key, const char *value, struct config_error *err)
+{
+	const struct key *k = find_key(key);
+
+	if (!k) {
+		error_unknown_key(key, err);
+		return -EINVAL;
+	}
+	if (k->set(c, value)) {
+		error_set(err, "%s = '%.80s': must be %s", key, value, k->allowed);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Where the reader is in the file, and the first thing that was wrong. */
+struct reading {
+	struct config *config;
+	FILE *file;
+	unsigned line;
+	unsigned set_on[ARRAY_SIZE(keys)]; /* line, 0: not set */
+	unsigned error_line;
+	struct config_error error;
+};
+
+static char *read_line(char *str, int num, void *stream)
+{
+	struct reading *r = stream;
+
+	if (!fgets(str, num, r->file))
+		return NULL;
+	r->line++;
+	if (!strchr(str, '\n') && !feof(r->file) && !r->error_line) {
+		r->error_line = r->line;
+		error_set(&r->error, "line too long: at most %d characters", num - 3);
+	}
+	return str;
+}
+
+static int take_value(struct reading *r, const char *section, const char *name, const char *value)
+{
+	const struct key *k = find_key(name);
+
+	if (strcmp(section, "vifd")) {
+		if (section[0])
+			error_set(&r->error, "unknown section [%.40s]; known is [vifd]", section);
+		else
+			error_set(&r->error, "'%.40s' stands before any section; begin with [vifd]",
+				  name);
+		return -EINVAL;
+	}
+	if (k && r->set_on[k - keys]) {
+		error_set(&r->error, "%s is set twice, first on line %u", name, r->set_on[k - keys]);
+		return -EINVAL;
+	}
+	if (k)
+		r->set_on[k - keys] = r->line;
+	return config_set(r->config, name, value, &r->error);
+}
+
+static int on_value(void *user, const char *section, const char *name, const char *value)
+{
+	struct reading *r = user;
+
+	if (!r->error_line && take_value(r, section, name, value))
+		r->error_line = r->line;
+	return 1;
+}
+
+int config_read(struct config *c, const char *file, struct config_error *err)
+{
+	struct reading r = { .config = c, .file = fopen(file, "re") };
+	int bad_line, rc = 0;
+
+	if (!r.file) {
+		rc = -errno;
+		error_set(err, "%s: %s", file, strerror(-rc));
+		return rc;
+	}
+	bad_line = ini_parse_stream(read_line, &r, on_value, &r);
+	if (r.error_line && (bad_line <= 0 || r.error_line <= (unsigned)bad_line)) {
+		error_set(err, "%.300s:%u: %.200s", file, r.error_line, r.error.text);
+		rc = -EINVAL;
+	} else if (bad_line > 0) {
+		error_set(err, "%.300s:%d: neither '[section]', 'key = value' nor a # comment", file,
+			  bad_line);
+		rc = -EINVAL;
+	} else if (bad_line < 0 || ferror(r.file)) {
+		error_set(err, "%s: cannot be read", file);
+		rc = -EIO;
+	}
+	fclose(r.file);
+	return rc;
+}
+
+void config_print(const struct config *c, FILE *out)
+{
+	fputs("[vifd]\n", out);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		fprintf(out, "%s = ", keys[i].name);
+		keys[i].print(c, out);
+		fputc('\n', out);
+	}
+}
+
+int config_lookup_user(const struct config *c, uint32_t *uid, uint32_t *gid,
+		       struct config_error *err)
+{
+	const struct passwd *pw = getpwnam(c->user);
+
+	if (!pw) {
+		error_set(err, "user = '%s': there is no such user; name another in vifd.conf", c->user);
+		return -EINVAL;
+	}
+	*uid = pw->pw_uid;
+	*gid = pw->pw_gid;
+	return 0;
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of vifs, and what moves them: xenstore's watches, the datapath's answers,
+ * deadlines. Each only marks a vif as due; step_vifs() looks at those that are.
+ *
+ * A storm of watches costs one mark each and no memory of ours (XSA-349): events are
+ * taken off before each round of passes, and a vif's passes are rationed (vif.h).
+ */
+#include "backend/control/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/control/view.h"
+
+#define BACKEND_DIR	"backend/vif" /* relative: our own domain's, whichever it is */
+#define EVENTS_PER_STEP 4096
+#define PASSES_PER_STEP 64
+#define STOP_NS		(5 * NS_PER_S)
+
+/* ---- the table ---- */
+
+static int id_compare(struct vif_id a, struct vif_id b)
+{
+	if (a.domid != b.domid)
+		return a.domid < b.domid ? -1 : 1;
+	return (a.devid > b.devid) - (a.devid < b.devid);
+}
+
+/* Where id is, or would go. */
+static uint32_t table_position(const struct control *c, struct vif_id id)
+{
+	uint32_t low = 0, high = c->n_vifs;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (id_compare(c->vif[middle]->id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct vif *control_find(struct control *c, struct vif_id id)
+{
+	uint32_t i = table_position(c, id);
+
+	return i < c->n_vifs && !id_compare(c->vif[i]->id, id) ? c->vif[i] : NULL;
+}
+
+static int table_grow(struct control *c)
+{
+	uint32_t size = MAX(2 * c->vifs_size, 16u);
+	struct vif **grown;
+
+	if (c->n_vifs < c->vifs_size)
+		return 0;
+	if (c->n_vifs >= CONTROL_VIFS_MAX)
+		return -ENOSPC;
+	grown = realloc(c->vif, size * sizeof(struct vif *));
+	if (!grown)
+		return -ENOMEM;
+	c->vif = grown;
+	c->vifs_size = size;
+	return 0;
+}
+
+static void table_insert(struct control *c, struct vif *v)
+{
+	uint32_t i = table_position(c, v->id);
+
+	memmove(&c->vif[i + 1], &c->vif[i], (c->n_vifs - i) * sizeof(struct vif *));
+	c->vif[i] = v;
+	c->n_vifs++;
+}
+
+static void table_remove(struct control *c, uint32_t i)
+{
+	c->n_vifs--;
+	memmove(&c->vif[i], &c->vif[i + 1], (c->n_vifs - i) * sizeof(struct vif *));
+}
+
+/* ---- discovery ---- */
+
+static void discover(struct control *c, struct vif_id id, uint64_t now_ns)
+{
+	struct vif *v = control_find(c, id);
+	int rc;
+
+	if (v) {
+		v->due = true;
+		return;
+	}
+	rc = table_grow(c);
+	if (!rc)
+		rc = vif_new(c, id, now_ns, &v);
+	if (!rc)
+		table_insert(c, v);
+	else if (rc != -ENOENT)
+		log_error((&(const struct log_scope){ &id, -1 }), "not served: %s", strerror(-rc));
+}
+
+/* A path's component that is a number and nothing else. */
+static bool parse_id(const char *text, uint32_t max, uint32_t *out, const char **end)
+{
+	char *stop;
+	unsigned long n;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoul(text, &stop, 10);
+	if (errno || n > max || (*stop && *stop != '/'))
+		return false;
+	*out = (uint32_t)n;
+	*end = stop;
+	return true;
+}
+
+static void scan_domain(struct control *c, const char *name, uint64_t now_ns)
+{
+	char **devids;
+	const char *end;
+	unsigned n;
+	uint32_t domid, devid;
+
+	if (!parse_id(name, DOMID_FIRST_RESERVED - 1, &domid, &end) || *end)
+		return;
+	if (store_list(&c->store, XBT_NULL, &devids, &n, BACKEND_DIR "/%u", domid))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		if (parse_id(devids[i], UINT32_MAX, &devid, &end) && !*end)
+			discover(c, (struct vif_id){ (uint16_t)domid, devid }, now_ns);
+	free(devids);
+}
+
+static void scan(struct control *c, uint64_t now_ns)
+{
+	char **domids;
+	unsigned n;
+
+	c->scan_due = false;
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		c->vif[i]->due = true;
+	if (store_list(&c->store, XBT_NULL, &domids, &n, BACKEND_DIR))
+		return; /* no vif was ever made here */
+	for (unsigned i = 0; i < n; i++)
+		scan_domain(c, domids[i], now_ns);
+	free(domids);
+}
+
+/* ---- what happened ---- */
+
+static void on_backend_event(struct control *c, const char *path, uint64_t now_ns)
+{
+	uint32_t domid, devid;
+	const char *rest = strstr(path, BACKEND_DIR "/");
+
+	if (!rest) {
+		c->scan_due = true;
+		return;
+	}
+	rest += strlen(BACKEND_DIR "/");
+	if (!parse_id(rest, DOMID_FIRST_RESERVED - 1, &domid, &rest))
+		return;
+	if (!*rest)
+		c->scan_due = true;
+	else if (parse_id(rest + 1, UINT32_MAX, &devid, &rest))
+		discover(c, (struct vif_id){ (uint16_t)domid, devid }, now_ns);
+}
+
+/* Our own token, "f/D/N": the path is not looked at. */
+static void on_frontend_event(struct control *c, const char *token)
+{
+	uint32_t domid, devid;
+	const char *rest;
+	struct vif *v;
+
+	if (!parse_id(token + 2, UINT16_MAX, &domid, &rest) || !*rest ||
+	    !parse_id(rest + 1, UINT32_MAX, &devid, &rest))
+		return;
+	v = control_find(c, (struct vif_id){ (uint16_t)domid, devid });
+	if (v)
+		v->due = true;
+}
+
+/* Returns whether more may be waiting. */
+static bool step_store(struct control *c, uint64_t now_ns)
+{
+	struct store_event e;
+	int rc;
+
+	if (c->store_lost)
+		return false;
+	for (int i = 0; i < EVENTS_PER_STEP; i++) {
+		rc = store_next_event(&c->store, &e);
+		if (rc && rc != -EAGAIN)
+			control_store_lost(c);
+		if (rc)
+			return false;
+		if (e.token[0] == 'f')
+			on_frontend_event(c, e.token);
+		else
+			on_backend_event(c, e.path, now_ns);
+	}
+	return true;
+}
+
+static void step_workers(struct control *c, uint64_t now_ns)
+{
+	struct worker_event e;
+	int rc;
+
+	while (!(rc = workers_next(&c->workers, &e))) {
+		if (e.type == WORKER_FAILED)
+			supervise_broken(&c->supervisor, now_ns, e.why);
+		else if (c->slot_owner[e.slot])
+			vif_on_worker(c, c->slot_owner[e.slot], &e, now_ns);
+	}
+	if (rc == -EAGAIN)
+		return;
+	if (rc == -EPROTO) {
+		log_error(LOG_NOBODY, "the datapath speaks nonsense: killed");
+		c->env.process_ops->kill(c->env.process_ctx);
+	}
+	workers_disconnect(&c->workers);
+	supervise_broken(&c->supervisor, now_ns, NULL);
+}
+
+/* Looks at vifs that are due, a bounded number. Returns when the next one is. */
+static uint64_t step_vifs(struct control *c, uint64_t now_ns)
+{
+	uint64_t next = UINT64_MAX;
+	uint32_t passes = 0;
+
+	if (c->stopping || c->store_lost)
+		return next;
+	for (uint32_t i = 0; i < c->n_vifs; i++) {
+		struct vif *v = c->vif[i];
+
+		if (v->hotplug_deadline_ns && now_ns >= v->hotplug_deadline_ns)
+			v->due = true;
+		if (v->due && now_ns >= v->not_before_ns) {
+			if (passes++ == PASSES_PER_STEP)
+				return now_ns;
+			if (vif_pass(c, v, now_ns)) {
+				c->scan_due |= v->replaced;
+				table_remove(c, i--);
+				vif_free(c, v, true);
+				continue;
+			}
+		}
+		if (v->due)
+			next = MIN(next, MAX(now_ns, v->not_before_ns));
+		if (v->hotplug_deadline_ns)
+			next = MIN(next, v->hotplug_deadline_ns);
+	}
+	return next;
+}
+
+/* ---- stopping ---- */
+
+void control_stop(struct control *c, uint64_t now_ns)
+{
+	if (c->stopping)
+		return;
+	c->stopping = true;
+	c->stop_deadline_ns = now_ns + STOP_NS;
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		vif_detach(c, c->vif[i]);
+}
+
+/* The datapath ends once it holds no queue any more, or takes too long. */
+static uint64_t step_stop(struct control *c, uint64_t now_ns)
+{
+	if (!c->stopping || c->supervisor.stopping)
+		return UINT64_MAX;
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		if (vif_has_queues(c->vif[i]) && now_ns < c->stop_deadline_ns)
+			return c->stop_deadline_ns;
+	supervise_stop(&c->supervisor, now_ns);
+	return now_ns;
+}
+
+bool control_is_up(const struct control *c)
+{
+	return c->supervisor.was_ready && c->scanned;
+}
+
+bool control_is_over(const struct control *c)
+{
+	return c->supervisor.state == SUPERVISE_OVER;
+}
+
+void control_store_lost(struct control *c)
+{
+	if (c->store_lost)
+		return;
+	c->store_lost = true;
+	log_error(LOG_NOBODY, "lost the connection to xenstored: connected vifs go on, but none can "
+		  "come or go until vifd is started again");
+}
+
+/* ---- the step ---- */
+
+uint64_t control_step(struct control *c, uint64_t now_ns)
+{
+	uint64_t next;
+	bool more;
+
+	supervise_step(&c->supervisor, now_ns);
+	step_workers(c, now_ns);
+	more = step_store(c, now_ns);
+	if (c->scan_due && !c->store_lost && !c->stopping) {
+		scan(c, now_ns);
+		c->scanned = true;
+	}
+	next = step_vifs(c, now_ns);
+	workers_flush(&c->workers);
+	next = MIN(next, step_stop(c, now_ns));
+	next = MIN(next, supervise_step(&c->supervisor, now_ns));
+	next = MIN(next, api_step(&c->api, now_ns));
+	if (more || c->workers.n_detached || (c->scan_due && !c->stopping && !c->store_lost))
+		next = now_ns;
+	return next;
+}
+
+int control_init(struct control *c, const struct config *config, const struct control_env *env)
+{
+	int rc;
+
+	c->config = *config;
+	c->env = *env;
+	c->env.hello.version = IPC_VERSION;
+	c->env.hello.n_workers = config->n_workers;
+	c->env.hello.log_level = config->log_level;
+	rc = store_open(&c->store);
+	if (rc)
+		return rc;
+	rc = workers_init(&c->workers, config->n_workers);
+	if (rc)
+		goto fail_store;
+	rc = store_watch(&c->store, "b", BACKEND_DIR);
+	if (rc)
+		goto fail_workers;
+	c->scan_due = true;
+	supervise_init(&c->supervisor, env->process_ops, env->process_ctx, &c->workers, &c->env.hello);
+	api_init(&c->api, env->api_listener, view_answer, c);
+	return 0;
+fail_workers:
+	workers_fini(&c->workers);
+fail_store:
+	store_close(&c->store);
+	return rc;
+}
+
+void control_fini(struct control *c)
+{
+	while (c->n_vifs)
+		vif_free(c, c->vif[--c->n_vifs], false);
+	free(c->vif);
+	api_fini(&c->api);
+	workers_fini(&c->workers);
+	store_close(&c->store);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: what a vif's two directories in xenstore say, read once and checked.
+ *
+ * Errors are -errno with words for people in 'err': they end in the error node, as
+ * the kernel's backend does it.
+ */
+#ifndef VIF_CONTROL_KEYS_H
+#define VIF_CONTROL_KEYS_H
+
+#include <net/if.h>
+
+#include "backend/control/netdev.h"
+#include "base.h"
+#include "store.h"
+
+struct keys_error {
+	char text[128];
+};
+
+/* The toolstack's word. */
+struct backend_keys {
+	char frontend[64]; /* absolute path of the frontend's directory */
+	uint32_t handle;
+	uint8_t mac[6];
+	char vifname[IFNAMSIZ]; /* "": none */
+};
+
+/* Reads the directory 'path' of vif 'id'. 0; -ENOENT: a key is missing; -EINVAL. */
+int keys_read_backend(struct store *s, const char *path, struct vif_id id, struct backend_keys *out,
+		      struct keys_error *err) must_check;
+
+struct frontend_queue {
+	uint32_t tx_gref, rx_gref;
+	uint32_t tx_port, rx_port;
+};
+
+/* The guest's word. */
+struct frontend_keys {
+	uint32_t features; /* enum vif_feature */
+	uint32_t n_queues;
+	struct frontend_queue queue[NETDEV_QUEUES_MAX];
+};
+
+/* Reads the frontend's directory. 0, -ENOENT or -EINVAL. */
+int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queues,
+		       struct frontend_keys *out, struct keys_error *err) must_check;
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: a vif's network device: a persistent, multi-queue TAP that hotplug
+ * scripts put where the operator wants it. Behind a table of operations, so that a
+ * test without a kernel's TAPs can stand in.
+ *
+ * A netdev is known by its index: vif-bridge may rename it (vifname=). That it is
+ * ours is written in its alias, "vifd vif3.0", which survives us: a vifd started
+ * later finds its devices by it.
+ *
+ * Owner: control. No operation waits for anything but the kernel's own work.
+ */
+#ifndef VIF_CONTROL_NETDEV_H
+#define VIF_CONTROL_NETDEV_H
+
+#include <net/if.h>
+
+#include "base.h"
+
+#define NETDEV_QUEUES_MAX 16u
+
+struct netdev {
+	int ifindex; /* 0: none */
+	bool adopted;
+	uint32_t n_queues;
+	int queue_fd[NETDEV_QUEUES_MAX];
+};
+
+/* Seen from the guest, like every counter of ours. */
+struct netdev_stats {
+	char name[IFNAMSIZ]; /* as it is now */
+	bool up, carrier;
+	uint64_t from_guest_frames, from_guest_bytes, from_guest_dropped, from_guest_errors;
+	uint64_t to_guest_frames, to_guest_bytes;
+	uint64_t to_guest_dropped; /* the TAP's queue was full */
+	uint64_t to_guest_errors;
+};
+
+struct netdev_error {
+	char text[256];
+};
+
+struct netdev_ops {
+	/*
+	 * Makes the device 'name', or takes over the one an earlier vifd left, under that
+	 * name or 'other_name' (NULL: none). Opens one queue; carrier off if it is new.
+	 * 0; -EEXIST: the name is another's; -errno. err says why, for people.
+	 */
+	int (*open)(void *ctx, struct netdev *nd, const char *name, const char *other_name,
+		    struct netdev_error *err);
+
+	/* Opens or closes queues until there are n, 1..NETDEV_QUEUES_MAX. 0 or -errno. */
+	int (*set_queues)(void *ctx, struct netdev *nd, uint32_t n);
+
+	/* What the guest can receive unfinished (enum vif_feature). 0 or -errno. */
+	int (*set_offload)(void *ctx, struct netdev *nd, uint32_t features);
+
+	/* Without a carrier the kernel drops instead of queueing for nobody. 0 or -errno. */
+	int (*set_carrier)(void *ctx, struct netdev *nd, bool on);
+
+	/* 0; -ENODEV: somebody deleted it; -errno. */
+	int (*stats)(void *ctx, const struct netdev *nd, struct netdev_stats *out);
+
+	/* Closes the queues; 'destroy' ends the device, once no one else holds a queue. */
+	void (*close)(void *ctx, struct netdev *nd, bool destroy);
+};
+
+/* The kernel's. ctx is a struct netdev_kernel. */
+extern const struct netdev_ops netdev_kernel_ops;
+
+struct mnl_socket;
+struct netdev_kernel {
+	struct mnl_socket *nl;
+	uint32_t seq;
+};
+
+/* 0 or -errno. */
+int netdev_kernel_init(struct netdev_kernel *k) must_check;
+void netdev_kernel_fini(struct netdev_kernel *k);
+
+#endif

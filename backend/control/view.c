@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commands of the operator's socket: list, show, stats. They read and change
+ * nothing. Strings come from our own tables, or were checked when they were read
+ * from xenstore; jansson escapes what it is given.
+ */
+#include "backend/control/view.h"
+
+#include <string.h>
+
+#include "backend/control/control.h"
+#include "features.h"
+
+#define FROM_GUEST "from_guest_"
+#define TO_GUEST   "to_guest_"
+
+static json_t *view_features(uint32_t features)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} names[] = {
+		{ VIF_SG, "sg" },
+		{ VIF_GSO_TCPV4, "gso-tcpv4" },
+		{ VIF_GSO_TCPV6, "gso-tcpv6" },
+		{ VIF_CSUM_V4, "csum-ipv4" },
+		{ VIF_CSUM_V6, "csum-ipv6" },
+		{ VIF_RX_NOTIFY, "rx-notify" },
+		{ VIF_SPLIT_EVENTS, "split-event-channels" },
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (features & names[i].bit)
+			json_array_append_new(list, json_string(names[i].name));
+	return list;
+}
+
+static json_t *view_queues(const struct control *c, const struct vif *v)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < v->n_queues; i++) {
+		const struct slot *slot = &c->workers.slot[v->queue[i].slot];
+
+		if (v->queue[i].state != VIF_QUEUE_NONE)
+			json_array_append_new(list, json_pack("{s:i, s:i, s:b}", "queue", (int)i,
+							      "worker", (int)slot->worker, "attached",
+							      slot->state == SLOT_ATTACHED));
+	}
+	return list;
+}
+
+static json_t *view_summary(const struct vif *v)
+{
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s?, s:s, s:i}", "vif", v->name,
+			 "domid", (int)v->id.domid, "devid", (json_int_t)v->id.devid, "state",
+			 xenbus_state_name(v->state), "frontend_state", xenbus_state_name(v->frontend),
+			 "hotplug", vif_hotplug_name(v->hotplug), "model", "bridge", "error",
+			 v->failed ? v->error : NULL, "backend_path", v->path, "queues",
+			 (int)v->n_queues);
+}
+
+static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)
+{
+	return v->netdev_ready && !c->env.netdev_ops->stats(c->env.netdev_ctx, &v->netdev, out);
+}
+
+static json_t *view_show(struct control *c, const struct vif *v)
+{
+	json_t *o = view_summary(v);
+	struct netdev_stats nd;
+	char mac[18];
+
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", v->keys.mac[0], v->keys.mac[1],
+		 v->keys.mac[2], v->keys.mac[3], v->keys.mac[4], v->keys.mac[5]);
+	json_object_set_new(o, "online", json_boolean(v->online));
+	json_object_set_new(o, "frontend_path",
+			    v->keys_read ? json_string(v->keys.frontend) : json_null());
+	json_object_set_new(o, "mac", v->keys_read ? json_string(mac) : json_null());
+	json_object_set_new(o, "features", view_features(v->features));
+	json_object_set_new(o, "queues", view_queues(c, v));
+	json_object_set_new(o, "netdev",
+			    read_netdev(c, v, &nd) ?
+				    json_pack("{s:s, s:i, s:b, s:b}", "name", nd.name, "ifindex",
+					      v->netdev.ifindex, "up", nd.up, "carrier", nd.carrier) :
+				    json_null());
+	return o;
+}
+
+static void set_count(json_t *o, const char *key, uint64_t value)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)value));
+}
+
+/* The counters of one direction, without its name in front. */
+static json_t *view_direction(const struct queue_counters *n, const char *prefix)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} field[] = {
+#define X(name) { #name, offsetof(struct queue_counters, name) },
+		QUEUE_COUNTERS(X)
+#undef X
+	};
+	json_t *o = json_object();
+	size_t size = strlen(prefix);
+
+	for (size_t i = 0; i < ARRAY_SIZE(field); i++)
+		if (!strncmp(field[i].name, prefix, size))
+			set_count(o, field[i].name + size,
+				  *(const uint64_t *)((const char *)n + field[i].offset));
+	return o;
+}
+
+static json_t *view_from_guest(const struct queue_counters *n)
+{
+	json_t *o = view_direction(n, FROM_GUEST), *drops = json_object();
+
+	/* Frames that came whole and were not handed on are drops like the others. */
+	json_object_del(o, "tap_full");
+	json_object_del(o, "tap_error");
+	set_count(drops, "tap-full", n->from_guest_tap_full);
+	set_count(drops, "tap-error", n->from_guest_tap_error);
+	for (int i = FROM_GUEST_FINE + 1; i < FROM_GUEST_N_FAULTS; i++)
+		set_count(drops, from_guest_fault_name(i), n->from_guest_drops[i]);
+	json_object_set_new(o, "drops", drops);
+	return o;
+}
+
+static json_t *view_to_guest(const struct queue_counters *n)
+{
+	json_t *o = view_direction(n, TO_GUEST), *drops = json_object();
+
+	for (int i = TO_GUEST_FINE + 1; i < TO_GUEST_N_FAULTS; i++)
+		set_count(drops, to_guest_fault_name(i), n->to_guest_drops[i]);
+	json_object_set_new(o, "drops", drops);
+	return o;
+}
+
+static json_t *view_netdev_stats(const struct netdev_stats *nd)
+{
+	json_t *from = json_object(), *to = json_object();
+
+	set_count(from, "frames", nd->from_guest_frames);
+	set_count(from, "bytes", nd->from_guest_bytes);
+	set_count(from, "dropped", nd->from_guest_dropped);
+	set_count(from, "errors", nd->from_guest_errors);
+	set_count(to, "frames", nd->to_guest_frames);
+	set_count(to, "bytes", nd->to_guest_bytes);
+	set_count(to, "dropped", nd->to_guest_dropped);
+	set_count(to, "errors", nd->to_guest_errors);
+	return json_pack("{s:s, s:o, s:o}", "name", nd->name, "from_guest", from, "to_guest", to);
+}
+
+static json_t *view_stats(struct control *c, const struct vif *v)
+{
+	struct queue_counters n;
+	struct netdev_stats nd;
+
+	vif_counters(c, v, &n);
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "vif", v->name, "state",
+			 xenbus_state_name(v->state), "from_guest", view_from_guest(&n), "to_guest",
+			 view_to_guest(&n), "netdev",
+			 read_netdev(c, v, &nd) ? view_netdev_stats(&nd) : json_null());
+}
+
+static json_t *view_datapath(const struct control *c)
+{
+	const struct supervisor *s = &c->supervisor;
+
+	return json_pack("{s:i, s:b, s:i, s:i}", "pid", (int)s->ops->pid(s->ctx), "ready",
+			 s->state == SUPERVISE_UP, "workers", (int)c->workers.n_workers, "deaths",
+			 (int)s->n_deaths);
+}
+
+static json_t *ok_with(const char *key, json_t *value)
+{
+	return json_pack("{s:b, s:o}", "ok", 1, key, value);
+}
+
+static json_t *answer_list(struct control *c, struct vif *v)
+{
+	json_t *list = json_array(), *o;
+
+	(void)v;
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		json_array_append_new(list, view_summary(c->vif[i]));
+	o = ok_with("vifs", list);
+	json_object_set_new(o, "version", json_string(VIFD_VERSION));
+	json_object_set_new(o, "datapath", view_datapath(c));
+	return o;
+}
+
+static json_t *answer_show(struct control *c, struct vif *v)
+{
+	if (!v)
+		return api_error("bad-request", "show needs a \"vif\"");
+	return ok_with("vif", view_show(c, v));
+}
+
+static json_t *answer_stats(struct control *c, struct vif *v)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		if (!v || v == c->vif[i])
+			json_array_append_new(list, view_stats(c, c->vif[i]));
+	return ok_with("vifs", list);
+}
+
+static const struct command {
+	const char *name;
+	json_t *(*answer)(struct control *c, struct vif *v);
+} commands[] = {
+	{ "list", answer_list },
+	{ "show", answer_show },
+	{ "stats", answer_stats },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* By its own name or by what its netdev was renamed to. */
+static struct vif *find_vif(struct control *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		if (!strcmp(c->vif[i]->name, name) || !strcmp(c->vif[i]->keys.vifname, name))
+			return c->vif[i];
+	return NULL;
+}
+
+json_t *view_answer(void *ctx, const json_t *request)
+{
+	const struct command *command = find_command(json_string_value(json_object_get(request, "command")));
+	const json_t *name = json_object_get(request, "vif");
+	struct control *c = ctx;
+	struct vif *v = NULL;
+
+	if (!command)
+		return api_error("bad-request", "\"command\" must be list, show or stats");
+	if (name && !json_is_string(name))
+		return api_error("bad-request", "\"vif\" must be a string");
+	if (name) {
+		v = find_vif(c, json_string_value(name));
+		if (!v)
+			return api_error("no-such-vif", "there is no vif of that name");
+	}
+	return command->answer(c, v);
+}

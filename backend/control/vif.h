@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: one vif: what is known of it, and its steps through life.
+ *
+ * vif_next_step() (libvif/xenbus.h) decides; vif_pass() gathers the situation from
+ * xenstore, asks, takes the step, and asks again. Watches only mark a vif as due.
+ *
+ * Trust: the backend's directory is the toolstack's (or the driver domain's own); the
+ * frontend's is the guest's. Of the guest's only numbers are taken, each read once
+ * and checked; none of its strings gets into a path, a log or a format.
+ */
+#ifndef VIF_CONTROL_VIF_H
+#define VIF_CONTROL_VIF_H
+
+#include <net/if.h>
+
+#include "backend/control/keys.h"
+#include "backend/control/netdev.h"
+#include "backend/control/workers.h"
+#include "backend/counters.h"
+#include "base.h"
+#include "log.h"
+#include "xenbus.h"
+
+struct control;
+
+/* A vif is looked at as often as this many times at once, then every VIF_PASS_NS: a guest
+ * that rewrites its state all the time costs that much and no more (XSA-349). */
+#define VIF_PASS_BURST 50
+#define VIF_PASS_NS    (50 * NS_PER_MS)
+
+enum vif_queue_state { VIF_QUEUE_NONE, VIF_QUEUE_ATTACHING, VIF_QUEUE_ATTACHED, VIF_QUEUE_DETACHING };
+
+struct vif_queue {
+	enum vif_queue_state state;
+	uint32_t slot; /* of the workers; unless state is NONE */
+};
+
+enum vif_hotplug {
+	VIF_HOTPLUG_WAITING,
+	VIF_HOTPLUG_LATE, /* waiting, beyond hotplug_timeout_s */
+	VIF_HOTPLUG_FAILED,
+	VIF_HOTPLUG_DONE,
+};
+
+struct vif {
+	struct vif_id id;
+	char path[48];	     /* backend/vif/D/N, relative: our own domain's */
+	char name[24];	     /* vif<D>.<handle>; a netdev's fits IFNAMSIZ */
+	struct backend_keys keys;
+	bool keys_read;
+	bool watching; /* the frontend's state */
+
+	enum xenbus_state state;    /* ours, as last written or found */
+	enum xenbus_state frontend; /* as last seen */
+	bool asked_to_close;
+	bool replaced; /* another vif took over the directory */
+	bool resume;   /* found Connected: its rings are live */
+	bool online;
+
+	enum vif_hotplug hotplug;
+	uint64_t hotplug_deadline_ns; /* 0: the clock does not run */
+
+	bool failed;
+	char error[192];
+
+	struct netdev netdev;
+	bool netdev_ready;
+	struct vif_queue queue[NETDEV_QUEUES_MAX];
+	uint32_t n_queues; /* in queue[], 0: none attached or on their way */
+	uint32_t features;
+	bool split_events;
+	struct queue_counters retired; /* of queues that were taken back */
+
+	bool due;
+	uint64_t not_before_ns, last_pass_ns;
+	uint32_t n_passes; /* in the bucket */
+	struct log_limit log_limit;
+};
+
+/* 0; -ENOENT: its directory has no state; -ENOMEM. Finds out what is there already: a vif left Connected by an earlier
+ * vifd is taken over. */
+int vif_new(struct control *c, struct vif_id id, uint64_t now_ns, struct vif **out) must_check;
+
+/* Frees v, and what it holds; destroy_netdev as struct netdev_ops' close. */
+void vif_free(struct control *c, struct vif *v, bool destroy_netdev);
+
+/* Looks at v and takes steps until there is nothing to do. Returns whether v is to be
+ * forgotten: the caller removes it with vif_free(..., true). */
+bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns) must_check;
+
+/* A queue's answer from the datapath. Marks v due. */
+void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns);
+
+/* Gives the vif up: error node, log; the state machine closes it. err: positive errno. */
+void vif_fail(struct control *c, struct vif *v, uint64_t now_ns, int err, const char *fmt, ...)
+	printf_like(5, 6);
+
+/* Asks the datapath for all queues back. */
+void vif_detach(struct control *c, struct vif *v);
+
+/* Whether the datapath holds any queue, or is asked to. */
+bool vif_has_queues(const struct vif *v);
+
+/* Its counters, of queues past and present. */
+void vif_counters(const struct control *c, const struct vif *v, struct queue_counters *out);
+
+const char *vif_hotplug_name(enum vif_hotplug h);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: the datapath's workers as control sees them: a socket each, and the
+ * slots of the shared memory, one a queue.
+ *
+ * A slot is what survives the datapath: when its process dies, every slot that was
+ * attached (or on its way) becomes due again, with 'resume' set, and is handed to
+ * the next process as soon as that is ready. Nothing here waits: what a socket will
+ * not take now stays due.
+ *
+ * Trust: the datapath touches guests' memory, so its messages are checked like a
+ * guest's. One that breaks the protocol is -EPROTO, and its process is replaced.
+ */
+#ifndef VIF_CONTROL_WORKERS_H
+#define VIF_CONTROL_WORKERS_H
+
+#include "backend/ipc.h"
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_ATTACH_DUE, /* QUEUE_ATTACH to be sent */
+	SLOT_ATTACHING,
+	SLOT_ATTACHED,
+	SLOT_DETACH_DUE, /* QUEUE_DETACH to be sent */
+	SLOT_DETACHING,
+	SLOT_DETACHED, /* to be told to the owner, then free */
+};
+
+struct slot {
+	enum slot_state state;
+	uint32_t worker;
+	int tap_fd; /* borrowed from the vif's netdev */
+	struct ipc_queue queue;
+};
+
+struct worker {
+	int sock; /* -1: no datapath */
+	bool ready;
+	bool blocked; /* its socket took no more: wait for it to be writable */
+	uint32_t n_queues;
+};
+
+/* owner: control */
+struct workers {
+	int shared_fd; /* sealed memfd of IPC_QUEUES_MAX struct shared_queue */
+	struct shared_queue *shared;
+	uint32_t n_workers;
+	uint32_t n_due;	     /* slots in a _DUE state */
+	uint32_t n_detached; /* slots in SLOT_DETACHED */
+	uint32_t slots_used; /* no slot at or above this was ever used */
+	struct worker worker[IPC_WORKERS_MAX];
+	struct slot slot[IPC_QUEUES_MAX];
+};
+
+/* 0 or -errno. */
+int workers_init(struct workers *w, uint32_t n_workers) must_check;
+void workers_fini(struct workers *w);
+
+/* Takes the control ends of n_workers connected, nonblocking sockets. */
+void workers_connect(struct workers *w, const int socks[]);
+
+/* The datapath's process is gone: see above for what becomes of the slots. */
+void workers_disconnect(struct workers *w);
+
+bool workers_ready(const struct workers *w);
+
+/* Hands a queue to the least loaded worker. 'tap_fd' stays the caller's and must stay
+ * open until the slot is told detached or its attach failed. Returns the slot or -ENOSPC. */
+int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd) must_check;
+
+/* Takes a queue back. A WORKER_QUEUE_DETACHED follows, always. */
+void workers_detach(struct workers *w, uint32_t slot);
+
+/* Sends what is due, as far as the sockets take it. */
+void workers_flush(struct workers *w);
+
+/* Asks the workers to stop; they close their sockets. */
+void workers_stop(struct workers *w);
+
+enum worker_event_type {
+	WORKER_FAILED,		/* could not get ready: status, why */
+	WORKER_QUEUE_ATTACHED,	/* status 0, or -errno and why: then the slot is free */
+	WORKER_QUEUE_DETACHED,	/* the slot is free */
+	WORKER_QUEUE_FATAL,	/* the guest broke the protocol: why. Detach it. */
+};
+
+struct worker_event {
+	enum worker_event_type type;
+	uint32_t slot;
+	struct ipc_queue queue; /* as it was attached */
+	int status;
+	char why[sizeof(((struct ipc_msg *)0)->why)]; /* printable, NUL-terminated */
+};
+
+/* The next thing a worker said. 0; -EAGAIN: nothing; -ECONNRESET: a worker closed its
+ * socket; -EPROTO: it spoke nonsense. Never blocks. */
+int workers_next(struct workers *w, struct worker_event *out) must_check;
+
+#endif

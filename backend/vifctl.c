@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vifctl: what vifd is doing, for operators. Asks over vifd's unix socket (one JSON
+ * object a line) and prints a table, or with --json the answer itself.
+ *
+ * It needs nothing of vifd but that answer, whose schema vifctl(8) promises.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define DEFAULT_SOCKET "/run/vifd/vifd.sock"
+#define PATIENCE_S     10
+
+enum { EXIT_OK = 0, EXIT_NO_SUCH_VIF = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+
+static const char help[] =
+	"Usage: vifctl list | show VIF | stats [VIF]   [--json] [--socket PATH]\n\n"
+	"  list         the vifs vifd serves, and their states\n"
+	"  show VIF     everything about one (VIF: vif3.0, or the name its netdev was given)\n"
+	"  stats [VIF]  frames, bytes and drops by reason, seen from the guest\n\n"
+	"  --json       vifd's answer as it is, for programs: see vifctl(8)\n"
+	"  --socket     vifd's socket, instead of " DEFAULT_SOCKET "\n"
+	"  --help, --version\n\n"
+	"Exit status: 0; 1 no such vif; 2 wrong use; 3 vifd cannot be reached.\n";
+
+/* ---- asking ---- */
+
+static FILE *connect_to(const char *path)
+{
+	const struct timeval patience = { .tv_sec = PATIENCE_S };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(addr.sun_path)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return NULL;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		close(fd);
+		return NULL;
+	}
+	return fdopen(fd, "r+");
+}
+
+/* The answer, or NULL with the reason on stderr. */
+static json_t *ask(const char *socket_path, const char *command, const char *vif)
+{
+	json_t *request = json_pack("{s:s, s:s*}", "command", command, "vif", vif), *answer = NULL;
+	FILE *conn = connect_to(socket_path);
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!conn) {
+		fprintf(stderr, "vifctl: cannot reach vifd at %s: %s%s\n", socket_path, strerror(errno),
+			errno == ENOENT || errno == ECONNREFUSED ?
+				": does it run? (--socket names another place)" : "");
+		json_decref(request);
+		return NULL;
+	}
+	json_dumpf(request, conn, JSON_COMPACT);
+	fputc('\n', conn);
+	if (!fflush(conn) && getline(&line, &size, conn) > 0)
+		answer = json_loads(line, 0, NULL);
+	if (!answer)
+		fprintf(stderr, "vifctl: vifd at %s gave no answer\n", socket_path);
+	free(line);
+	fclose(conn);
+	json_decref(request);
+	return answer;
+}
+
+/* ---- showing ---- */
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "-";
+}
+
+static intmax_t number(const json_t *o, const char *key)
+{
+	return (intmax_t)json_integer_value(json_object_get(o, key));
+}
+
+static void show_list(const json_t *answer)
+{
+	const json_t *vif, *list = json_object_get(answer, "vifs");
+	size_t i;
+
+	printf("%-16s %-13s %-13s %6s %-10s %-8s %s\n", "VIF", "STATE", "FRONTEND", "QUEUES", "HOTPLUG",
+	       "MODEL", "ERROR");
+	json_array_foreach(list, i, vif)
+		printf("%-16s %-13s %-13s %6jd %-10s %-8s %s\n", text(vif, "vif"), text(vif, "state"),
+		       text(vif, "frontend_state"), number(vif, "queues"), text(vif, "hotplug"),
+		       text(vif, "model"), text(vif, "error"));
+}
+
+static void show_queues(const json_t *queues)
+{
+	const json_t *q;
+	size_t i;
+
+	json_array_foreach(queues, i, q)
+		printf("  queue %jd      worker %jd%s\n", number(q, "queue"), number(q, "worker"),
+		       json_is_true(json_object_get(q, "attached")) ? "" : ", not attached");
+}
+
+static void show_one(const json_t *answer)
+{
+	const json_t *feature, *vif = json_object_get(answer, "vif");
+	const json_t *netdev = json_object_get(vif, "netdev");
+	size_t i;
+
+	printf("%s\n", text(vif, "vif"));
+	printf("  state        %s (frontend %s)%s\n", text(vif, "state"), text(vif, "frontend_state"),
+	       json_is_true(json_object_get(vif, "online")) ? "" : ", not to come back");
+	printf("  error        %s\n", text(vif, "error"));
+	printf("  hotplug      %s\n", text(vif, "hotplug"));
+	printf("  model        %s\n", text(vif, "model"));
+	printf("  guest's mac  %s\n", text(vif, "mac"));
+	if (json_is_object(netdev))
+		printf("  netdev       %s, index %jd, %s, %s\n", text(netdev, "name"),
+		       number(netdev, "ifindex"),
+		       json_is_true(json_object_get(netdev, "up")) ? "up" : "down",
+		       json_is_true(json_object_get(netdev, "carrier")) ? "carrier" : "no carrier");
+	printf("  features    ");
+	json_array_foreach(json_object_get(vif, "features"), i, feature)
+		printf(" %s", json_string_value(feature));
+	printf("\n");
+	show_queues(json_object_get(vif, "queues"));
+	printf("  backend      %s\n", text(vif, "backend_path"));
+	printf("  frontend     %s\n", text(vif, "frontend_path"));
+}
+
+static void show_drops(const json_t *direction)
+{
+	const json_t *n;
+	const char *reason;
+	bool any = false;
+
+	json_object_foreach(json_object_get(direction, "drops"), reason, n) {
+		if (!json_integer_value(n))
+			continue;
+		printf("%s%s %" JSON_INTEGER_FORMAT, any ? ", " : "", reason, json_integer_value(n));
+		any = true;
+	}
+	printf("%s\n", any ? "" : "none");
+}
+
+static void show_direction(const json_t *vif, const char *name, const char *label)
+{
+	const json_t *d = json_object_get(vif, name);
+	const json_t *nd = json_object_get(json_object_get(vif, "netdev"), name);
+
+	printf("  %-10s frames %jd  bytes %jd  gso %jd  csum blank %jd\n", label, number(d, "frames"),
+	       number(d, "bytes"), number(d, "gso_frames"), number(d, "csum_blank"));
+	printf("             grant ops %jd  events %jd  notifies %jd\n", number(d, "grant_ops"),
+	       number(d, "events"), number(d, "notifies"));
+	printf("             dropped: ");
+	show_drops(d);
+	if (nd)
+		printf("             netdev: frames %jd  bytes %jd  dropped %jd  errors %jd\n",
+		       number(nd, "frames"), number(nd, "bytes"), number(nd, "dropped"),
+		       number(nd, "errors"));
+}
+
+static void show_stats(const json_t *answer)
+{
+	const json_t *vif;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "vifs"), i, vif) {
+		printf("%s  %s\n", text(vif, "vif"), text(vif, "state"));
+		show_direction(vif, "from_guest", "from guest");
+		show_direction(vif, "to_guest", "to guest");
+	}
+}
+
+/* ---- choosing ---- */
+
+static const struct command {
+	const char *name;
+	int args_min, args_max;
+	void (*show)(const json_t *answer);
+} commands[] = {
+	{ "list", 0, 0, show_list },
+	{ "show", 1, 1, show_one },
+	{ "stats", 0, 1, show_stats },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int wrong_use(const char *why, const char *what)
+{
+	fprintf(stderr, "vifctl: %s%s; see vifctl --help\n", why, what);
+	return EXIT_USAGE;
+}
+
+static int run(const char *socket_path, bool json, const struct command *command, const char *vif)
+{
+	json_t *answer = ask(socket_path, command->name, vif);
+	int status = EXIT_OK;
+
+	if (!answer)
+		return EXIT_UNREACHABLE;
+	if (!json_is_true(json_object_get(answer, "ok"))) {
+		fprintf(stderr, "vifctl: %s%s%s\n", vif ? vif : "", vif ? ": " : "",
+			text(answer, "error"));
+		status = strcmp(text(answer, "code"), "no-such-vif") ? EXIT_USAGE : EXIT_NO_SUCH_VIF;
+	}
+	if (json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (status == EXIT_OK) {
+		command->show(answer);
+	}
+	json_decref(answer);
+	return status;
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },    { "socket", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },    { "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *socket_path = DEFAULT_SOCKET;
+	const struct command *command;
+	bool json = false;
+	int opt, n_args;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (opt) {
+		case 'j':
+			json = true;
+			break;
+		case 's':
+			socket_path = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_OK;
+		case 'v':
+			printf("vifctl " VIFD_VERSION "\n");
+			return EXIT_OK;
+		default:
+			return wrong_use("not understood", "");
+		}
+	}
+	if (optind == argc)
+		return wrong_use("no command", "");
+	command = find_command(argv[optind]);
+	if (!command)
+		return wrong_use("no such command: ", argv[optind]);
+	n_args = argc - optind - 1;
+	if (n_args < command->args_min || n_args > command->args_max)
+		return wrong_use("wrong number of arguments for ", command->name);
+	return run(socket_path, json, command, n_args ? argv[optind + 1] : NULL);
+}
