@@ -47,6 +47,8 @@ static struct guest guest_of(const struct lab *lab, uint32_t n)
 
 void guest_set_frontend(struct lab *lab, const char *name)
 {
+	if (!name)
+		name = frontend_dialects[0].name;
 	if (!dialect_find(name)) {
 		fprintf(stderr, "vif-lab: --frontend is not '%s' but one of\n", name);
 		for (const struct frontend_dialect *d = frontend_dialects; d->name; d++)
@@ -135,21 +137,15 @@ static int start_proxy(const struct guest *g)
 
 static int start_vif_guest(const struct lab *lab, const struct guest *g)
 {
-	struct daemon d = { .name = g->name,
-			    .domid = g->n,
-			    .store = g->store,
-			    .argv = { g->vif_guest, "--domid", g->domid, "--netns", g->netns.s,
-				      "--ifname", "eth0", "--ip", g->ip, "--ip6", g->ip6,
-				      "--stats-file", g->stats, "--ready-fd", PROCESS_READY_FD },
-			    .ready_ms = CONNECT_WAIT_MS };
-	size_t n = 0;
+	const struct daemon d = { .name = g->name,
+				  .domid = g->n,
+				  .store = g->store,
+				  .argv = { g->vif_guest, "--domid", g->domid, "--netns",
+					    g->netns.s, "--ifname", "eth0", "--ip", g->ip, "--ip6",
+					    g->ip6, "--frontend", lab->frontend, "--stats-file",
+					    g->stats, "--ready-fd", PROCESS_READY_FD },
+				  .ready_ms = CONNECT_WAIT_MS };
 
-	while (d.argv[n])
-		n++;
-	if (*lab->frontend) {
-		d.argv[n] = "--frontend";
-		d.argv[n + 1] = lab->frontend;
-	}
 	return start_daemon(g, &d);
 }
 

@@ -9,7 +9,7 @@
 
 #include "lab.h"
 
-/* Sets the lab's frontend, or exits saying which there are. */
+/* Sets the lab's frontend (NULL: the default one), or exits saying which there are. */
 void guest_set_frontend(struct lab *lab, const char *name);
 
 /* As 'xl create': returns when the guest's vif is connected. -EEXIST: runs already. */

@@ -112,6 +112,7 @@ static int run_main(struct lab *lab, int argc, char **argv)
 	int o;
 
 	lab->n_guests = 2;
+	guest_set_frontend(lab, NULL);
 	while ((o = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		switch (o) {
 		case NAME:
