@@ -25,11 +25,13 @@ static const char *const state_names[XENBUS_N_STATES] = {
 	[XenbusStateReconfigured] = "Reconfigured",
 };
 
-/* States no backend of a vif enters can be found all the same; they lead out only. */
+/* States no backend of a vif enters can be found all the same; they lead out only.
+ * InitWait is written anew by a successor that makes the netdev again. */
 static const uint32_t legal_moves[XENBUS_N_STATES] = {
 	[XenbusStateUnknown] = BIT(XenbusStateClosing),
 	[XenbusStateInitialising] = BIT(XenbusStateInitWait) | BIT(XenbusStateClosing),
-	[XenbusStateInitWait] = BIT(XenbusStateConnected) | BIT(XenbusStateClosing),
+	[XenbusStateInitWait] =
+	    BIT(XenbusStateInitWait) | BIT(XenbusStateConnected) | BIT(XenbusStateClosing),
 	[XenbusStateInitialised] = BIT(XenbusStateClosing),
 	[XenbusStateConnected] = BIT(XenbusStateClosing),
 	[XenbusStateClosing] = BIT(XenbusStateClosed),

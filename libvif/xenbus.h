@@ -14,7 +14,7 @@
 
 const char *xenbus_state_name(enum xenbus_state s);
 
-/* Whether a backend in 'from' may write 'to' as its next state. Staying is no move. */
+/* Whether a backend in 'from' may write 'to' as its next state. */
 bool xenbus_backend_may_move(enum xenbus_state from, enum xenbus_state to);
 
 /*
@@ -42,7 +42,7 @@ struct vif_situation {
 
 enum vif_step {
 	VIF_STAY,
-	VIF_PREPARE,	    /* make the netdev, write features, go to InitWait unless there */
+	VIF_PREPARE,	    /* make the netdev, write features, go to InitWait (or stay) */
 	VIF_ATTACH,	    /* read the frontend's keys, hand the queues to the datapath; in
 			     * Connected: the datapath or we were restarted, the rings live */
 	VIF_ANNOUNCE,	    /* write Connected */
