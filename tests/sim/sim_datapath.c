@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* See sim_datapath.h. */
+#include "sim_datapath.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "backend/datapath/worker.h"
+
+#define DOMAINS_MAX 8u
+
+struct sim_tap {
+	struct {
+		uint8_t bytes[SIM_FRAME_MAX];
+		size_t size;
+	} frame[SIM_FRAMES_MAX];
+	unsigned first, n;
+};
+
+struct sim_datapath {
+	void (*sent)(void *arg, uint32_t domid, const uint8_t *frame, size_t size);
+	void *arg;
+	struct worker worker;
+	int sock; /* -1: no process */
+	bool running; /* HELLO received */
+	bool ended;
+	struct shared_queue *shared;
+	struct queue *queue[DOMAINS_MAX]; /* [domid], one queue each */
+	struct sim_tap tap[DOMAINS_MAX];
+};
+
+struct sim_datapath *sim_datapath_new(void (*sent)(void *arg, uint32_t domid, const uint8_t *frame,
+						   size_t size),
+				      void *arg)
+{
+	struct sim_datapath *d = calloc(1, sizeof(*d));
+
+	assert(d);
+	d->sent = sent;
+	d->arg = arg;
+	d->sock = -1;
+	return d;
+}
+
+/* ---- what uring.c does, from memory ---- */
+
+static int attach(void *loop, struct queue *q)
+{
+	struct sim_datapath *d = loop;
+
+	assert(q->vif.domid < DOMAINS_MAX);
+	d->queue[q->vif.domid] = q;
+	return 0;
+}
+
+static void detach(void *loop, struct queue *q)
+{
+	struct sim_datapath *d = loop;
+
+	d->queue[q->vif.domid] = NULL;
+	worker_release(&d->worker, q);
+}
+
+static void flush(void *loop, struct queue *q)
+{
+	struct sim_datapath *d = loop;
+	struct sim_tap *tap = &d->tap[q->vif.domid];
+	uint32_t budget;
+	struct packet *p;
+
+	while ((p = packet_fifo_pop(&q->to_tap))) {
+		d->sent(d->arg, q->vif.domid, p->frame, p->size);
+		queue_tap_written(q, p, (int)(PACKET_VNET_SIZE + p->size));
+	}
+	if (!tap->n)
+		return;
+	budget = queue_read_budget(q);
+	for (; budget && tap->n; budget--) {
+		size_t size = tap->frame[tap->first].size;
+
+		p = packet_get(&q->pool);
+		assert(p);
+		memcpy(p->frame, tap->frame[tap->first].bytes, size);
+		tap->first = (tap->first + 1) % SIM_FRAMES_MAX;
+		tap->n--;
+		queue_tap_read(q, p, (int)(PACKET_VNET_SIZE + size));
+	}
+	if (q->from_tap.head)
+		worker_mark_ready(&d->worker, q);
+}
+
+static const struct tap_ops sim_tap_ops = { attach, detach, flush };
+
+bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
+{
+	struct sim_tap *tap = &d->tap[domid];
+	unsigned at = (tap->first + tap->n) % SIM_FRAMES_MAX;
+
+	if (tap->n == SIM_FRAMES_MAX)
+		return false;
+	memcpy(tap->frame[at].bytes, frame, size);
+	tap->frame[at].size = size;
+	tap->n++;
+	if (d->queue[domid])
+		worker_mark_ready(&d->worker, d->queue[domid]);
+	return true;
+}
+
+/* ---- the process ---- */
+
+int sim_datapath_start(struct sim_datapath *d, int sock)
+{
+	assert(d->sock < 0);
+	d->sock = dup(sock);
+	return d->sock < 0 ? -errno : 0;
+}
+
+bool sim_datapath_ended(struct sim_datapath *d)
+{
+	bool ended = d->ended;
+
+	d->ended = false;
+	return ended;
+}
+
+static void end(struct sim_datapath *d)
+{
+	if (d->running)
+		worker_close(&d->worker); /* closes sock */
+	else if (d->sock >= 0)
+		close(d->sock);
+	if (d->shared)
+		munmap(d->shared, sizeof(*d->shared) * IPC_QUEUES_MAX);
+	d->shared = NULL;
+	d->ended |= d->sock >= 0;
+	d->sock = -1;
+	d->running = false;
+	memset(d->queue, 0, sizeof(d->queue));
+}
+
+void sim_datapath_kill(struct sim_datapath *d)
+{
+	end(d); /* the same, for everybody else: between steps nothing is unpublished */
+}
+
+void sim_datapath_free(struct sim_datapath *d)
+{
+	end(d);
+	free(d);
+}
+
+static void start_worker(struct sim_datapath *d)
+{
+	struct ipc_msg hello;
+	int fds[IPC_FDS_MAX];
+	uint32_t n_fds;
+	char why[128];
+	int err = ipc_recv(d->sock, &hello, fds, &n_fds);
+
+	if (err == -EAGAIN)
+		return;
+	assert(!err && hello.type == IPC_HELLO && n_fds == 1 && hello.hello.n_workers == 1);
+	d->shared = mmap(NULL, sizeof(*d->shared) * IPC_QUEUES_MAX, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, fds[0], 0);
+	assert(d->shared != MAP_FAILED);
+	close(fds[0]);
+	err = worker_open(&d->worker, 0, d->sock, d->shared, why, sizeof(why));
+	assert(!err);
+	d->worker.tap = &sim_tap_ops;
+	d->worker.loop = d;
+	d->running = true;
+	worker_say_ready(&d->worker, 0, "");
+}
+
+void sim_datapath_control(struct sim_datapath *d, uint64_t now_ns)
+{
+	if (d->sock < 0)
+		return;
+	if (!d->running) {
+		start_worker(d);
+		return;
+	}
+	d->worker.env.now_ns = now_ns;
+	worker_on_control(&d->worker);
+	if (d->worker.stop)
+		end(d);
+}
+
+void sim_datapath_events(struct sim_datapath *d, uint64_t now_ns)
+{
+	if (!d->running)
+		return;
+	d->worker.env.now_ns = now_ns;
+	worker_on_events(&d->worker);
+}
+
+void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns)
+{
+	if (!d->running)
+		return;
+	d->worker.env.now_ns = now_ns;
+	(void)worker_pass(&d->worker);
+}

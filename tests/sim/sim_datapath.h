@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The datapath without its process: one real worker, whose TAPs are queues in
+ * memory and whose outer loop is the caller, one step at a time.
+ */
+#ifndef VIF_SIM_DATAPATH_H
+#define VIF_SIM_DATAPATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_FRAMES_MAX 256
+#define SIM_FRAME_MAX  9000u
+
+struct sim_datapath;
+
+/* Frames the worker writes to vif<domid>.* go to 'sent'. */
+struct sim_datapath *sim_datapath_new(void (*sent)(void *arg, uint32_t domid, const uint8_t *frame,
+						   size_t size),
+				      void *arg);
+void sim_datapath_free(struct sim_datapath *d);
+
+/* Control's view: a datapath process starts with this socket (kept by the caller). */
+int sim_datapath_start(struct sim_datapath *d, int sock);
+/* True once after a worker that ran has stopped. */
+bool sim_datapath_ended(struct sim_datapath *d);
+/* kill -9 between two steps: frames in flight are lost, Xen takes the handles back. */
+void sim_datapath_kill(struct sim_datapath *d);
+
+/* One step of each kind; all return at once. */
+void sim_datapath_control(struct sim_datapath *d, uint64_t now_ns);
+void sim_datapath_events(struct sim_datapath *d, uint64_t now_ns);
+void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns);
+
+/* The bridge sends a frame to the vif. False: its queue is full. */
+bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
+
+#endif

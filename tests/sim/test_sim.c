@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole system in one process, one step at a time: the real control, the real
+ * worker and two real frontends, on the hosted Xen in-process, with a xenstore, TAPs
+ * and a clock of the test's own. A seed decides who steps next; the same seed gives
+ * the same trace, so whatever a seed finds can be found again.
+ *
+ * Properties, for every seed: both vifs connect; frames in each direction arrive
+ * whole, in order, once (a killed datapath may lose some, but never doubles or
+ * reorders them); after detach and destroy nobody holds a grant, a port or a page.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "backend/control/control.h"
+#include "frontend-compat/netfront.h"
+#include "libvif/hosted/hosted.h"
+#include "sim_datapath.h"
+#include "sim_store.h"
+
+#define N_GUESTS 2u
+#define N_FRAMES 400u
+
+struct guest {
+	uint32_t domid;
+	struct netfront nf;
+	struct sim *sim;
+	uint32_t n_taken;    /* frames the guest's stack sent */
+	uint32_t n_given;    /* frames it received */
+	uint32_t next_given; /* lowest sequence number that may come next */
+	uint32_t n_offered;  /* frames the bridge sent it */
+	uint32_t n_bridge;   /* frames the bridge had from it */
+	uint32_t next_bridge;
+};
+
+struct sim {
+	uint64_t random;
+	uint64_t now_ns;
+	uint64_t trace; /* hash of everything that happened, in order */
+	struct control control;
+	struct sim_datapath *datapath;
+	struct guest guest[N_GUESTS];
+	bool traffic;
+	unsigned n_kills;
+};
+
+static uint32_t draw(struct sim *s, uint32_t n)
+{
+	/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators" */
+	s->random ^= s->random >> 12;
+	s->random ^= s->random << 25;
+	s->random ^= s->random >> 27;
+	return (uint32_t)((s->random * 2685821657736338717ull) >> 33) % n;
+}
+
+static void trace(struct sim *s, const char *fmt, ...) printf_like(2, 3);
+static void trace(struct sim *s, const char *fmt, ...)
+{
+	char line[160];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	if (getenv("SIM_TRACE"))
+		fprintf(stderr, "%llu %s\n", (unsigned long long)s->now_ns, line);
+	for (const char *c = line; *c; c++) /* FNV-1a */
+		s->trace = (s->trace ^ (uint8_t)*c) * 0x100000001b3ull;
+}
+
+/* ---- frames that carry their number ---- */
+
+static size_t frame_size(uint32_t number)
+{
+	static const size_t sizes[] = { 60, 1514, 4096, 4097, 64, 8994 };
+
+	return sizes[number % ARRAY_SIZE(sizes)];
+}
+
+static void make_frame(uint8_t *frame, uint32_t number)
+{
+	size_t size = frame_size(number);
+
+	for (size_t i = 0; i < size; i++)
+		frame[i] = (uint8_t)(number * 31 + i);
+	frame[12] = 0x88; /* an ethertype for experiments: IEEE 802 88b5 */
+	frame[13] = 0xb5;
+	memcpy(frame + 14, &number, sizeof(number));
+}
+
+static uint32_t check_frame(const uint8_t *frame, size_t size)
+{
+	uint8_t expected[SIM_FRAME_MAX];
+	uint32_t number;
+
+	memcpy(&number, frame + 14, sizeof(number));
+	assert_int_equal(size, frame_size(number));
+	make_frame(expected, number);
+	assert_memory_equal(frame, expected, size);
+	return number;
+}
+
+/* ---- the guest's stack ---- */
+
+static ssize_t scatter(const struct iovec iov[], int n, const uint8_t *from, size_t size)
+{
+	size_t done = 0;
+
+	for (int i = 0; i < n && done < size; i++) {
+		size_t part = MIN(iov[i].iov_len, size - done);
+
+		memcpy(iov[i].iov_base, from + done, part);
+		done += part;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t stack_take(void *stack, uint32_t queue, const struct iovec iov[], int n)
+{
+	struct guest *g = stack;
+	uint8_t buffer[PACKET_VNET_SIZE + SIM_FRAME_MAX] = { 0 };
+
+	(void)queue;
+	if (!g->sim->traffic || g->n_taken == N_FRAMES || draw(g->sim, 4) == 0)
+		return -EAGAIN;
+	make_frame(buffer + PACKET_VNET_SIZE, g->n_taken);
+	trace(g->sim, "take %u %u", g->domid, g->n_taken);
+	return scatter(iov, n, buffer, PACKET_VNET_SIZE + frame_size(g->n_taken++));
+}
+
+static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[], int n)
+{
+	struct guest *g = stack;
+	uint8_t frame[PACKET_VNET_SIZE + SIM_FRAME_MAX];
+	size_t size = 0;
+	uint32_t number;
+
+	(void)queue;
+	for (int i = 0; i < n; i++) {
+		assert_true(size + iov[i].iov_len <= sizeof(frame));
+		memcpy(frame + size, iov[i].iov_base, iov[i].iov_len);
+		size += iov[i].iov_len;
+	}
+	number = check_frame(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE);
+	trace(g->sim, "give %u %u", g->domid, number);
+	assert_true(number >= g->next_given);
+	g->next_given = number + 1;
+	g->n_given++;
+	return (ssize_t)size;
+}
+
+static const struct guest_stack_ops stack_ops = { stack_take, stack_give };
+
+/* ---- the bridge ---- */
+
+static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, size_t size)
+{
+	struct sim *s = arg;
+	struct guest *g = &s->guest[domid - 1];
+	uint32_t number = check_frame(frame, size);
+
+	trace(s, "bridge %u %u", domid, number);
+	assert_true(number >= g->next_bridge);
+	g->next_bridge = number + 1;
+	g->n_bridge++;
+}
+
+static void bridge_sends(struct sim *s, struct guest *g)
+{
+	uint8_t frame[SIM_FRAME_MAX];
+
+	if (!s->traffic || g->n_offered == N_FRAMES)
+		return;
+	make_frame(frame, g->n_offered);
+	if (sim_datapath_give(s->datapath, g->domid, frame, frame_size(g->n_offered)))
+		g->n_offered++;
+}
+
+/* ---- what control asks of the machine ---- */
+
+static int netdev_open(void *ctx, struct netdev *nd, const char *name, const char *other,
+		       struct netdev_error *err)
+{
+	static int next_ifindex = 1;
+
+	(void)ctx;
+	(void)name;
+	(void)other;
+	(void)err;
+	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1 };
+	nd->queue_fd[0] = eventfd(0, EFD_CLOEXEC);
+	return nd->queue_fd[0] < 0 ? -errno : 0;
+}
+
+static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
+{
+	(void)ctx;
+	(void)nd;
+	assert_int_equal(n, 1);
+	return 0;
+}
+
+static int netdev_set_offload(void *ctx, struct netdev *nd, uint32_t features)
+{
+	(void)ctx;
+	(void)nd;
+	(void)features;
+	return 0;
+}
+
+static int netdev_set_carrier(void *ctx, struct netdev *nd, bool on)
+{
+	(void)ctx;
+	(void)nd;
+	(void)on;
+	return 0;
+}
+
+static int netdev_stats(void *ctx, const struct netdev *nd, struct netdev_stats *out)
+{
+	(void)ctx;
+	(void)nd;
+	*out = (struct netdev_stats){ .up = true, .carrier = true };
+	return 0;
+}
+
+static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
+{
+	(void)ctx;
+	(void)destroy;
+	if (nd->n_queues)
+		close(nd->queue_fd[0]);
+	*nd = (struct netdev){ 0 };
+}
+
+static const struct netdev_ops netdev_ops = {
+	.open = netdev_open,
+	.set_queues = netdev_set_queues,
+	.set_offload = netdev_set_offload,
+	.set_carrier = netdev_set_carrier,
+	.stats = netdev_stats,
+	.close = netdev_close,
+};
+
+static int process_start(void *ctx, int sock)
+{
+	hosted_set_domid(0);
+	return sim_datapath_start(ctx, sock);
+}
+
+static bool process_ended(void *ctx, int *status)
+{
+	*status = 0;
+	return sim_datapath_ended(ctx);
+}
+
+static void process_kill(void *ctx)
+{
+	sim_datapath_kill(ctx);
+}
+
+static pid_t process_pid(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static const struct process_ops process_ops = { process_start, process_ended, process_kill,
+						process_pid };
+
+/* ---- the toolstack: what xen-rig.md saw libxl write ---- */
+
+static void put(uint32_t domid, bool backend, const char *key, const char *fmt, ...)
+	printf_like(4, 5);
+static void put(uint32_t domid, bool backend, const char *key, const char *fmt, ...)
+{
+	char path[128], value[128];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(value, sizeof(value), fmt, args);
+	va_end(args);
+	if (backend)
+		snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0/%s", domid, key);
+	else
+		snprintf(path, sizeof(path), "/local/domain/%u/device/vif/0/%s", domid, key);
+	sim_store_put(path, value);
+}
+
+static const char *backend_key(uint32_t domid, const char *key)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0/%s", domid, key);
+	return sim_store_get(path);
+}
+
+static void toolstack_attach(uint32_t domid)
+{
+	put(domid, true, "frontend", "/local/domain/%u/device/vif/0", domid);
+	put(domid, true, "frontend-id", "%u", domid);
+	put(domid, true, "online", "1");
+	put(domid, true, "script", "/etc/xen/scripts/vif-bridge");
+	put(domid, true, "mac", "00:16:3e:77:00:%02x", domid);
+	put(domid, true, "bridge", "br0");
+	put(domid, true, "handle", "0");
+	put(domid, true, "type", "vif");
+	put(domid, true, "hotplug-status", "%s", "");
+	put(domid, false, "backend", "/local/domain/0/backend/vif/%u/0", domid);
+	put(domid, false, "backend-id", "0");
+	put(domid, false, "handle", "0");
+	put(domid, false, "mac", "00:16:3e:77:00:%02x", domid);
+	put(domid, false, "mtu", "9000");
+	put(domid, false, "state", "%u", XenbusStateInitialising);
+	put(domid, true, "state", "%u", XenbusStateInitialising);
+}
+
+/* The hotplug script answers once the backend waits for it. */
+static void toolstack_step(struct sim *s)
+{
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		uint32_t domid = s->guest[i].domid;
+		const char *state = backend_key(domid, "state");
+		const char *hotplug = backend_key(domid, "hotplug-status");
+
+		if (state && hotplug && !*hotplug && atoi(state) == XenbusStateInitWait) {
+			put(domid, true, "hotplug-status", "connected");
+			trace(s, "hotplug %u", domid);
+		}
+	}
+}
+
+static void toolstack_detach(uint32_t domid)
+{
+	put(domid, true, "online", "0");
+	put(domid, true, "state", "%u", XenbusStateClosing);
+}
+
+static void toolstack_remove(uint32_t domid)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/local/domain/%u/device/vif/0", domid);
+	sim_store_put(path, NULL);
+	snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0", domid);
+	sim_store_put(path, NULL);
+}
+
+/* ---- stepping ---- */
+
+static void trace_states(struct sim *s)
+{
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		const char *state = backend_key(s->guest[i].domid, "state");
+
+		trace(s, "states %u %s %d", s->guest[i].domid, state ? state : "-",
+		      (int)s->guest[i].nf.bus.ours);
+	}
+}
+
+static void step_guest(struct guest *g)
+{
+	hosted_set_domid(g->domid);
+	sim_store_set_domid(g->domid);
+	netfront_take_events(&g->nf);
+	(void)netfront_step(&g->nf);
+}
+
+static void step(struct sim *s)
+{
+	uint32_t who = draw(s, 12);
+	struct guest *g = &s->guest[draw(s, N_GUESTS)];
+
+	s->now_ns += 1 + draw(s, 1000) * 1000;
+	hosted_set_domid(0);
+	sim_store_set_domid(0);
+	switch (who) {
+	case 0:
+		(void)control_step(&s->control, s->now_ns);
+		trace_states(s);
+		break;
+	case 1:
+		sim_datapath_control(s->datapath, s->now_ns);
+		break;
+	case 2:
+	case 3:
+		sim_datapath_events(s->datapath, s->now_ns);
+		break;
+	case 4:
+	case 5:
+		sim_datapath_pass(s->datapath, s->now_ns);
+		break;
+	case 6:
+		toolstack_step(s);
+		break;
+	case 7:
+		assert_int_equal(netfront_bus_step(&g->nf), 0);
+		break;
+	case 8:
+	case 9:
+		step_guest(g);
+		break;
+	default:
+		bridge_sends(s, g);
+		break;
+	}
+}
+
+#define step_until(s, condition)                                                                   \
+	do {                                                                                       \
+		unsigned left_ = 200000;                                                           \
+		while (!(condition)) {                                                             \
+			assert_true(left_-- > 0);                                                  \
+			step(s);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static bool all_connected(const struct sim *s)
+{
+	for (uint32_t i = 0; i < N_GUESTS; i++)
+		if (!netfront_is_connected(&s->guest[i].nf))
+			return false;
+	return true;
+}
+
+/* Everything offered was consumed and has come out, or was lost in a kill. */
+static bool all_arrived(const struct sim *s)
+{
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		const struct guest *g = &s->guest[i];
+
+		if (g->n_taken < N_FRAMES || g->n_offered < N_FRAMES ||
+		    g->next_bridge < N_FRAMES || g->next_given < N_FRAMES)
+			return false;
+	}
+	return true;
+}
+
+static void sim_start(struct sim *s, uint64_t seed)
+{
+	struct config config;
+	struct control_env env = {
+		.netdev_ops = &netdev_ops,
+		.process_ops = &process_ops,
+		.api_listener = -1,
+		.hello = { .version = IPC_VERSION },
+	};
+
+	memset(s, 0, sizeof(*s));
+	s->random = seed * 2 + 1;
+	assert_int_equal(hosted_inproc_start(seed), 0);
+	sim_store_put("/local/domain/0/domid", "0");
+	s->datapath = sim_datapath_new(bridge_receives, s);
+	env.process_ctx = s->datapath;
+	config_defaults(&config);
+	config.n_workers = 1;
+	hosted_set_domid(0);
+	sim_store_set_domid(0);
+	assert_int_equal(control_init(&s->control, &config, &env), 0);
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		struct guest *g = &s->guest[i];
+		struct netfront_config nf = {
+			.vif = { .domid = (uint16_t)(i + 1) },
+			.dialect = &frontend_dialects[0],
+			.n_queues = 1,
+			.stack_ops = &stack_ops,
+			.stack = g,
+		};
+
+		g->domid = i + 1;
+		g->sim = s;
+		assert_int_equal(hosted_domain_create(g->domid), 0);
+		toolstack_attach(g->domid);
+		hosted_set_domid(g->domid);
+		sim_store_set_domid(g->domid);
+		assert_int_equal(netfront_open(&g->nf, &nf), 0);
+	}
+}
+
+static void check_nothing_held(void)
+{
+	struct hosted_stats stats[8];
+	int n = hosted_stats(stats, ARRAY_SIZE(stats));
+
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(stats[i].ports, 0);
+		assert_int_equal(stats[i].grants, 0);
+		assert_int_equal(stats[i].maps_held, 0);
+		assert_int_equal(stats[i].pages, 0);
+	}
+}
+
+static void sim_end(struct sim *s)
+{
+	for (uint32_t i = 0; i < N_GUESTS; i++)
+		toolstack_detach(s->guest[i].domid);
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		uint32_t domid = s->guest[i].domid;
+
+		step_until(s, atoi(backend_key(domid, "state")) == XenbusStateClosed);
+		toolstack_remove(domid);
+		step_until(s, !control_find(&s->control, (struct vif_id){ (uint16_t)domid, 0 }));
+	}
+	for (uint32_t i = 0; i < N_GUESTS; i++)
+		netfront_close(&s->guest[i].nf);
+	control_stop(&s->control, s->now_ns);
+	hosted_set_domid(0);
+	for (unsigned i = 0; !control_is_over(&s->control); i++) {
+		assert_true(i < 1000);
+		s->now_ns += NS_PER_MS;
+		(void)control_step(&s->control, s->now_ns);
+		sim_datapath_control(s->datapath, s->now_ns);
+	}
+	control_fini(&s->control);
+	check_nothing_held();
+	sim_datapath_free(s->datapath);
+	hosted_inproc_stop();
+	sim_store_reset();
+}
+
+/* One life: connect, traffic, 'n_kills' datapath deaths under it, detach. Returns the
+ * trace's hash. */
+static uint64_t live(uint64_t seed, unsigned n_kills)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	uint64_t hash;
+
+	assert_non_null(s);
+	sim_start(s, seed);
+	step_until(s, all_connected(s));
+	s->traffic = true;
+	for (; s->n_kills < n_kills; s->n_kills++) {
+		for (unsigned i = draw(s, 400); i > 0; i--)
+			step(s);
+		sim_datapath_kill(s->datapath);
+		trace(s, "kill");
+	}
+	step_until(s, all_arrived(s));
+	for (uint32_t i = 0; i < N_GUESTS && n_kills == 0; i++) {
+		assert_int_equal(s->guest[i].n_bridge, N_FRAMES);
+		assert_int_equal(s->guest[i].n_given, N_FRAMES);
+	}
+	sim_end(s);
+	hash = s->trace;
+	free(s);
+	return hash;
+}
+
+static void any_seed_loses_nothing(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++)
+		live(seed, 0);
+}
+
+static void same_seed_same_trace(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 100; seed < 103; seed++) {
+		uint64_t first = live(seed, 1);
+
+		assert_true(live(seed, 1) == first);
+		assert_true(live(seed + 50, 1) != first);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_seed_loses_nothing),
+		cmocka_unit_test(same_seed_same_trace),
+	};
+
+	if (getenv("SIM_TRACE"))
+		log_init("test-sim", LOG_LVL_DEBUG, false);
+	return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
+}
