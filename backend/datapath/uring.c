@@ -3,9 +3,10 @@
  * Theory of operation.
  *
  * A TAP is watched by a one-shot poll while it is idle; once readable, it is read by
- * bursts of plain reads until one says EAGAIN, and only then polled again. TAPs are
- * O_NONBLOCK, so reads and writes complete while they are submitted, in order; the
- * only operations ever outstanding across a wait are polls. An idle worker
+ * bursts of plain reads until one says EAGAIN, and only then polled again. Reads and
+ * writes carry RWF_NOWAIT (O_NONBLOCK alone does not keep io_uring from waiting for a
+ * TAP behind our back), so they complete while they are submitted, in order; the only
+ * operations ever outstanding across a wait are polls. An idle worker
  * therefore has one poll a TAP and two for its event channels and control, and makes
  * no system call at all.
  *
@@ -98,6 +99,7 @@ static void read_tap(struct uring_loop *l, struct queue *q, uint32_t n)
 		sqe = get_sqe(l);
 		io_uring_prep_read(sqe, q->tap_fd, packet_vnet(p),
 				   PACKET_VNET_SIZE + PACKET_FRAME_MAX, 0);
+		sqe->rw_flags = RWF_NOWAIT;
 		io_uring_sqe_set_data64(sqe, cookie(COOKIE_TAP_READ, q->slot,
 						    packet_index(&q->pool, p)));
 		t->n_reading++;
@@ -109,6 +111,7 @@ static void write_tap(struct uring_loop *l, struct queue *q, struct packet *p)
 	struct io_uring_sqe *sqe = get_sqe(l);
 
 	io_uring_prep_write(sqe, q->tap_fd, packet_vnet(p), PACKET_VNET_SIZE + p->size, 0);
+	sqe->rw_flags = RWF_NOWAIT;
 	io_uring_sqe_set_data64(sqe,
 				cookie(COOKIE_TAP_WRITE, q->slot, packet_index(&q->pool, p)));
 	l->tap[q->slot].n_writing++;
