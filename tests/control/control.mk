@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+#
+# Tests of vifd's control process: its pure parts in one program; the daemons
+# themselves, on the hosted Xen with a real xenstored, in a script.
+
+TESTS += test_control
+test_control-objs := tests/control/test_control.c backend/ipc.c backend/control/config.c \
+		     backend/control/api.c backend/control/workers.c backend/control/supervise.c \
+		     backend/control/environment.c
+test_control-libs := -lcmocka -ljansson -linih -lcap-ng
+
+SCRIPT_TESTS += tests/control/test_vifd.sh
+SOAK_TESTS   += tests/control/soak_vifd.sh
