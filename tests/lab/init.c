@@ -187,20 +187,21 @@ static void __attribute__((noreturn)) watch(struct init *in)
 	}
 }
 
-void lab_init(const struct lab *lab, const struct lab_run *run, int user, int record)
+void lab_init(const struct lab *lab, const struct lab_run *run, int user)
 {
 	/* Ctrl-C reaches COMMAND itself; vif-lab decides about the lab. */
 	const int signals[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP };
-	struct init in = { .lab = lab, .run = run, .user = user, .record = record };
+	struct init in = { .lab = lab, .run = run, .user = user };
 	struct lab_message m;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "vif-lab-init");
 	/* Had vif-lab died before the line above, this is end of file. */
-	if (record_join(record, RECORD_INIT) || lab_receive(user, &m) || m.kind != LAB_GO)
+	if (lab_receive(user, &m) || m.kind != LAB_GO)
 		exit(LAB_EXIT_FAILED);
+	in.record = record_join(lab->name, RECORD_INIT);
 	in.signals = process_signalfd(signals, ARRAY_SIZE(signals));
-	if (in.signals < 0 || netns_enter_lab(lab))
+	if (in.record < 0 || in.signals < 0 || netns_enter_lab(lab))
 		exit(LAB_EXIT_FAILED);
 	lab_export(lab);
 	in.starter = fork();

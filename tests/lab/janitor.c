@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The janitor: outlives vif-lab and lab init, sleeps until they end, and then
- * removes the lab's names from the host. It also ends the lab on SIGTERM, which is
+ * The janitor: makes the lab's record, outlives vif-lab and lab init, sleeps until
+ * they end, and then removes the record and the names in it from the host. It also ends the lab on SIGTERM, which is
  * how 'vif-lab stop' reaches it. It holds no network or mount namespace of the lab.
  */
 #include <poll.h>
@@ -74,19 +74,21 @@ static void watch(struct janitor *j)
 	}
 }
 
-void lab_janitor(const struct lab *lab, int init_pidfd, int user, int record)
+void lab_janitor(const struct lab *lab, int init_pidfd, int user)
 {
 	const int ends[] = { SIGTERM, SIGINT, SIGHUP };
 	struct janitor j = { .init = init_pidfd, .user = user };
+	int record;
 
 	setsid();
 	prctl(PR_SET_NAME, "vif-lab-janitor");
-	if (chdir("/"))
-		_exit(1);
-	process_detach_fds((int[]){ init_pidfd, user, record }, 3);
 	j.signals = process_signalfd(ends, ARRAY_SIZE(ends));
-	if (j.signals < 0 || record_join(record, RECORD_JANITOR) || lab_send(user, LAB_GO, 0))
+	record = record_create(lab);
+	if (j.signals < 0 || record < 0)
 		_exit(1);
+	process_detach_fds((int[]){ init_pidfd, user, record, j.signals }, 4);
+	if (chdir("/") == 0)
+		lab_send(user, LAB_GO, 0);
 	watch(&j);
 	record_sweep(record, lab->name);
 	_exit(0);

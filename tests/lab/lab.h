@@ -96,15 +96,13 @@ struct lab_run {
 };
 int lab_run(const struct lab *lab, const struct lab_run *run);
 
-/* The process PID 1 of the lab is; 'ctl' is its end of the pair, 'record' the lab's
- * record. Never returns. */
-void lab_init(const struct lab *lab, const struct lab_run *run, int ctl, int record)
+/* The process PID 1 of the lab is; 'user' is its end of the pair. Never returns. */
+void lab_init(const struct lab *lab, const struct lab_run *run, int user)
 	__attribute__((noreturn));
 
 /* The process outside that outlives the others; 'user' is its end of a pair with
- * vif-lab run. Never returns. */
-void lab_janitor(const struct lab *lab, int init_pidfd, int user, int record)
-	__attribute__((noreturn));
+ * vif-lab run, where it says LAB_GO once the lab has a record. Never returns. */
+void lab_janitor(const struct lab *lab, int init_pidfd, int user) __attribute__((noreturn));
 
 /* Copies the logs 'from' a folder to 'to', or with NULL to a new one, and says where. */
 void lab_save_logs(const struct lab *lab, const char *from, const char *to);

@@ -31,13 +31,29 @@ static struct flock byte_of(enum record_role role, short type)
 	return (struct flock){ .l_type = type, .l_whence = SEEK_SET, .l_start = role, .l_len = 1 };
 }
 
-int record_join(int fd, enum record_role role)
+static int take_byte(int fd, enum record_role role)
 {
 	struct flock lock = byte_of(role, F_WRLCK);
 
 	if (fcntl(fd, F_SETLK, &lock))
 		return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
 	return 0;
+}
+
+int record_join(const char *name, enum record_role role)
+{
+	char path[PATH_MAX];
+	int fd, err;
+
+	record_path(name, path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = take_byte(fd, role);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
 }
 
 /* The process id of the role's holder, 0 if there is none. */
@@ -56,7 +72,17 @@ static bool record_is_held(int fd)
 	       holder_pid(fd, RECORD_INIT);
 }
 
-int record_holder(int fd, enum record_role role)
+/* One at a time makes or removes records: flock of /run itself, which always is there. */
+static int lock_records(void)
+{
+	int fd = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && !flock(fd, LOCK_EX))
+		return fd;
+	err(LAB_EXIT_FAILED, "/run");
+}
+
+static int holder_locked(int fd, enum record_role role)
 {
 	pid_t pid = holder_pid(fd, role);
 	int pidfd;
@@ -71,6 +97,16 @@ int record_holder(int fd, enum record_role role)
 		close(pidfd);
 		return -ESRCH;
 	}
+	return pidfd;
+}
+
+int record_holder(int fd, enum record_role role)
+{
+	/* Whoever takes a byte for the length of a sweep does not count. */
+	int lock = lock_records();
+	int pidfd = holder_locked(fd, role);
+
+	close(lock);
 	return pidfd;
 }
 
@@ -91,16 +127,6 @@ static int record_read(int fd, const char *name, struct lab *lab)
 		return -EINVAL;
 	lab->n_guests = MIN(lab->n_guests, LAB_GUESTS_MAX);
 	return 0;
-}
-
-/* One at a time makes or removes records: flock of /run itself, which always is there. */
-static int lock_records(void)
-{
-	int fd = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd >= 0 && !flock(fd, LOCK_EX))
-		return fd;
-	err(LAB_EXIT_FAILED, "/run");
 }
 
 static void sweep_locked(int fd, const char *name)
@@ -130,7 +156,8 @@ void record_sweep(int fd, const char *name)
 	close(lock);
 }
 
-/* Opens NAME's record with the user's byte in hand: descriptor or -errno. */
+/* Opens a record no other process holds, with the janitor's byte in hand: descriptor,
+ * -EBUSY or -errno. */
 static int record_grab(const char *name, int flags)
 {
 	char path[PATH_MAX];
@@ -142,8 +169,8 @@ static int record_grab(const char *name, int flags)
 	fd = open(path, O_RDWR | O_CLOEXEC | flags, 0644);
 	if (fd < 0)
 		return -errno;
-	err = record_join(fd, RECORD_USER);
-	if (!err && (holder_pid(fd, RECORD_JANITOR) || holder_pid(fd, RECORD_INIT)))
+	err = take_byte(fd, RECORD_JANITOR);
+	if (!err && (holder_pid(fd, RECORD_USER) || holder_pid(fd, RECORD_INIT)))
 		err = -EBUSY;
 	if (!err)
 		return fd;
@@ -192,19 +219,26 @@ int record_create(const struct lab *lab)
 	int fd = create_locked(lab);
 
 	close(lock);
+	if (fd == -EBUSY)
+		warnx("a lab named %s runs already: choose another --name, or end it with "
+		      "'vif-lab stop --name %s'",
+		      lab->name, lab->name);
+	else if (fd < 0 && fd != -EEXIST)
+		warnx("%s: %s", LAB_DIR, strerror(-fd));
 	return fd;
 }
 
 int record_open(const char *name, struct lab *lab)
 {
 	char path[PATH_MAX];
-	int fd, err;
+	int fd, err, lock = lock_records();
 
 	record_path(name, path);
 	fd = open(path, O_RDWR | O_CLOEXEC);
+	err = fd < 0 ? -errno : record_is_held(fd) ? record_read(fd, name, lab) : -ENOENT;
+	close(lock);
 	if (fd < 0)
-		return -errno;
-	err = record_is_held(fd) ? record_read(fd, name, lab) : -ENOENT;
+		return err;
 	if (!err)
 		return fd;
 	close(fd);

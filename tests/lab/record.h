@@ -15,12 +15,12 @@
 
 enum record_role { RECORD_USER, RECORD_JANITOR, RECORD_INIT };
 
-/* Makes the lab's record and takes the user's byte. Returns the descriptor, -EBUSY (a lab
- * of that name lives) or -errno. Sweeps what a dead lab of the name left. */
+/* Makes the lab's record and takes the janitor's byte; sweeps what a dead lab of the name
+ * left. Returns the descriptor, -EBUSY (a lab of that name lives) or -errno; said why. */
 int record_create(const struct lab *lab) must_check;
 
-/* Takes a role's byte for this process. 0 or -errno. */
-int record_join(int fd, enum record_role role) must_check;
+/* Opens a lab's record and takes another role's byte. Descriptor or -errno. */
+int record_join(const char *name, enum record_role role) must_check;
 
 /* Opens a living lab's record and fills *lab from it. Descriptor, -ENOENT or -errno. */
 int record_open(const char *name, struct lab *lab) must_check;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 'vif-lab run', the user's side: makes the record, the names, lab init and the
- * janitor, then waits. What it creates in which order matters only in this: no name
- * exists before there is a janitor to remove it.
+ * 'vif-lab run', the user's side: makes lab init, the janitor and the names, and
+ * waits. The order matters in this: the janitor itself makes the
+ * record, and no name exists before it did.
  */
 #include <err.h>
 #include <poll.h>
@@ -57,7 +57,7 @@ static int start_init(struct user *u)
 	u->init_pid = fork_init(&u->init_pidfd);
 	if (u->init_pid == 0) {
 		close(pair[0]);
-		lab_init(u->lab, u->run, pair[1], u->record);
+		lab_init(u->lab, u->run, pair[1]);
 	}
 	close(pair[1]);
 	u->init = pair[0];
@@ -73,7 +73,7 @@ static int start_janitor(struct user *u)
 		return -errno;
 	u->janitor_pid = fork();
 	if (u->janitor_pid == 0)
-		lab_janitor(u->lab, u->init_pidfd, pair[1], u->record);
+		lab_janitor(u->lab, u->init_pidfd, pair[1]);
 	close(pair[1]);
 	u->janitor = pair[0];
 	if (u->janitor_pid < 0)
@@ -214,36 +214,66 @@ static void finish(struct user *u)
 	while (!lab_receive(u->janitor, &m))
 		;
 	waitpid(u->janitor_pid, &status, 0);
-	record_sweep(u->record, u->lab->name);
+	if (u->record >= 0)
+		record_sweep(u->record, u->lab->name); /* had the janitor been killed */
+}
+
+/* The start failed: takes back what there is of it. */
+static void abandon(struct user *u)
+{
+	u->ending = true;
+	if (u->init_pid > 0)
+		kill(u->init_pid, SIGKILL);
+	if (u->janitor_pid > 0)
+		finish(u);
+}
+
+/* The signals that end us, but those we were started to ignore (nohup). */
+static int catch_signals(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	int caught[ARRAY_SIZE(ends)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		struct sigaction old;
+
+		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			caught[n++] = ends[i];
+	}
+	return process_signalfd(caught, n);
+}
+
+/* Everything up to the lab's init on its own. Said why on failure. */
+static int start(struct user *u)
+{
+	int err;
+
+	u->signals = catch_signals();
+	err = u->signals < 0 ? u->signals : start_init(u);
+	if (err) {
+		warnx("starting the lab: %s", strerror(-err));
+		return err;
+	}
+	err = start_janitor(u);
+	if (err)
+		return err; /* its words */
+	u->record = record_join(u->lab->name, RECORD_USER);
+	err = u->record < 0 ? u->record : netns_create_lab(u->lab);
+	if (!err)
+		err = lab_send(u->init, LAB_GO, 0);
+	if (err)
+		warnx("starting the lab: %s", strerror(-err));
+	return err;
 }
 
 int lab_run(const struct lab *lab, const struct lab_run *run)
 {
-	const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	struct user u = { .lab = lab, .run = run, .status = LAB_EXIT_FAILED };
-	int err;
+	struct user u = { .lab = lab, .run = run, .status = LAB_EXIT_FAILED, .record = -1 };
 
 	record_sweep_dead();
-	u.record = record_create(lab);
-	if (u.record == -EBUSY)
-		warnx("a lab named %s runs already: choose another --name, or end it with "
-		      "'vif-lab stop --name %s'",
-		      lab->name, lab->name);
-	else if (u.record < 0 && u.record != -EEXIST)
-		warnx("%s: %s", LAB_DIR, strerror(-u.record));
-	if (u.record < 0)
-		return LAB_EXIT_FAILED;
-	u.signals = process_signalfd(signals, ARRAY_SIZE(signals));
-	err = u.signals < 0 ? u.signals : start_init(&u);
-	if (!err)
-		err = start_janitor(&u);
-	if (!err)
-		err = netns_create_lab(lab);
-	if (!err)
-		err = lab_send(u.init, LAB_GO, 0);
-	if (err) {
-		warnx("starting the lab: %s", strerror(-err));
-		record_sweep(u.record, lab->name);
+	if (start(&u)) {
+		abandon(&u);
 		return LAB_EXIT_FAILED;
 	}
 	wait_for_init(&u);

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+#
+# For tests that run labs: sourced, under 'set -euo pipefail'. A test's labs are
+# named after its process, so that tests run side by side.
+# shellcheck shell=bash
+
+build=$(realpath "${VIF_BUILD:-build}")
+lab=$build/vif-lab
+work=$(mktemp -d)
+failed=0 # a test's exit status
+export failed
+# Subshells of one test share the name unless they ask for another: 'name x'.
+name()
+{
+	echo "t$1$$"
+}
+
+[ "$(id -u)" = 0 ] || { echo "skip - labs need root"; exit 77; }
+[ -x /etc/xen/scripts/vif-bridge ] || { echo "skip - no vif-bridge"; exit 77; }
+
+cleanup()
+{
+	local record
+	for record in /run/vif-lab/t?"$$"; do
+		[ ! -e "$record" ] || "$lab" stop --name "${record##*/}" || true
+	done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+# ok NAME COMMAND...: one case, in a subshell that ends at the first failing command.
+ok()
+{
+	local title=$1 status
+	shift
+	set +e # as the condition of an 'if' the subshell would ignore its own set -e
+	(set -e; "$@") >"$work/out" 2>&1
+	status=$?
+	set -e
+	if [ "$status" = 0 ]; then
+		echo "ok - $title"
+	else
+		echo "not ok - $title"
+		sed 's/^/#   /' "$work/out"
+		failed=1
+	fi
+}
+
+# refused COMMAND...: it must fail ('! COMMAND' would pass set -e either way).
+refused()
+{
+	if "$@"; then
+		echo "did not fail: $*"
+		return 1
+	fi
+}
+export -f refused
+
+# await SECONDS COMMAND...: until it succeeds, or fails when time is up.
+await()
+{
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		((SECONDS < deadline)) || { echo "in vain: $*"; return 1; }
+		sleep 0.05
+	done
+}
+
+# exits STATUS COMMAND...: it does so; its output goes to $work/said.
+exits()
+{
+	local wanted=$1 status=0
+	shift
+	"$@" >"$work/said" 2>&1 || status=$?
+	cat "$work/said"
+	[ "$status" = "$wanted" ] || { echo "exit status $status, not $wanted: $*"; return 1; }
+}
+
+# says PATTERN: the last command of 'exits' did.
+says()
+{
+	grep -qE -- "$1" "$work/said" || { echo "does not say: $1"; return 1; }
+}
+
+# Nothing of the lab named $1 is on this machine; $2 is its PID namespace, if known.
+gone()
+{
+	local found
+	found=$(ls -d /run/netns/"$1"-* "/run/vif-lab/$1" /tmp/vif-lab-"$1"-* 2>/dev/null || true
+		grep -F "/run/netns/$1-" /proc/self/mountinfo || true
+		ip -o link | grep -F "$1" || true
+		pgrep -af -- "--name $1( |$)" || true)
+	if [ -n "${2:-}" ]; then
+		found+=$(find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/pid' -lname "$2" 2>/dev/null || true)
+	fi
+	[ -z "$found" ] || { echo "left behind: $found"; return 1; }
+}
+
+# The PID namespace of a running lab.
+pid_namespace()
+{
+	readlink "/proc/$("$lab" list | awk -v n="$1" '$1 == n { print $3 }')/ns/pid"
+}
