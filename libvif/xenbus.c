@@ -92,7 +92,7 @@ static bool frontend_hung_up(const struct vif_situation *s)
 
 static bool may_hold_queues(const struct vif_situation *s)
 {
-	if (!s->backend_exists || must_close(s) || frontend_hung_up(s))
+	if (!s->backend_exists || !s->netdev_ready || must_close(s) || frontend_hung_up(s))
 		return false;
 	return s->backend == XenbusStateConnected ||
 	       (s->backend == XenbusStateInitWait && !s->hotplug_failed);
