@@ -120,6 +120,7 @@ void frame_build(struct frame *f, const struct frame_spec *spec)
 	if (spec->ip_version != 0)
 		at = put_transport(f, at);
 	f->header_size = at;
+	assert(at + spec->payload + spec->padding <= sizeof(f->bytes));
 	for (uint32_t i = 0; i < spec->payload; i++)
 		f->bytes[at++] = (uint8_t)(i * 31 + i / 251);
 	if (spec->ip_version != 0)
