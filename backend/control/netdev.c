@@ -210,7 +210,7 @@ static int tap_open(const char *name)
  * with its fd). */
 static int tap_open_more(struct netdev_kernel *k, int ifindex)
 {
-	struct link link;
+	struct link link, opened;
 	int fd, rc;
 
 	rc = link_get(k, ifindex, NULL, &link);
@@ -219,8 +219,8 @@ static int tap_open_more(struct netdev_kernel *k, int ifindex)
 	fd = tap_open(link.name);
 	if (fd < 0)
 		return fd;
-	rc = link_get(k, 0, link.name, &link);
-	if (!rc && link.ifindex != ifindex)
+	rc = link_get(k, 0, link.name, &opened);
+	if (!rc && opened.ifindex != ifindex)
 		rc = -EAGAIN;
 	if (rc) {
 		close(fd);
