@@ -76,6 +76,20 @@ static void follow_stats(struct guest *g)
 	}
 }
 
+/* Lets the states move on. */
+static void follow_bus(struct guest *g)
+{
+	int err;
+
+	if (g->store_lost)
+		return;
+	err = netfront_bus_step(&g->nf);
+	if (err < 0)
+		log_error(&g->nf.log, "xenstore: %s", strerror(-err));
+	if (netfront_has_left(&g->nf))
+		g->done = true;
+}
+
 static void close_for_good(struct guest *g, int status)
 {
 	g->status = MAX(g->status, status);
@@ -85,6 +99,7 @@ static void close_for_good(struct guest *g, int status)
 	}
 	g->close_by_ns = now_ns() + CLOSE_TIMEOUT_NS;
 	netfront_leave(&g->nf);
+	follow_bus(g);
 }
 
 static int link_up(struct guest *g)
@@ -123,11 +138,6 @@ static void follow_connection(struct guest *g)
 	bool connected = netfront_is_connected(&g->nf);
 	int err;
 
-	if (g->nf.stack_error && !g->close_by_ns) {
-		log_error(&g->nf.log, "interface %s is gone: %s", g->tap.name,
-			  strerror(-g->nf.stack_error));
-		close_for_good(g, 1);
-	}
 	if (connected == g->connected)
 		return;
 	g->connected = connected;
@@ -142,6 +152,14 @@ static void follow_connection(struct guest *g)
 		say_ready(g);
 }
 
+static void follow_interface(struct guest *g)
+{
+	if (!g->nf.stack_error || g->close_by_ns)
+		return;
+	log_error(&g->nf.log, "interface %s is gone: %s", g->tap.name, strerror(-g->nf.stack_error));
+	close_for_good(g, 1);
+}
+
 static void take_signal(struct guest *g)
 {
 	struct signalfd_siginfo info;
@@ -152,6 +170,7 @@ static void take_signal(struct guest *g)
 	switch (info.ssi_signo) {
 	case SIGHUP:
 		netfront_restart(&g->nf);
+		follow_bus(g);
 		break;
 	case SIGUSR1:
 		if (g->options.stats_file) {
@@ -165,20 +184,6 @@ static void take_signal(struct guest *g)
 	default:
 		close_for_good(g, 0);
 	}
-}
-
-/* Lets the states move on. */
-static void follow_bus(struct guest *g)
-{
-	int err;
-
-	if (g->store_lost)
-		return;
-	err = netfront_bus_step(&g->nf);
-	if (err < 0)
-		log_error(&g->nf.log, "xenstore: %s", strerror(-err));
-	if (netfront_has_left(&g->nf))
-		g->done = true;
 }
 
 static void lose_store(struct guest *g)
@@ -232,14 +237,16 @@ static void run(struct guest *g)
 		}
 		if (fds[POLL_SIGNAL].revents)
 			take_signal(g);
-		if (fds[POLL_SIGNAL].revents || fds[POLL_BUS].revents || g->nf.stack_error)
+		if (fds[POLL_BUS].revents)
 			follow_bus(g);
 		if (fds[POLL_BUS].revents & (POLLHUP | POLLERR | POLLNVAL))
 			lose_store(g);
 		if (fds[POLL_EVENT].revents)
 			netfront_take_events(&g->nf);
-		again = netfront_step(&g->nf);
 		follow_connection(g);
+		/* until the interface is up, frames for it wait in the ring */
+		again = g->connected && netfront_step(&g->nf);
+		follow_interface(g);
 		follow_stats(g);
 		if (g->close_by_ns && now_ns() >= g->close_by_ns) {
 			log_warning(&g->nf.log, "the backend did not follow us into Closed");
