@@ -102,11 +102,10 @@ static intmax_t number(const json_t *o, const char *key)
 static void show_list(const json_t *answer)
 {
 	const json_t *vif, *list = json_object_get(answer, "vifs");
-	size_t i;
 
 	printf("%-16s %-13s %-13s %6s %-10s %-8s %s\n", "VIF", "STATE", "FRONTEND", "QUEUES", "HOTPLUG",
 	       "MODEL", "ERROR");
-	json_array_foreach(list, i, vif)
+	for (size_t i = 0; (vif = json_array_get(list, i)); i++)
 		printf("%-16s %-13s %-13s %6jd %-10s %-8s %s\n", text(vif, "vif"), text(vif, "state"),
 		       text(vif, "frontend_state"), number(vif, "queues"), text(vif, "hotplug"),
 		       text(vif, "model"), text(vif, "error"));
@@ -115,9 +114,8 @@ static void show_list(const json_t *answer)
 static void show_queues(const json_t *queues)
 {
 	const json_t *q;
-	size_t i;
 
-	json_array_foreach(queues, i, q)
+	for (size_t i = 0; (q = json_array_get(queues, i)); i++)
 		printf("  queue %jd      worker %jd%s\n", number(q, "queue"), number(q, "worker"),
 		       json_is_true(json_object_get(q, "attached")) ? "" : ", not attached");
 }
@@ -126,7 +124,7 @@ static void show_one(const json_t *answer)
 {
 	const json_t *feature, *vif = json_object_get(answer, "vif");
 	const json_t *netdev = json_object_get(vif, "netdev");
-	size_t i;
+	const json_t *features = json_object_get(vif, "features");
 
 	printf("%s\n", text(vif, "vif"));
 	printf("  state        %s (frontend %s)%s\n", text(vif, "state"), text(vif, "frontend_state"),
@@ -141,7 +139,7 @@ static void show_one(const json_t *answer)
 		       json_is_true(json_object_get(netdev, "up")) ? "up" : "down",
 		       json_is_true(json_object_get(netdev, "carrier")) ? "carrier" : "no carrier");
 	printf("  features    ");
-	json_array_foreach(json_object_get(vif, "features"), i, feature)
+	for (size_t i = 0; (feature = json_array_get(features, i)); i++)
 		printf(" %s", json_string_value(feature));
 	printf("\n");
 	show_queues(json_object_get(vif, "queues"));
@@ -151,15 +149,15 @@ static void show_one(const json_t *answer)
 
 static void show_drops(const json_t *direction)
 {
-	const json_t *n;
-	const char *reason;
+	json_t *drops = json_object_get(direction, "drops");
 	bool any = false;
 
-	json_object_foreach(json_object_get(direction, "drops"), reason, n) {
-		if (!json_integer_value(n))
-			continue;
-		printf("%s%s %" JSON_INTEGER_FORMAT, any ? ", " : "", reason, json_integer_value(n));
-		any = true;
+	for (void *i = json_object_iter(drops); i; i = json_object_iter_next(drops, i)) {
+		json_int_t n = json_integer_value(json_object_iter_value(i));
+
+		if (n)
+			printf("%s%s %" JSON_INTEGER_FORMAT, any ? ", " : "", json_object_iter_key(i), n);
+		any |= n != 0;
 	}
 	printf("%s\n", any ? "" : "none");
 }
@@ -183,10 +181,9 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 
 static void show_stats(const json_t *answer)
 {
-	const json_t *vif;
-	size_t i;
+	const json_t *vif, *list = json_object_get(answer, "vifs");
 
-	json_array_foreach(json_object_get(answer, "vifs"), i, vif) {
+	for (size_t i = 0; (vif = json_array_get(list, i)); i++) {
 		printf("%s  %s\n", text(vif, "vif"), text(vif, "state"));
 		show_direction(vif, "from_guest", "from guest");
 		show_direction(vif, "to_guest", "to guest");

@@ -111,7 +111,7 @@ static int parse_options(int argc, char *argv[], struct options *o)
 static int load_config(const struct options *o, struct config *c)
 {
 	const char *file = o->config_file ? o->config_file : CONFIG_DEFAULT_FILE, *key, *allowed;
-	struct config_error err;
+	struct config_error err = { "" };
 	int rc;
 
 	config_defaults(c);
@@ -156,7 +156,7 @@ static int listen_for_operator(const struct config *c, int *lock_fd)
 static enum vifd_exit run_control(struct control *c, const struct config *config,
 				  const struct control_env *env, int signal_fd)
 {
-	struct environment_error err;
+	struct environment_error err = { "" };
 	enum vifd_exit status = VIFD_EXIT_OK;
 	int rc = control_init(c, config, env);
 
@@ -209,8 +209,8 @@ static enum vifd_exit serve(const struct config *config, uint32_t uid, uint32_t 
 int main(int argc, char *argv[])
 {
 	struct options options = { .config_file = NULL };
-	struct environment_error env_err;
-	struct config_error conf_err;
+	struct environment_error env_err = { "" };
+	struct config_error conf_err = { "" };
 	struct config config;
 	uint32_t uid, gid;
 	int rc;

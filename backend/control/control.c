@@ -208,6 +208,15 @@ static bool step_store(struct control *c, uint64_t now_ns)
 	return true;
 }
 
+/* Gets rid of a datapath that is not to be trusted with anything any more. */
+static void replace_datapath(struct control *c, uint64_t now_ns, const char *why)
+{
+	log_error(LOG_NOBODY, "the datapath %s: killed", why);
+	c->env.process_ops->kill(c->env.process_ctx);
+	workers_disconnect(&c->workers);
+	supervise_broken(&c->supervisor, now_ns, NULL);
+}
+
 static void step_workers(struct control *c, uint64_t now_ns)
 {
 	struct worker_event e;
@@ -219,14 +228,14 @@ static void step_workers(struct control *c, uint64_t now_ns)
 		else if (c->slot_owner[e.slot])
 			vif_on_worker(c, c->slot_owner[e.slot], &e, now_ns);
 	}
-	if (rc == -EAGAIN)
-		return;
 	if (rc == -EPROTO) {
-		log_error(LOG_NOBODY, "the datapath speaks nonsense: killed");
-		c->env.process_ops->kill(c->env.process_ctx);
+		replace_datapath(c, now_ns, "speaks nonsense");
+	} else if (rc != -EAGAIN) {
+		workers_disconnect(&c->workers);
+		supervise_broken(&c->supervisor, now_ns, NULL);
+	} else if (now_ns >= workers_deadline(&c->workers)) {
+		replace_datapath(c, now_ns, "does not answer");
 	}
-	workers_disconnect(&c->workers);
-	supervise_broken(&c->supervisor, now_ns, NULL);
 }
 
 /* Looks at vifs that are due, a bounded number. Returns when the next one is. */
@@ -318,7 +327,8 @@ uint64_t control_step(struct control *c, uint64_t now_ns)
 		c->scanned = true;
 	}
 	next = step_vifs(c, now_ns);
-	workers_flush(&c->workers);
+	workers_flush(&c->workers, now_ns);
+	next = MIN(next, workers_deadline(&c->workers));
 	next = MIN(next, step_stop(c, now_ns));
 	next = MIN(next, supervise_step(&c->supervisor, now_ns));
 	next = MIN(next, api_step(&c->api, now_ns));

@@ -68,10 +68,16 @@ static bool state_is_due(enum slot_state state)
 	return state == SLOT_ATTACH_DUE || state == SLOT_DETACH_DUE;
 }
 
-/* The one place a slot changes state: keeps the counts of what is due and untold. */
+static bool state_is_asked(enum slot_state state)
+{
+	return state == SLOT_ATTACHING || state == SLOT_DETACHING;
+}
+
+/* The one place a slot changes state: keeps the counts of states. */
 static void slot_move(struct workers *w, struct slot *s, enum slot_state to)
 {
 	w->n_due += state_is_due(to) - state_is_due(s->state);
+	w->n_asked += state_is_asked(to) - state_is_asked(s->state);
 	w->n_detached += (to == SLOT_DETACHED) - (s->state == SLOT_DETACHED);
 	if (to == SLOT_FREE)
 		w->worker[s->worker].n_queues--;
@@ -153,7 +159,7 @@ void workers_detach(struct workers *w, uint32_t slot)
 		slot_move(w, s, SLOT_DETACH_DUE);
 }
 
-static int send_due(struct workers *w, uint32_t slot)
+static int send_due(struct workers *w, uint32_t slot, uint64_t now_ns)
 {
 	struct slot *s = &w->slot[slot];
 	struct worker *worker = &w->worker[s->worker];
@@ -164,12 +170,24 @@ static int send_due(struct workers *w, uint32_t slot)
 	if (attach)
 		msg.queue = s->queue;
 	rc = ipc_send(worker->sock, &msg, &s->tap_fd, attach ? 1 : 0);
-	if (!rc)
-		slot_move(w, s, attach ? SLOT_ATTACHING : SLOT_DETACHING);
-	return rc;
+	if (rc)
+		return rc;
+	slot_move(w, s, attach ? SLOT_ATTACHING : SLOT_DETACHING);
+	s->sent_ns = now_ns;
+	return 0;
 }
 
-void workers_flush(struct workers *w)
+uint64_t workers_deadline(const struct workers *w)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (uint32_t i = 0; w->n_asked && i < w->slots_used; i++)
+		if (state_is_asked(w->slot[i].state))
+			oldest = MIN(oldest, w->slot[i].sent_ns + WORKERS_ANSWER_NS);
+	return oldest;
+}
+
+void workers_flush(struct workers *w, uint64_t now_ns)
 {
 	if (!w->n_due || !workers_ready(w))
 		return;
@@ -179,7 +197,7 @@ void workers_flush(struct workers *w)
 		struct worker *worker = &w->worker[w->slot[i].worker];
 
 		/* Any failure but a full socket shows as a closed one when it is read. */
-		if (state_is_due(w->slot[i].state) && !worker->blocked && send_due(w, i))
+		if (state_is_due(w->slot[i].state) && !worker->blocked && send_due(w, i, now_ns))
 			worker->blocked = true;
 	}
 }

@@ -29,6 +29,7 @@ enum slot_state {
 struct slot {
 	enum slot_state state;
 	uint32_t worker;
+	uint64_t sent_ns; /* in ATTACHING and DETACHING: since when an answer is due */
 	int tap_fd; /* borrowed from the vif's netdev */
 	struct ipc_queue queue;
 };
@@ -46,6 +47,7 @@ struct workers {
 	struct shared_queue *shared;
 	uint32_t n_workers;
 	uint32_t n_due;	     /* slots in a _DUE state */
+	uint32_t n_asked;    /* slots in ATTACHING or DETACHING */
 	uint32_t n_detached; /* slots in SLOT_DETACHED */
 	uint32_t slots_used; /* no slot at or above this was ever used */
 	struct worker worker[IPC_WORKERS_MAX];
@@ -72,7 +74,13 @@ int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd)
 void workers_detach(struct workers *w, uint32_t slot);
 
 /* Sends what is due, as far as the sockets take it. */
-void workers_flush(struct workers *w);
+void workers_flush(struct workers *w, uint64_t now_ns);
+
+/* A worker that owes an answer for this long hangs. */
+#define WORKERS_ANSWER_NS (20 * NS_PER_S)
+
+/* When the longest-asked worker is to have answered; UINT64_MAX: none was asked. */
+uint64_t workers_deadline(const struct workers *w);
 
 /* Asks the workers to stop; they close their sockets. */
 void workers_stop(struct workers *w);

@@ -422,10 +422,10 @@ static void slots_wait_for_ready_and_spread(void **state)
 
 	attach(t);
 	attach(t);
-	workers_flush(&t->w);
+	workers_flush(&t->w, 0);
 	assert_int_equal(hear(t, 0).type, 0);
 	get_ready(t);
-	workers_flush(&t->w);
+	workers_flush(&t->w, 0);
 	m = hear(t, 0);
 	assert_int_equal(m.type, IPC_QUEUE_ATTACH);
 	assert_int_equal(m.queue.resume, 0);
@@ -445,7 +445,7 @@ static void slots_resume_in_the_next_datapath(void **state)
 	get_ready(t);
 	attach(t);
 	attach(t);
-	workers_flush(&t->w);
+	workers_flush(&t->w, 0);
 	say(t, 0, IPC_QUEUE_ATTACHED, 0, 0, "");
 	assert_int_equal(workers_next(&t->w, &e), 0);
 	t->w.shared[0].counters.to_guest_frames = 77;
@@ -459,7 +459,7 @@ static void slots_resume_in_the_next_datapath(void **state)
 	assert_int_equal(e.slot, 1);
 	workers_plug(t);
 	get_ready(t);
-	workers_flush(&t->w);
+	workers_flush(&t->w, 0);
 	m = hear(t, 0);
 	assert_int_equal(m.type, IPC_QUEUE_ATTACH);
 	assert_int_equal(m.queue.resume, 1);
@@ -475,7 +475,7 @@ static void slots_begin_zeroed(void **state)
 
 	get_ready(t);
 	attach(t);
-	workers_flush(&t->w);
+	workers_flush(&t->w, 0);
 	memset(&t->w.shared[0], 0xff, sizeof(t->w.shared[0]));
 	say(t, 0, IPC_QUEUE_ATTACHED, 0, -EINVAL, "no\n\033[31m");
 	assert_int_equal(workers_next(&t->w, &e), 0);
@@ -484,6 +484,21 @@ static void slots_begin_zeroed(void **state)
 	assert_int_equal(attach(t), 0);
 	assert_memory_equal(&t->w.shared[0].counters, &zero, sizeof(zero));
 	assert_int_equal(t->w.shared[0].from_guest.valid, 0);
+}
+
+static void a_worker_that_hangs_is_noticed(void **state)
+{
+	struct workers_test *t = *state;
+	struct worker_event e;
+
+	get_ready(t);
+	attach(t);
+	assert_true(workers_deadline(&t->w) == UINT64_MAX);
+	workers_flush(&t->w, 7);
+	assert_true(workers_deadline(&t->w) == 7 + WORKERS_ANSWER_NS);
+	say(t, 0, IPC_QUEUE_ATTACHED, 0, 0, "");
+	assert_int_equal(workers_next(&t->w, &e), 0);
+	assert_true(workers_deadline(&t->w) == UINT64_MAX);
 }
 
 /* A compromised datapath must not confuse control. */
@@ -507,7 +522,7 @@ static void nonsense_from_the_datapath_is_refused(void **state)
 
 	get_ready(t);
 	attach(t);
-	workers_flush(&t->w);
+	workers_flush(&t->w, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		say(t, bad[i].worker, bad[i].type, bad[i].slot, 0, "");
 		assert_int_equal(workers_next(&t->w, &e), -EPROTO);
@@ -523,7 +538,7 @@ static void a_full_socket_is_tried_again(void **state)
 	for (int i = 0; i < 3000; i++)
 		attach(t);
 	for (int round = 0; round < 1000 && heard < 3000; round++) {
-		workers_flush(&t->w);
+		workers_flush(&t->w, 0);
 		for (int worker = 0; worker < 2; worker++)
 			while (hear(t, worker).type == IPC_QUEUE_ATTACH)
 				heard++;
@@ -699,6 +714,7 @@ int main(void)
 		WORKERS_TEST(slots_resume_in_the_next_datapath),
 		WORKERS_TEST(slots_begin_zeroed),
 		WORKERS_TEST(nonsense_from_the_datapath_is_refused),
+		WORKERS_TEST(a_worker_that_hangs_is_noticed),
 		WORKERS_TEST(a_full_socket_is_tried_again),
 		cmocka_unit_test(datapath_is_restarted_then_given_up),
 		cmocka_unit_test(rare_deaths_are_forgiven),
