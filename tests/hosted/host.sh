@@ -20,12 +20,18 @@ trap cleanup EXIT
 
 failed=0
 
-# case_ NAME COMMAND...: one line of the report.
+# case_ NAME COMMAND...: one line of the report. Every command that fails in it
+# counts, wherever it stands ("if" would switch that off, hence the trap).
 case_()
 {
-	local name=$1
+	local name=$1 bad=0
 	shift
-	if ("$@") >"$tmp/case.log" 2>&1; then
+	set +e -E
+	trap 'bad=1; echo "failed: $BASH_COMMAND"' ERR
+	"$@" >"$tmp/case.log" 2>&1
+	trap - ERR
+	set -e +E
+	if ((!bad)); then
 		echo "ok - $name"
 	else
 		echo "not ok - $name"

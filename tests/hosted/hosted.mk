@@ -3,8 +3,11 @@ TESTS += test-hosted-core
 test-hosted-core-objs := tests/hosted/test_hosted_core.c $(HOSTED_OBJS)
 test-hosted-core-libs := -lcmocka
 
-PROGRAMS += vchan-pipe
+PROGRAMS += vchan-pipe hosted-process-test
 vchan-pipe-objs := tests/hosted/vchan-pipe.c
 vchan-pipe-libs := -lxenvchan
+hosted-process-test-objs := tests/hosted/hosted-process-test.c
+hosted-process-test-deps := $(BUILD)/hosted/libvif-hosted.so.0
+hosted-process-test-libs := -lcmocka -lxengnttab -lxenevtchn $(BUILD)/hosted/libvif-hosted.so.0
 
-SCRIPT_TESTS += $(addprefix tests/hosted/,test_symbols.sh test_vchan.sh)
+SCRIPT_TESTS += $(addprefix tests/hosted/,test_symbols.sh test_process.sh test_vchan.sh)

@@ -41,7 +41,9 @@ xenstored_is_served()
 	local program
 	program=$(find /usr/lib/xen-*/bin -name xenstored | head -1)
 	LD_LIBRARY_PATH=$build/hosted ldd -r "$program" >"$tmp/ldd"
-	! grep -E 'undefined|not found' "$tmp/ldd"
+	if grep -E 'undefined|not found' "$tmp/ldd"; then
+		return 1
+	fi
 	grep -q "$build/hosted/libxenctrl" "$tmp/ldd"
 }
 
