@@ -113,11 +113,9 @@ static int link_up(struct guest *g)
 		err = tap_configure(&g->tap, g->nf.mac, g->nf.mtu);
 	if (!err)
 		err = tap_up(&g->tap);
-	if (!err)
-		err = tap_set_carrier(&g->tap, true);
 	for (uint32_t i = 0; i < o->n_addresses && !err; i++)
 		err = tap_add_address(&g->tap, &o->address[i]);
-	return err;
+	return err ? err : tap_set_carrier(&g->tap, true);
 }
 
 static void say_ready(struct guest *g)

@@ -21,8 +21,8 @@ get() { dom0 xenstore-read "$1"; }
 is() { [[ $(get "$1" 2>/dev/null) == "$2" ]]; }
 state_is() { is "$1/state" "$2"; }
 backend_state() { dom0 xenstore-write $back/state "$1"; }
-carrier_is() { [[ $(ip -n "$ns" -o link show eth0) == *"$1"* ]]; }
-NO=NO-CARRIER
+carrier_is_down() { [[ $(ip -n "$ns" -o link show eth0) == *NO-CARRIER* ]]; }
+carrier_is_up() { [[ $(ip -n "$ns" -o link show eth0) == *LOWER_UP* ]]; }
 
 # The directories as libxl makes them; KEY=VALUE... are the backend's offers.
 make_device()
@@ -60,8 +60,10 @@ guest_ends()
 stop_guest()
 {
 	kill "$guest"
-	until_ 5 state_is $front 5 && backend_state 5
-	until_ 5 state_is $front 6 && backend_state 6
+	until_ 5 state_is $front 5
+	backend_state 5
+	until_ 5 state_is $front 6
+	backend_state 6
 	guest_ends 0
 }
 connect()
@@ -69,7 +71,7 @@ connect()
 	backend_state 2
 	until_ 5 state_is $front 4
 	backend_state 4
-	until_ 5 eval '! carrier_is $NO'
+	until_ 5 carrier_is_up
 }
 counter() { sed -n "s/.*\"$1\":\([0-9a-z]*\).*/\1/p" "$tmp/stats"; }
 counter_is() { [[ $(counter "$1") == "$2" ]]; }
@@ -85,7 +87,7 @@ connects_as_linux()
 	make_device "${offers[@]}"
 	guest --ip 10.1.2.3/24 --ip6 fd01::3/64 --queues 1
 	until_ 5 ip -n "$ns" link show eth0
-	carrier_is $NO || carrier_is DOWN
+	not carrier_is_up
 	state_is $front 1
 	backend_state 2
 	until_ 5 state_is $front 4
@@ -104,7 +106,7 @@ connects_as_linux()
 		xdp-headroom=0
 	KEYS
 	backend_state 4
-	until_ 5 eval '! carrier_is $NO && carrier_is LOWER_UP'
+	until_ 5 carrier_is_up
 }
 interface_is_set_up()
 {
@@ -125,7 +127,7 @@ closes_with_the_backend()
 {
 	backend_state 5
 	until_ 5 state_is $front 6
-	until_ 5 carrier_is $NO
+	until_ 5 carrier_is_down
 	holds_is 1 grants $((before_grants + 2 + 512)) # the backend may still map them
 	backend_state 6
 	until_ 5 holds_is 1 grants "$before_grants"
@@ -136,7 +138,7 @@ connects_again()
 	backend_state 2
 	until_ 5 state_is $front 4
 	backend_state 4
-	until_ 5 eval '! carrier_is $NO'
+	until_ 5 carrier_is_up
 	kill -USR1 "$guest"
 	until_ 5 counter_is connects 2
 }
