@@ -251,21 +251,20 @@ enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload
 
 static int gso_to_netif(const struct virtio_net_hdr *vnet, struct netif_offload *out)
 {
-	out->gso_size = vnet->gso_size;
 	switch (vnet->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
 	case VIRTIO_NET_HDR_GSO_NONE:
-		out->gso_type = XEN_NETIF_GSO_TYPE_NONE;
-		out->gso_size = 0;
 		return 0;
 	case VIRTIO_NET_HDR_GSO_TCPV4:
 		out->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
-		return 0;
+		break;
 	case VIRTIO_NET_HDR_GSO_TCPV6:
 		out->gso_type = XEN_NETIF_GSO_TYPE_TCPV6;
-		return 0;
+		break;
 	default:
 		return -EPROTO;
 	}
+	out->gso_size = vnet->gso_size;
+	return 0;
 }
 
 int offload_to_netif(struct packet *p, struct netif_offload *out)

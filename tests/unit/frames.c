@@ -58,6 +58,7 @@ static uint32_t put_ipv6(struct frame *f, uint32_t at)
 		next = f->bytes + at;
 		next[1] = *type == IPPROTO_HOPOPTS ? 1 : *type == IPPROTO_AH ? 4 : 0;
 		at += *type == IPPROTO_HOPOPTS ? 16 : *type == IPPROTO_AH ? 24 : 8;
+		memset(next + 8, 0xee, (size_t)(f->bytes + at - next) - 8);
 	}
 	*next = f->spec.protocol;
 	return at;

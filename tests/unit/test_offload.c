@@ -107,6 +107,24 @@ static void sums_any_size_at_any_address(void **state)
 	}
 }
 
+/* Words that make carries ripple: every combination of four. */
+static void sums_every_carry(void **state)
+{
+	static const uint16_t words[] = { 0x0000, 0x0001, 0x0100, 0xfffe, 0xfeff, 0xffff };
+	uint8_t bytes[8];
+
+	(void)state;
+	for (unsigned i = 0; i < 6 * 6 * 6 * 6; i++) {
+		put_be16(bytes, words[i % 6]);
+		put_be16(bytes + 2, words[i / 6 % 6]);
+		put_be16(bytes + 4, words[i / 36 % 6]);
+		put_be16(bytes + 6, words[i / 216]);
+		for (size_t j = 0; j < ARRAY_SIZE(words); j++)
+			assert_int_equal(checksum_add(words[j], bytes, 8),
+					 slow_sum(words[j], bytes, 8));
+	}
+}
+
 static void sums_the_largest_frame(void **state)
 {
 	uint8_t *bytes = malloc(PACKET_FRAME_MAX);
@@ -147,6 +165,9 @@ static void knows_frames_without_a_checksum(void **state)
 		{ .ip_version = 0, .payload = 28 },
 		{ .ip_version = 0, .payload = 28, .n_vlan_tags = 2 },
 		{ .ip_version = 0, .payload = 0 },
+		{ .ip_version = 0, .payload = 0, .n_vlan_tags = 1 },
+		{ .ip_version = 4, .protocol = IPPROTO_ICMP, .payload = 0 },
+		{ .ip_version = 4, .protocol = IPPROTO_ICMP, .payload = 0, .ip_options = 40 },
 		{ .ip_version = 4, .protocol = IPPROTO_ICMP, .payload = 56 },
 		{ .ip_version = 4, .protocol = IPPROTO_SCTP, .payload = 56 },
 		{ .ip_version = 6, .protocol = IPPROTO_ICMPV6, .payload = 0 },
@@ -238,7 +259,9 @@ static void refuses_nonsense_headers(void **state)
 		{ { .ip_version = 4, .protocol = IPPROTO_TCP }, 20 + 12, 0x40 }, /* TCP too short */
 		{ { .ip_version = 4, .protocol = IPPROTO_TCP },
 		  20 + 12,
-		  0xf0 },						   /* longer than all */
+		  0xf0 }, /* longer than all */
+		{ { .ip_version = 4, .protocol = IPPROTO_UDP }, 0, 0x44 },
+		{ { .ip_version = 4, .protocol = IPPROTO_UDP }, 0, 0x4f },
 		{ { .ip_version = 6, .protocol = IPPROTO_TCP }, 0, 0x40 }, /* not version 6 */
 		{ { .ip_version = 6, .protocol = IPPROTO_TCP }, 40 + 12, 0x10 },
 		{ { .ip_version = 6, .protocol = IPPROTO_UDP }, 6, IPPROTO_HOPOPTS },
@@ -674,6 +697,7 @@ static void says_what_the_kernel_said(void **state)
 		struct netif_offload got;
 		int err;
 
+		memset(&got, 0xa5, sizeof(got));
 		*packet_vnet(p) = cases[i].vnet;
 		err = offload_to_netif(p, &got);
 		assert_int_equal(err, cases[i].err);
@@ -763,6 +787,7 @@ int main(void)
 		cmocka_unit_test(sums_the_example_of_rfc1071),
 		cmocka_unit_test(sums_a_known_ipv4_header),
 		cmocka_unit_test(sums_any_size_at_any_address),
+		cmocka_unit_test(sums_every_carry),
 		cmocka_unit_test(sums_the_largest_frame),
 		cmocka_unit_test(finds_the_transport_header),
 		cmocka_unit_test(knows_frames_without_a_checksum),
