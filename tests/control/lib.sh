@@ -144,7 +144,7 @@ remove()
 	xenstore-rm "$(fe "$1")"
 }
 
-# start_guest DOMID: a domain with a frontend in a network namespace "gN".
+# start_guest DOMID [FLAG]...: a domain with a frontend in a network namespace "gN".
 start_guest()
 {
 	local d=$1
@@ -154,13 +154,14 @@ start_guest()
 	"$build"/hosted-xen store-proxy --domid "$d" --rundir $tmp/store-"$d" >$tmp/proxy-"$d".log 2>&1 &
 	until_ 10 test -S $tmp/store-"$d"/socket
 	ip netns add g"$d"
-	start_frontend "$d"
+	start_frontend "$@"
 }
 
 start_frontend()
 {
 	local d=$1
+	shift
 	XEN_HOSTED_DOMID=$d XENSTORED_RUNDIR=$tmp/store-$d "$build"/vif-guest --domid "$d" --netns g"$d" \
-		--ip 10.99.0."$d"/24 >$tmp/guest-"$d".log 2>&1 &
+		--ip 10.99.0."$d"/24 "$@" >$tmp/guest-"$d".log 2>&1 &
 	eval "guest_pid_$d=$!"
 }

@@ -40,7 +40,7 @@ static int read_config(const char *text, struct config *c, struct config_error *
 
 static void config_is_read(void **state)
 {
-	struct config_error err;
+	struct config_error err = { "" };
 	struct config c;
 
 	(void)state;
@@ -60,7 +60,7 @@ static void config_prints_what_it_reads(void **state)
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
-	struct config_error err;
+	struct config_error err = { "" };
 	struct config a, b;
 
 	(void)state;
@@ -99,7 +99,7 @@ static void config_errors_say_where_and_what(void **state)
 		{ "[vifd]\nworkers\n", ":2: ", "neither" },
 		{ "[vifd\nworkers = 2\n", ":1: ", "neither" },
 	};
-	struct config_error err;
+	struct config_error err = { "" };
 	struct config c;
 
 	(void)state;
@@ -113,7 +113,7 @@ static void config_errors_say_where_and_what(void **state)
 static void config_refuses_long_lines(void **state)
 {
 	char text[1024] = "[vifd]\nuser = ";
-	struct config_error err;
+	struct config_error err = { "" };
 	struct config c;
 
 	(void)state;
@@ -124,7 +124,7 @@ static void config_refuses_long_lines(void **state)
 
 static void config_file_missing(void **state)
 {
-	struct config_error err;
+	struct config_error err = { "" };
 	struct config c;
 
 	(void)state;
@@ -134,7 +134,7 @@ static void config_file_missing(void **state)
 
 static void config_unknown_user(void **state)
 {
-	struct config_error err;
+	struct config_error err = { "" };
 	uint32_t uid, gid;
 	struct config c;
 

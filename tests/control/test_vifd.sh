@@ -50,6 +50,26 @@ case_ "vifctl show without a vif" says "wrong number of arguments" 2 "$build"/vi
 # ---- with one ----
 
 start_xen
+
+# SIGTERM, not SIGINT, which bash lets its background jobs ignore.
+interrupted()
+{
+	local i end pid
+	for i in 0 1 2 3 5 8 13 21 34 55 89; do
+		"$build"/vifd >>$tmp/vifd.log 2>&1 &
+		pid=$!
+		read -rt "$(printf '0.%03d' "$i")" <> <(:) || true
+		kill -TERM $pid
+		end=0
+		wait $pid || end=$?
+		# 143: before it had begun
+		[[ $end == 0 || $end == 143 ]] || { echo "after $i ms: $end"; return 1; }
+	done
+	until_ 5 no_vifd
+}
+no_vifd() { ! pgrep -x 'vifd|vifd-w.|exe'; }
+case_ "stopped at any moment, it ends cleanly" interrupted
+
 start_vifd --hotplug-timeout-s 1 --max-queues 4
 
 second_vifd() { says "another vifd serves at /run/vifd/vifd.sock (pid $vifd_pid)" 1 "$build"/vifd; }
@@ -270,6 +290,25 @@ detached()
 # Only xenstored's own page of the domain.
 nothing_mapped() { [[ $("$build"/hosted-xen dump | awk '$1 == 0 { print $7 }') == 1 ]]; }
 case_ "detach: Closed, the netdev gone" detached
+
+four_queues()
+{
+	start_guest 8 --queues 4
+	attach 8
+	until_ 10 state_is 8 2
+	ip link set vif8.0 up
+	hotplug_done 8
+	until_ 10 state_is 8 4
+	ctl show vif8.0
+	[[ $(ctl show vif8.0 | grep -c "^  queue [0-3] ") == 4 ]]
+	ip -d link show vif8.0 | grep -q "numqueues 4"
+	kill -9 "$(datapath_pid)"
+	until_ 10 four_attached
+	detach 8
+	until_ 5 netdev_is_gone 8
+}
+four_attached() { is_up && [[ $(ctl show vif8.0 --json | grep -c '"attached": true') == 4 ]]; }
+here "four queues, spread over workers, resumed and given back" four_queues
 
 schema() { ctl stats --json | grep -q '"ok": true' && ctl list --json | grep -q '"version"'; }
 case_ "vifctl --json" schema
