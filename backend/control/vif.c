@@ -279,6 +279,7 @@ static int read_backend_keys(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	struct keys_error err;
 	struct vif *other;
+	bool same_frontend;
 	int rc;
 
 	rc = keys_read_backend(&c->store, v->path, v->id, &v->keys, &err);
@@ -289,8 +290,11 @@ static int read_backend_keys(struct control *c, struct vif *v, uint64_t now_ns)
 	snprintf(v->name, sizeof(v->name), "vif%u.%u", v->id.domid, v->keys.handle);
 	other = same_device(c, v);
 	if (other) {
-		vif_fail(c, v, now_ns, EEXIST, "the same %s as %s", strcmp(other->name, v->name) ?
-			 "frontend" : "handle", other->path);
+		same_frontend = !strcmp(other->keys.frontend, v->keys.frontend);
+		/* Its own directory is what tells it from the other. */
+		snprintf(v->name, sizeof(v->name), "vif%u.%u", v->id.domid, v->id.devid);
+		vif_fail(c, v, now_ns, EEXIST, "the same %s as %s",
+			 same_frontend ? "frontend" : "handle", other->path);
 		return -EEXIST;
 	}
 	v->keys_read = true;
