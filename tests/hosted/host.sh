@@ -17,6 +17,7 @@ cleanup()
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
+trap 'exit 1' HUP INT PIPE TERM
 
 failed=0
 
