@@ -253,7 +253,9 @@ counts()
 				 $v.from_guest.frames, $v.netdev.from_guest.frames],
 				["netdev gave, vifd took",
 				 $v.netdev.to_guest.frames, $v.to_guest.frames + $to_drops],
-				["vifd gave, vif-guest took", $v.to_guest.frames,
+				# a frame whose copy failed is answered with an error
+				["vifd gave, vif-guest took",
+				 $v.to_guest.frames + $v.to_guest.drops."grant-failed",
 				 $g.to_guest_frames + $g.to_guest_stack_drops + $g.to_guest_errors],
 				["vif-guest gave, guest kernel received",
 				 $g.to_guest_frames, $k.rx.packets],

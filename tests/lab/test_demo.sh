@@ -18,4 +18,12 @@ passes()
 }
 ok "the demo passes" passes
 
+failing_copies()
+{
+	exits 0 env XEN_HOSTED_FAULTS='copy:*5000' DEMO_SECONDS=1 DEMO_LAB="$(name b)" "$demo" "$build"
+	says 'All counters agree'
+	says 'dropped on the way +0 +0 +[1-9]'
+}
+ok "with grant copies that fail, each lost frame is a counted drop" failing_copies
+
 exit $failed
