@@ -198,6 +198,8 @@ static int hello(struct hx_client *c, enum hx_kind kind, int *ring)
 		    0);
 	rc = c->m == MAP_FAILED ? -errno : c->m->magic != HX_MAGIC ? -EPROTO : 0;
 	close(fds[0]);
+	if (!rc)
+		madvise(c->m, sizeof(*c->m), MADV_DONTDUMP);
 	if (rc) {
 		if (ring)
 			close(fds[1]);

@@ -185,6 +185,11 @@ void hx_core_call(struct hx_core *core, struct hx_handle **handle, struct hx_msg
 {
 	struct hx_call call = { .core = core, .handle = *handle, .msg = msg };
 
+	/* Whoever calls again has had its end of the ring. */
+	if (call.handle && call.handle->ring_rd >= 0) {
+		close(call.handle->ring_rd);
+		call.handle->ring_rd = -1;
+	}
 	/* Only HX_ADOPT takes descriptors; it reads fds[0] before anything is answered. */
 	if (msg->op == HX_ADOPT)
 		call.fds[0] = *n_fds == 1 ? fds[0] : -1;

@@ -70,7 +70,7 @@ struct hx_handle {
 	bool restricted;
 	uint32_t restrict_domid;
 	int ring_fd; /* write end; the reader has the other */
-	int ring_rd; /* until the reply to HX_HELLO has passed it on */
+	int ring_rd; /* until the reply to HX_HELLO has surely been sent */
 };
 
 struct hx_draining {

@@ -33,6 +33,7 @@ struct conn {
 struct daemon {
 	struct hx_core *core;
 	int epoll, listener, signals, lock;
+	int spare; /* given up for a moment when descriptors run out */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct conn accept_conn, signal_conn; /* mark the two other descriptors */
 	struct conn *conns;
@@ -136,6 +137,15 @@ static int watch(struct daemon *d, int fd, struct conn *conn)
 	return epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
+/* Out of descriptors, the caller is turned away: it must not stay in the queue and
+ * keep the loop spinning. */
+static void turn_away(struct daemon *d)
+{
+	close(d->spare);
+	close(accept4(d->listener, NULL, NULL, SOCK_CLOEXEC));
+	d->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void conn_accept(struct daemon *d)
 {
 	int sock = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -144,6 +154,8 @@ static void conn_accept(struct daemon *d)
 	if (!conn) {
 		if (sock >= 0)
 			close(sock);
+		else if (errno == EMFILE || errno == ENFILE)
+			turn_away(d);
 		return;
 	}
 	conn->sock = sock;
@@ -256,6 +268,7 @@ int tool_run(const char *dir, int ready_fd, uint64_t seed)
 		rc = bind_socket(d, dir);
 	if (rc)
 		return rc;
+	d->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	rc = watch(d, d->listener, &d->accept_conn);
 	if (!rc)

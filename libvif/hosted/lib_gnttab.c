@@ -230,6 +230,7 @@ static uint8_t *domain_memory(struct xengntdev_handle *h, uint32_t slot)
 	if (base == MAP_FAILED)
 		return NULL;
 	madvise(base, HX_DOM_BYTES, MADV_DONTFORK);
+	madvise(base, HX_DOM_BYTES, MADV_DONTDUMP);
 	if (msg->id != slot) { /* another domain by now */
 		munmap(base, HX_DOM_BYTES);
 		return NULL;

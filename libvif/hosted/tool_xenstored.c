@@ -88,7 +88,7 @@ int tool_xenstored(const char *rundir, char **extra_args)
 {
 	const char *program = find_xenstored();
 	char *argv[32] = { "xenstored", "-N" };
-	char absolute[PATH_MAX];
+	char absolute[PATH_MAX], host[PATH_MAX];
 	uint32_t frame, port;
 	int mem_fd, rc, argc = 2;
 
@@ -100,6 +100,8 @@ int tool_xenstored(const char *rundir, char **extra_args)
 		return tool_error("%s: %s", rundir, strerror(errno));
 	if (!realpath(rundir, absolute))
 		return tool_error("%s: %s", rundir, strerror(errno));
+	if (!realpath(getenv(HOSTED_ENV_DIR), host))
+		return tool_error("%s: %s", getenv(HOSTED_ENV_DIR), strerror(errno));
 	rc = hosted_store_setup(0, &frame, &port);
 	if (rc)
 		return tool_error("domain 0 has no xenstore page: %s", strerror(-rc));
@@ -111,6 +113,7 @@ int tool_xenstored(const char *rundir, char **extra_args)
 	fcntl(mem_fd, F_SETFD, 0);
 	if (set_library_path() || cover_proc(absolute, port, mem_fd))
 		return -1;
+	setenv(HOSTED_ENV_DIR, host, 1); /* as the working directory changes */
 	setenv("XENSTORED_RUNDIR", absolute, 1);
 	setenv(HOSTED_ENV_DOMID, "0", 1);
 	execv(program, argv);
