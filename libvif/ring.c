@@ -80,8 +80,6 @@ static void journal_order(void)
 
 static void journal_begin(struct ring_journal *journal, RING_IDX rsp_prod)
 {
-	journal->valid = 0;
-	journal_order();
 	journal->rsp_prod = rsp_prod;
 	journal_order();
 	journal->valid = RING_JOURNAL_VALID;

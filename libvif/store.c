@@ -153,7 +153,7 @@ int store_remove(struct store *s, xs_transaction_t t, const char *path, ...)
 	PATH_FORMAT(p, path, err);
 	if (err)
 		return err;
-	return xs_rm(s->handle, t, p.text) ? 0 : -errno;
+	return xs_rm(s->handle, t, p.text) || errno == ENOENT ? 0 : -errno;
 }
 
 bool store_exists(struct store *s, xs_transaction_t t, const char *path, ...)

@@ -44,6 +44,8 @@ int store_read_uint_or(struct store *s, xs_transaction_t t, uint32_t max, uint32
 
 int store_write(struct store *s, xs_transaction_t t, const char *value, const char *path, ...)
 	printf_like(4, 5);
+
+/* Removes the node and all below it; 0 also if it was not there. */
 int store_remove(struct store *s, xs_transaction_t t, const char *path, ...) printf_like(3, 4);
 bool store_exists(struct store *s, xs_transaction_t t, const char *path, ...) printf_like(3, 4);
 
