@@ -297,6 +297,15 @@ static void gso_extra(void **state)
 	}
 }
 
+static void the_smallest_gso_size_is_one(void **state)
+{
+	struct slots s = { .n = 0 };
+
+	(void)state;
+	add(&s, EXTRA, 0, 900);
+	expect_fault(add_gso(&s, XEN_NETIF_GSO_TYPE_TCPV4, 1, false), VIF_OK, FROM_GUEST_FINE);
+}
+
 static void two_extras(void **state)
 {
 	struct slots s = { .n = 0 };
@@ -321,7 +330,9 @@ static void a_missing_extra_waits(void **state)
 	struct from_guest_frame f;
 
 	(void)state;
-	add(&s, MORE | EXTRA, 0, 900);
+	add(&s, EXTRA, 0, 900);
+	assert_false(from_guest_plan(s.slot, s.n, &f));
+	s.slot[0].req.flags |= MORE;
 	assert_false(from_guest_plan(s.slot, s.n, &f));
 	add_extra(&s, XEN_NETIF_EXTRA_TYPE_HASH, true);
 	assert_false(from_guest_plan(s.slot, s.n, &f));
@@ -589,7 +600,7 @@ static void any_slots_at_all(void **state)
 struct guest {
 	netif_tx_sring_t *sring;
 	uint8_t pages[64][XEN_PAGE];
-	uint32_t revoked; /* the page whose grant is refused; 0: none */
+	uint32_t revoked; /* the gref that is refused; 0: none */
 	struct ring ring;
 	struct ring_journal journal;
 	struct packet_pool pool;
@@ -637,7 +648,7 @@ static void xen_copies(grant_op ops[], uint32_t n_ops)
 		uint32_t page = ops[i].source.foreign.ref - 1000;
 
 		ops[i].status = GNTST_bad_gntref;
-		if (page >= ARRAY_SIZE(guest.pages) || (guest.revoked && page == guest.revoked))
+		if (page >= ARRAY_SIZE(guest.pages) || ops[i].source.foreign.ref == guest.revoked)
 			continue;
 		memcpy(ops[i].dest.virt, guest.pages[page] + ops[i].source.foreign.offset,
 		       ops[i].len);
@@ -676,8 +687,7 @@ static void expect_responses(RING_IDX from, const struct slots *s, int16_t statu
 		bool null = nulls & BIT(i);
 
 		assert_int_equal(rsp->status, null ? NETIF_RSP_NULL : status);
-		if (!null)
-			assert_int_equal(rsp->id, s->slot[i].req.id);
+		assert_int_equal(rsp->id, null ? 0 : s->slot[i].req.id);
 	}
 }
 
@@ -770,13 +780,13 @@ static void a_refused_grant_drops_the_frame_and_says_so(void **state)
 	(void)state;
 	frame_build(&sent, &(struct frame_spec){
 			       .ip_version = 4, .protocol = IPPROTO_UDP, .payload = 1000 });
-	for (uint32_t bad = 1; bad < 5; bad++) {
+	for (uint32_t bad = 0; bad < 5; bad++) {
 		struct packet *p = packet_get(&guest.pool);
 		struct from_guest_frame f;
 
 		guest_connects(0);
 		guest_lays_out(&s, &sent, 5, 0);
-		guest.revoked = bad;
+		guest.revoked = 1000 + bad;
 		guest_sends(&s);
 		f = pass(p);
 		assert_int_equal(f.verdict, VIF_DROP);
@@ -842,6 +852,7 @@ int main(void)
 		cmocka_unit_test(zero_length_slots_are_fine),
 		cmocka_unit_test(the_largest_total_is_65535),
 		cmocka_unit_test(gso_extra),
+		cmocka_unit_test(the_smallest_gso_size_is_one),
 		cmocka_unit_test(two_extras),
 		cmocka_unit_test(a_missing_extra_waits),
 		cmocka_unit_test(an_unknown_extra_is_fatal),

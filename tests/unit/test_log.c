@@ -171,10 +171,39 @@ static void limits_a_storm(void **state)
 	assert_int_equal(burst(&limit, begin + LOG_LIMIT_EVERY_NS - 1, 10), 0);
 	log_limited(&limit, begin + LOG_LIMIT_EVERY_NS, LOG_LVL_WARNING, LOG_NOBODY, "storm");
 	assert_string_equal(said(), "vifd: warning: storm (1005 like it suppressed)\n");
-	assert_int_equal(burst(&limit, begin + LOG_LIMIT_EVERY_NS, 10), 0);
+	log_limited(&limit, begin + 2 * LOG_LIMIT_EVERY_NS, LOG_LVL_WARNING, LOG_NOBODY, "%d", 1);
+	assert_string_equal(said(), "vifd: warning: 1\n");
+	assert_int_equal(burst(&limit, begin + 2 * LOG_LIMIT_EVERY_NS, 10), 0);
 	/* Three tokens' time later three lines pass, after a long calm a whole burst. */
-	assert_int_equal(burst(&limit, begin + 4 * LOG_LIMIT_EVERY_NS, 10), 3);
+	assert_int_equal(burst(&limit, begin + 5 * LOG_LIMIT_EVERY_NS, 10), 3);
 	assert_int_equal(burst(&limit, begin + 1000 * LOG_LIMIT_EVERY_NS, 10), LOG_LIMIT_BURST);
+}
+
+/* The bucket gains by the clock, not by when it was last asked. */
+static void tokens_come_on_time(void **state)
+{
+	struct log_limit limit = { 0 };
+
+	(void)state;
+	assert_int_equal(burst(&limit, 0, 1), 1);
+	assert_int_equal(burst(&limit, LOG_LIMIT_EVERY_NS - 1, 1), 1);
+	assert_int_equal(burst(&limit, LOG_LIMIT_EVERY_NS, 10), LOG_LIMIT_BURST - 1);
+}
+
+/* However long the line, what was suppressed is said with it. */
+static void a_cut_line_keeps_its_ending(void **state)
+{
+	struct log_limit limit = { .suppressed = UINT32_MAX };
+	char text[3000];
+	const char *line;
+
+	(void)state;
+	memset(text, '\n', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_limited(&limit, 0, LOG_LVL_ERROR, &(struct log_scope){ &vif, 0 }, "%s", text);
+	line = said();
+	assert_true(strlen(line) <= 1024);
+	assert_non_null(strstr(line, "\\x0a (4294967295 like it suppressed)\n"));
 }
 
 static void limit_spares_what_nobody_wants(void **state)
@@ -213,6 +242,8 @@ int main(void)
 		LOG_TEST(leaves_errno_alone),
 		LOG_TEST(knows_level_names),
 		LOG_TEST(limits_a_storm),
+		LOG_TEST(tokens_come_on_time),
+		LOG_TEST(a_cut_line_keeps_its_ending),
 		LOG_TEST(limit_spares_what_nobody_wants),
 		LOG_TEST(limits_over_days_are_exact),
 	};

@@ -7,6 +7,7 @@
 #include "packet.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -109,9 +110,8 @@ static void put_of_nothing_is_nothing(void **state)
 	assert_int_equal(((struct packet_pool *)*state)->n_free, N_PACKETS);
 }
 
-static void put_of_a_stranger_aborts(void **state)
+static bool put_aborts(struct packet_pool *pool, struct packet *p)
 {
-	struct packet stranger = { .size = 0 };
 	int status;
 	pid_t pid = fork();
 
@@ -119,11 +119,52 @@ static void put_of_a_stranger_aborts(void **state)
 		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 		signal(SIGABRT, SIG_DFL);
 		close(STDERR_FILENO);
-		packet_put(*state, &stranger);
+		packet_put(pool, p);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void put_of_a_stranger_aborts(void **state)
+{
+	struct packet_pool *pool = *state;
+	struct packet stranger = { .size = 0 }, *p = packet_get(pool);
+
+	assert_true(put_aborts(pool, &stranger));
+	assert_true(put_aborts(pool, pool->all + N_PACKETS));
+	assert_false(put_aborts(pool, p));
+	packet_put(pool, p);
+}
+
+/* In a child, whose address space may end 64 MiB above what it uses now. */
+static int init_with_little_memory(void)
+{
+	struct packet_pool pool;
+	unsigned long n_pages;
+	FILE *statm = fopen("/proc/self/statm", "r");
+
+	if (!statm || fscanf(statm, "%lu", &n_pages) != 1)
+		return 1;
+	fclose(statm);
+	setrlimit(RLIMIT_AS,
+		  &(struct rlimit){ n_pages * 4096 + (64 << 20), n_pages * 4096 + (64 << 20) });
+	if (packet_pool_init(&pool, 4096) != -ENOMEM)
+		return 2;
+	packet_pool_fini(&pool); /* nothing to do, nothing to fall over */
+	return 0;
+}
+
+static void says_when_there_is_no_memory(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(init_with_little_memory());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static void memory_is_touched_only_as_used(void **state)
@@ -174,6 +215,29 @@ static void fifo_keeps_order_and_counts(void **state)
 	}
 }
 
+static void fifo_is_filled_while_it_empties(void **state)
+{
+	struct packet_fifo fifo = { .head = NULL };
+	struct packet *p;
+
+	for (unsigned i = 0; i < 100; i++) {
+		if (i < 99) {
+			p = packet_get(*state);
+			p->size = i;
+			p->next = p; /* a stale link of another list */
+			packet_fifo_push(&fifo, p);
+		}
+		if (fifo.n_packets == 4 || i == 99) {
+			p = packet_fifo_pop(&fifo);
+			assert_int_equal(p->size, i == 99 ? 96 : i - 3);
+			packet_put(*state, p);
+		}
+	}
+	while ((p = packet_fifo_pop(&fifo)))
+		packet_put(*state, p);
+	assert_int_equal(((struct packet_pool *)*state)->n_free, N_PACKETS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,8 +248,10 @@ int main(void)
 		cmocka_unit_test(frames_do_not_overlap),
 		cmocka_unit_test(put_of_nothing_is_nothing),
 		cmocka_unit_test(put_of_a_stranger_aborts),
+		cmocka_unit_test(says_when_there_is_no_memory),
 		cmocka_unit_test(memory_is_touched_only_as_used),
 		cmocka_unit_test(fifo_keeps_order_and_counts),
+		cmocka_unit_test(fifo_is_filled_while_it_empties),
 	};
 
 	return cmocka_run_group_tests_name("packet", tests, setup, teardown);
