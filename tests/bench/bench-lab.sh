@@ -33,6 +33,7 @@ coproc PUMP { exec "$build/tap-pump" "/run/netns/$a" eth0 "/run/netns/$b" eth0; 
 pump=$PUMP_PID
 read -r -t 5 _ <&"${PUMP[0]}"
 for side in "$a 10.78.0.11" "$b 10.78.0.1"; do
+	# shellcheck disable=SC2086 # two words
 	set -- $side
 	ip -n "$1" addr add "$2/24" dev eth0
 	ip -n "$1" link set eth0 up
