@@ -82,8 +82,9 @@ static int hosted_xen(const struct guest *g, const char *const words[])
 static int create_domain(const struct guest *g)
 {
 	const char *const create[] = { "create", g->domid, NULL };
-	const char *const introduce[] = { "introduce", g->domid,  "--store-rundir", LAB_STORE,
-					  "--name",    g->netns.s, NULL };
+	const char *const introduce[] = { "introduce", g->domid, "--store-rundir",
+					  LAB_STORE,   "--name", g->netns.s,
+					  NULL };
 	int err = hosted_xen(g, create);
 
 	return err ? err : hosted_xen(g, introduce);

@@ -13,10 +13,10 @@
 void guest_set_frontend(struct lab *lab, const char *name);
 
 /* As 'xl create': returns when the guest's vif is connected. -EEXIST: runs already. */
-int guest_start(const struct lab *lab, uint32_t guest) must_check;
+int guest_start(const struct lab *lab, uint32_t n) must_check;
 
 /* As 'xl shutdown', or with 'destroy' as 'xl destroy': nothing of the domain is left. */
-int guest_stop(const struct lab *lab, uint32_t guest, bool destroy) must_check;
+int guest_stop(const struct lab *lab, uint32_t n, bool destroy) must_check;
 
 /* The MAC address of guest N's first vif. */
 struct guest_mac {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The janitor: makes the lab's record, outlives vif-lab and lab init, sleeps until
- * they end, and then removes the record and the names in it from the host. It also ends the lab on SIGTERM, which is
- * how 'vif-lab stop' reaches it. It holds no network or mount namespace of the lab.
+ * they end, and then removes the record and the names in it from the host. It also
+ * ends the lab on SIGTERM, which is how 'vif-lab stop' reaches it. It holds no network or mount
+ * namespace of the lab.
  */
 #include <poll.h>
 #include <signal.h>

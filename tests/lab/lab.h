@@ -25,10 +25,10 @@
 #include "base.h"
 
 #define LAB_DIR		"/run/vif-lab"
-#define LAB_LOGS	LAB_DIR "/log"
-#define LAB_PIDS	LAB_DIR "/pids"
+#define LAB_LOGS	"/run/vif-lab/log"
+#define LAB_PIDS	"/run/vif-lab/pids"
 #define LAB_STORE	"/run/xenstored"
-#define LAB_XEN		LAB_DIR "/xen"
+#define LAB_XEN		"/run/vif-lab/xen"
 #define LAB_VIFD_SOCKET "/run/vifd/vifd.sock"
 #define LAB_VIF_SCRIPT	"/etc/xen/scripts/vif-bridge"
 
@@ -97,8 +97,7 @@ struct lab_run {
 int lab_run(const struct lab *lab, const struct lab_run *run);
 
 /* The process PID 1 of the lab is; 'user' is its end of the pair. Never returns. */
-void lab_init(const struct lab *lab, const struct lab_run *run, int user)
-	__attribute__((noreturn));
+void lab_init(const struct lab *lab, const struct lab_run *run, int user) __attribute__((noreturn));
 
 /* The process outside that outlives the others; 'user' is its end of a pair with
  * vif-lab run, where it says LAB_GO once the lab has a record. Never returns. */

@@ -172,8 +172,8 @@ static int fill_run(void)
 		const char *path;
 		mode_t mode;
 	} dirs[] = {
-		{ "/run/lock", 01777 }, { NETNS_DIR, 0755 },  { LAB_DIR, 0755 },
-		{ LAB_LOGS, 0755 },	{ LAB_PIDS, 0755 },   { LAB_STORE, 0755 },
+		{ "/run/lock", 01777 }, { NETNS_DIR, 0755 },   { LAB_DIR, 0755 },
+		{ LAB_LOGS, 0755 },	{ LAB_PIDS, 0755 },    { LAB_STORE, 0755 },
 		{ "/run/xen", 0755 },	{ "/run/vifd", 0755 }, { LAB_LOGS "/xen", 0755 },
 	};
 
@@ -194,7 +194,8 @@ static int mount_private(void)
 	if (!err)
 		err = mount_or_say("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	if (!err)
-		err = mount_or_say("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+		err =
+		    mount_or_say("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	if (err)
 		return err;
 	drop_copied_names();

@@ -164,8 +164,9 @@ static void __attribute__((noreturn)) become_daemon(const struct daemon *d, int 
 	dup2(log, 1);
 	dup2(log, 2);
 	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-	if (d->ready_ms && (ready == atoi(PROCESS_READY_FD) ? fcntl(ready, F_SETFD, 0) :
-							      dup2(ready, atoi(PROCESS_READY_FD))) < 0)
+	if (d->ready_ms &&
+	    (ready == atoi(PROCESS_READY_FD) ? fcntl(ready, F_SETFD, 0)
+					     : dup2(ready, atoi(PROCESS_READY_FD))) < 0)
 		err(LAB_EXIT_FAILED, "ready pipe");
 	execvp(d->argv[0], (char *const *)d->argv);
 	err(127, "%s", d->argv[0]);

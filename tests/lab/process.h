@@ -13,9 +13,9 @@
 
 /* A daemon to be. Strings are borrowed for the call. */
 struct daemon {
-	const char *name;      /* of its pid file and of its log in LAB_LOGS */
-	uint32_t domid;	       /* the domain it is */
-	const char *store;     /* its XENSTORED_RUNDIR; NULL: dom0's */
+	const char *name;  /* of its pid file and of its log in LAB_LOGS */
+	uint32_t domid;	   /* the domain it is */
+	const char *store; /* its XENSTORED_RUNDIR; NULL: dom0's */
 	const char *argv[PROCESS_ARGS_MAX];
 	/* Not 0: it writes to descriptor PROCESS_READY_FD once it is ready, within this time. */
 	uint32_t ready_ms;

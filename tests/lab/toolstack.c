@@ -78,7 +78,7 @@ static const char *overridden(const struct toolstack_vif *vif, const char *key, 
 	size_t n = strlen(key);
 
 	for (uint32_t i = 0; i < vif->n_keys; i++) {
-		if (strncmp(vif->key[i], key, n))
+		if (strncmp(vif->key[i], key, n) != 0)
 			continue;
 		if (vif->key[i][n] == '=')
 			return vif->key[i] + n + 1;
@@ -116,10 +116,11 @@ static int add_backend(struct store *s, xs_transaction_t t, const struct toolsta
 {
 	char domid[12], handle[12], key[VALUE_MAX];
 	const struct entry entries[] = {
-		{ "frontend", p->frontend }, { "frontend-id", domid }, { "online", "1" },
-		{ "state", "1" },	     { "script", vif->script }, { "mac", vif->mac },
-		{ "bridge", vif->bridge },   { "handle", handle },	 { "type", "vif" },
-		{ "hotplug-status", "" },
+		{ "frontend", p->frontend }, { "frontend-id", domid },
+		{ "online", "1" },	     { "state", "1" },
+		{ "script", vif->script },   { "mac", vif->mac },
+		{ "bridge", vif->bridge },   { "handle", handle },
+		{ "type", "vif" },	     { "hotplug-status", "" },
 	};
 	uint16_t reader = dir == p->backend ? vif->id.domid : 0;
 	int err = make_dir(s, t, dir, 0, reader);
@@ -261,9 +262,17 @@ static int await_state(struct store *s, struct vif_id id, enum xenbus_state want
 /* Runs the hotplug script as libxl does: arguments, environment, relative XENBUS_PATH. */
 static int run_script(struct store *s, struct vif_id id, const char *script, const char *what)
 {
-	const char *const argv[] = { "env", NULL, NULL, NULL, "XENBUS_TYPE=vif",
-				     "XENBUS_BASE_PATH=backend", "netdev=", script, what,
-				     "type_if=vif", NULL };
+	const char *const argv[] = { "env",
+				     NULL,
+				     NULL,
+				     NULL,
+				     "XENBUS_TYPE=vif",
+				     "XENBUS_BASE_PATH=backend",
+				     "netdev=",
+				     script,
+				     what,
+				     "type_if=vif",
+				     NULL };
 	const char *args[ARRAY_SIZE(argv)];
 	char script_is[VALUE_MAX + 8], path_is[64], vif_is[32], error[VALUE_MAX];
 	struct vif_paths p = paths_of(id);
@@ -291,6 +300,7 @@ static int run_script(struct store *s, struct vif_id id, const char *script, con
 
 int toolstack_attach(struct store *s, const struct toolstack_vif *vif)
 {
+	struct toolstack_vif copy = *vif;
 	int err;
 
 	if (!store_exists(s, XBT_NULL, "/local/domain/%u", vif->id.domid)) {
@@ -301,7 +311,7 @@ int toolstack_attach(struct store *s, const struct toolstack_vif *vif)
 		warnx("vif%u.%u exists", vif->id.domid, vif->id.devid);
 		return -EEXIST;
 	}
-	err = store_transact(s, add_vif, (void *)(uintptr_t)vif);
+	err = store_transact(s, add_vif, &copy);
 	if (err) {
 		warnx("vif%u.%u: xenstore: %s", vif->id.domid, vif->id.devid, strerror(-err));
 		return err;

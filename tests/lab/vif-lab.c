@@ -21,28 +21,29 @@
 #include "toolstack.h"
 
 #define STOP_WAIT_MS 15000
+#define WORKERS_MAX  16 /* vifd.conf(5) "workers" */
 
 static const char usage[] =
-	"vif-lab: a Xen host with guests and a wire, on a machine without Xen\n"
-	"\n"
-	"  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--model bridge]\n"
-	"              [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
-	"      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
-	"      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
-	"      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
-	"      NAME-g2 (10.77.0.12, fd77::12), ...; the bridge is NAMEbr0. COMMAND finds\n"
-	"      the lab's name in VIF_LAB_NAME and its logs in the folder VIF_LAB_DIR.\n"
-	"  vif-lab exec [--name lab] -- COMMAND...   runs COMMAND in a running lab\n"
-	"  vif-lab list                              the labs that run\n"
-	"  vif-lab stop [--name lab]                 ends a lab\n"
-	"\n"
-	"Inside a lab:\n"
-	"  vif-lab guest start N                     as 'xl create'\n"
-	"  vif-lab guest stop [--destroy] N          as 'xl shutdown' or 'xl destroy'\n"
-	"  vif-lab attach --domid D [--devid N] [--mac M] [--bridge B] [--script S]\n"
-	"                 [--key KEY[=VALUE]]...     as 'xl network-attach'; KEY alone is\n"
-	"                                            left out of the backend's directory\n"
-	"  vif-lab detach --domid D [--devid N] [--destroy]\n";
+    "vif-lab: a Xen host with guests and a wire, on a machine without Xen\n"
+    "\n"
+    "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--model bridge]\n"
+    "              [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
+    "      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
+    "      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
+    "      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
+    "      NAME-g2 (10.77.0.12, fd77::12), ...; the bridge is NAMEbr0. COMMAND finds\n"
+    "      the lab's name in VIF_LAB_NAME and its logs in the folder VIF_LAB_DIR.\n"
+    "  vif-lab exec [--name lab] -- COMMAND...   runs COMMAND in a running lab\n"
+    "  vif-lab list                              the labs that run\n"
+    "  vif-lab stop [--name lab]                 ends a lab\n"
+    "\n"
+    "Inside a lab:\n"
+    "  vif-lab guest start N                     as 'xl create'\n"
+    "  vif-lab guest stop [--destroy] N          as 'xl shutdown' or 'xl destroy'\n"
+    "  vif-lab attach --domid D [--devid N] [--mac M] [--bridge B] [--script S]\n"
+    "                 [--key KEY[=VALUE]]...     as 'xl network-attach'; KEY alone is\n"
+    "                                            left out of the backend's directory\n"
+    "  vif-lab detach --domid D [--devid N] [--destroy]\n";
 
 static void __attribute__((noreturn)) fail(const char *why, const char *what)
 {
@@ -99,48 +100,53 @@ static void need_programs(const struct lab *lab)
 		errx(LAB_EXIT_FAILED, "there is no /dev/net/tun: 'modprobe tun'");
 }
 
+enum run_option { RUN_NAME, RUN_GUESTS, RUN_FRONTEND, RUN_MODEL, RUN_WORKERS, RUN_KEEP, RUN_LOGS };
+
+static void take_run_option(struct lab *lab, struct lab_run *run, int option, const char *value)
+{
+	switch (option) {
+	case RUN_NAME:
+		set_name(lab, value);
+		break;
+	case RUN_GUESTS:
+		lab->n_guests = number("--guests", value, 0, LAB_GUESTS_MAX);
+		break;
+	case RUN_FRONTEND:
+		guest_set_frontend(lab, value);
+		break;
+	case RUN_MODEL:
+		if (strcmp(value, "bridge") != 0)
+			errx(LAB_EXIT_FAILED, "--model is bridge, not '%s'", value);
+		break;
+	case RUN_WORKERS:
+		lab->n_workers = number("--workers", value, 1, WORKERS_MAX);
+		break;
+	case RUN_KEEP:
+		run->keep = true;
+		break;
+	case RUN_LOGS:
+		run->logs = value;
+		break;
+	default:
+		fail("what to do?", NULL);
+	}
+}
+
 static int run_main(struct lab *lab, int argc, char **argv)
 {
-	enum { NAME, GUESTS, FRONTEND, MODEL, WORKERS, KEEP, LOGS };
 	static const struct option options[] = {
-		{ "name", 1, NULL, NAME },	   { "guests", 1, NULL, GUESTS },
-		{ "frontend", 1, NULL, FRONTEND }, { "model", 1, NULL, MODEL },
-		{ "workers", 1, NULL, WORKERS },   { "keep", 0, NULL, KEEP },
-		{ "logs", 1, NULL, LOGS },	   { 0 },
+		{ "name", 1, NULL, RUN_NAME },	       { "guests", 1, NULL, RUN_GUESTS },
+		{ "frontend", 1, NULL, RUN_FRONTEND }, { "model", 1, NULL, RUN_MODEL },
+		{ "workers", 1, NULL, RUN_WORKERS },   { "keep", 0, NULL, RUN_KEEP },
+		{ "logs", 1, NULL, RUN_LOGS },	       { 0 },
 	};
 	struct lab_run run = { 0 };
 	int o;
 
 	lab->n_guests = 2;
 	guest_set_frontend(lab, NULL);
-	while ((o = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-		switch (o) {
-		case NAME:
-			set_name(lab, optarg);
-			break;
-		case GUESTS:
-			lab->n_guests = number("--guests", optarg, 0, LAB_GUESTS_MAX);
-			break;
-		case FRONTEND:
-			guest_set_frontend(lab, optarg);
-			break;
-		case MODEL:
-			if (strcmp(optarg, "bridge"))
-				errx(LAB_EXIT_FAILED, "--model is bridge, not '%s'", optarg);
-			break;
-		case WORKERS:
-			lab->n_workers = number("--workers", optarg, 1, 64);
-			break;
-		case KEEP:
-			run.keep = true;
-			break;
-		case LOGS:
-			run.logs = optarg;
-			break;
-		default:
-			fail("what to do?", NULL);
-		}
-	}
+	while ((o = getopt_long(argc, argv, "+", options, NULL)) != -1)
+		take_run_option(lab, &run, o, optarg);
 	run.command = argv + optind;
 	if (!*run.command)
 		fail("run needs a COMMAND", NULL);
@@ -171,7 +177,8 @@ static int open_or_say(struct lab *lab)
 	strcpy(name, lab->name);
 	fd = record_open(name, lab);
 	if (fd == -ENOENT)
-		errx(LAB_EXIT_FAILED, "no lab named %s runs ('vif-lab list' shows those that do)", name);
+		errx(LAB_EXIT_FAILED, "no lab named %s runs ('vif-lab list' shows those that do)",
+		     name);
 	if (fd < 0)
 		errx(LAB_EXIT_FAILED, "lab %s: %s", name, strerror(-fd));
 	return fd;
@@ -264,23 +271,22 @@ static int guest_main(struct lab *lab, int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 	bool destroy = false;
 	uint32_t guest;
-	int o;
+	int o, rc;
 
 	need_inside(lab);
-	if (strcmp(verb, "start") && strcmp(verb, "stop"))
+	if (strcmp(verb, "start") != 0 && strcmp(verb, "stop") != 0)
 		fail("guest start or guest stop, not", verb);
 	argc--, argv++;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (o != 'd' || strcmp(verb, "stop"))
+		if (o != 'd' || strcmp(verb, "stop") != 0)
 			fail("guest", verb);
 		destroy = true;
 	}
 	if (argc - optind != 1)
 		fail("which guest? 'vif-lab guest start 1'", NULL);
 	guest = number("guest", argv[optind], 1, MAX(lab->n_guests, 1u));
-	return (strcmp(verb, "stop") ? guest_start(lab, guest) : guest_stop(lab, guest, destroy)) ?
-		       1 :
-		       0;
+	rc = !strcmp(verb, "stop") ? guest_stop(lab, guest, destroy) : guest_start(lab, guest);
+	return rc ? 1 : 0;
 }
 
 struct vif_options {
@@ -338,8 +344,12 @@ static struct store open_store(void)
 static int attach_main(struct lab *lab, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "domid", 1, NULL, 'd' },  { "devid", 1, NULL, 'n' },	{ "mac", 1, NULL, 'm' },
-		{ "bridge", 1, NULL, 'b' }, { "script", 1, NULL, 's' }, { "key", 1, NULL, 'k' },
+		{ "domid", 1, NULL, 'd' },
+		{ "devid", 1, NULL, 'n' },
+		{ "mac", 1, NULL, 'm' },
+		{ "bridge", 1, NULL, 'b' },
+		{ "script", 1, NULL, 's' },
+		{ "key", 1, NULL, 'k' },
 		{ 0 },
 	};
 	struct vif_options v = vif_options(argc, argv, options);
@@ -385,8 +395,8 @@ int main(int argc, char **argv)
 		const char *verb;
 		int (*main)(struct lab *lab, int argc, char **argv);
 	} verbs[] = {
-		{ "run", run_main },   { "exec", exec_main },	  { "stop", stop_main },
-		{ "list", list_main }, { "guest", guest_main },	  { "attach", attach_main },
+		{ "run", run_main },	   { "exec", exec_main },   { "stop", stop_main },
+		{ "list", list_main },	   { "guest", guest_main }, { "attach", attach_main },
 		{ "detach", detach_main },
 	};
 	const char *verb = argc > 1 ? argv[1] : "";
