@@ -5,7 +5,7 @@
 TESTS      += test-frontend-slots test-frontend-io
 UNIT_TESTS += test-frontend-slots test-frontend-io
 
-SCRIPT_TESTS += tests/frontend/test_bus.sh
+SCRIPT_TESTS += tests/frontend/test_bus.sh tests/frontend/test_traffic.sh
 
 test-frontend-slots-objs := tests/frontend/test_slots.c frontend-compat/bus.c \
 			    frontend-compat/dialect.c frontend-compat/front_ring.c \

@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Each dialect of vif-guest against vifd: frames of all sizes, TCP with its bytes
+# compared, counters of both ends compared, and a datapath killed under traffic.
+# shellcheck disable=SC2317 # cases are called through 'ok'
+set -euo pipefail
+# shellcheck source=tests/lab/helpers.bash
+. "$(dirname "$0")/../lab/helpers.bash"
+
+# ---- inside a lab: everything a case calls is exported to it ----
+
+listening() { [[ $(ip netns exec "$1" ss -Hltn "sport = :$2") == *":$2"* ]]; }
+
+port=8000
+# copy FROM TO ADDRESS [CURL-OPTION...]: 30 MB of noise from one host to another, compared.
+copy()
+{
+	local from=$1 to=$2 address=$3 server
+	shift 3
+	port=$((port + 1)) # busybox does not reuse one with connections in TIME_WAIT
+	ip netns exec "$from" busybox httpd -f -p "$port" -h "$www" &
+	server=$!
+	await 5 listening "$from" "$port"
+	ip netns exec "$to" curl -sS --fail --max-time 30 "$@" "http://$address:$port/sent" >"$www/got"
+	kill "$server"
+	cmp "$www/sent" "$www/got"
+}
+
+# Sizes around every limit there is, up to the largest datagram.
+sizes()
+{
+	local size
+	for size in 0 1 17 18 46 1400 1471 1472 1473 2958 4054 4055 4096 8000 16384 40000 65507; do
+		ip netns exec "$1" ping -q -c 2 -i 0.01 -W 2 -s "$size" "$2" >/dev/null ||
+			{ echo "ping -s $size $2"; return 1; }
+	done
+}
+
+guest_stat() { jq ".$1" "$VIF_LAB_DIR/guest-1.stats"; }
+vifd_stat() { vifctl stats --json | jq ".vifs[] | select(.vif == \"vif1.0\") | .$1"; }
+same() { [[ $(guest_stat "$1") == "$(vifd_stat "$2")" ]]; }
+
+# Both ends count the same, and nothing was lost or refused.
+counters_agree()
+{
+	local way key
+	for way in from_guest to_guest; do
+		for key in frames bytes gso_frames csum_blank; do
+			await 5 same "${way}_$key" "$way.$key" ||
+				{ echo "$key: $(guest_stat "${way}_$key") $(vifd_stat "$way.$key")"; return 1; }
+		done
+	done
+	for key in to_guest_errors to_guest_stack_drops from_guest_drops from_guest_error_responses \
+		disabled; do
+		[[ $(guest_stat "$key") == 0 ]] || { echo "$key: $(guest_stat "$key")"; return 1; }
+	done
+}
+
+prepare()
+{
+	set -euo pipefail
+	n=$VIF_LAB_NAME www=$VIF_LAB_DIR/www
+	mkdir "$www"
+	head -c 30M /dev/urandom >"$www/sent"
+}
+
+traffic()
+{
+	prepare
+	sizes "$n-g1" 10.77.0.1
+	sizes "$n-wire" 10.77.0.11
+	ip netns exec "$n-g1" ping -q -c 2 -i 0.01 -s 4000 fd77::1 >/dev/null
+	copy "$n-g1" "$n-wire" 10.77.0.11
+	copy "$n-wire" "$n-g1" 10.77.0.1
+	copy "$n-g1" "$n-wire" '[fd77::11]'
+	copy "$n-wire" "$n-g1" '[fd77::1]'
+	copy "$n-g2" "$n-g1" 10.77.0.12
+	counters_agree
+}
+
+size_of() { stat -c %s "$1" 2>/dev/null || echo 0; }
+grown() { (($(size_of "$www/got") > $1)); }
+
+# The datapath dies twice under each direction's traffic (vifd gives up on more than five
+# deaths in 30 s): the guest sees no change of state, its frontend no broken protocol, and
+# the bytes arrive.
+datapath_killed()
+{
+	local at way
+	prepare
+	for way in "$n-g1 $n-wire 10.77.0.11" "$n-wire $n-g1 10.77.0.1"; do
+		rm -f "$www/got"
+		# shellcheck disable=SC2086 # three words
+		copy $way --limit-rate 15M &
+		for at in 6 14; do
+			await 10 grown $((at << 20))
+			kill -9 "$(pgrep -f vifd-datapath)"
+			await 5 pgrep -f vifd-datapath
+		done
+		wait $!
+	done
+	[[ $(guest_stat connects) == 1 && $(guest_stat disabled) == 0 ]]
+	[[ $(guest_stat from_guest_drops) == 0 && $(guest_stat to_guest_errors) == 0 ]]
+}
+
+# What a dialect does not offer never reaches it, and it sends none.
+segments()
+{
+	[[ $(guest_stat from_guest_gso_frames) -gt 0 && $(guest_stat to_guest_gso_frames) -gt 0 ]]
+}
+with_gso() { traffic; segments; }
+without_gso()
+{
+	traffic
+	[[ $(guest_stat from_guest_gso_frames) == 0 && $(guest_stat to_guest_gso_frames) == 0 ]]
+}
+
+export -f await listening copy sizes guest_stat vifd_stat same counters_agree prepare traffic \
+	segments with_gso without_gso size_of grown datapath_killed
+export port
+
+# dialect NAME CASE
+dialect()
+{
+	"$lab" run --name "$(name "${1: -1}")" --guests 2 --frontend "$1" -- bash -c "$2"
+}
+
+ok "linux: every size, 150 MB compared, counters agree" dialect linux with_gso
+ok "linux-single-event: the same" dialect linux-single-event with_gso
+ok "linux-no-sg: the same, no segmentation" dialect linux-no-sg without_gso
+ok "the datapath killed under traffic: bytes intact, guest undisturbed" dialect linux datapath_killed
+exit "$failed"
