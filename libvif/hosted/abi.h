@@ -25,8 +25,8 @@
 #define HX_PAGE_SHIFT 12
 #define HX_PAGE_SIZE  (1u << HX_PAGE_SHIFT)
 
-#define HX_MAX_DOMAINS 256	   /* living and zombie at once */
-#define HX_DOM_PAGES   (1u << 18)  /* 1 GiB a domain, sparse */
+#define HX_MAX_DOMAINS 256	  /* living and zombie at once */
+#define HX_DOM_PAGES   (1u << 18) /* 1 GiB a domain, sparse */
 #define HX_DOM_BYTES   ((size_t)HX_DOM_PAGES << HX_PAGE_SHIFT)
 #define HX_GREFS       (64u * 512) /* Xen's default: 64 frames of version 1 entries */
 #define HX_PORTS       4096u	   /* as the 2-level ABI of a 64-bit domain */
@@ -36,7 +36,7 @@
 /* A port's binding is one word, so that it is read whole without a lock. */
 enum hx_port_state { HX_FREE, HX_UNBOUND, HX_INTERDOMAIN, HX_VIRQ };
 
-#define HX_BINDING(state, slot, port)                                                           \
+#define HX_BINDING(state, slot, port)                                                              \
 	((uint64_t)(state) << 56 | (uint64_t)(slot) << 32 | (uint64_t)(port))
 #define HX_BINDING_STATE(b) ((enum hx_port_state)((b) >> 56))
 #define HX_BINDING_SLOT(b)  ((uint32_t)((b) >> 32) & 0xffffff) /* a domid while unbound */
@@ -53,7 +53,7 @@ struct hx_port {
 };
 
 /* A version 1 grant entry as one word: flags, domid, frame (grant_table.h). */
-#define HX_GRANT(flags, domid, frame)                                                           \
+#define HX_GRANT(flags, domid, frame)                                                              \
 	((uint64_t)(frame) << 32 | (uint64_t)(domid) << 16 | (uint64_t)(flags))
 #define HX_GRANT_FLAGS(e) ((uint16_t)(e))
 #define HX_GRANT_DOMID(e) ((uint16_t)((e) >> 16))
@@ -116,9 +116,9 @@ enum hx_op {
 
 enum hx_kind { HX_KIND_GNTTAB = 1, HX_KIND_GNTSHR, HX_KIND_EVTCHN, HX_KIND_FOREIGN, HX_KIND_CTL };
 
-#define HX_WRITABLE  1u	     /* flags */
-#define HX_NO_NOTIFY (~0u)   /* notify_offset, notify_port */
-#define HX_CHUNK     4096u   /* pages a message can name */
+#define HX_WRITABLE  1u	   /* flags */
+#define HX_NO_NOTIFY (~0u) /* notify_offset, notify_port */
+#define HX_CHUNK     4096u /* pages a message can name */
 #define HX_MAX_FDS   2
 
 struct hx_msg {

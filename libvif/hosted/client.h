@@ -29,8 +29,8 @@ struct hx_client {
 struct hx_region {
 	struct hx_region *next;
 	uint8_t *addr;
-	uint32_t n;    /* pages */
-	bool *gone;    /* which were unshared already; NULL: none */
+	uint32_t n; /* pages */
+	bool *gone; /* which were unshared already; NULL: none */
 	uint32_t n_gone;
 	uint32_t n_ids;
 	uint32_t ids[]; /* extents, one for each message it took */

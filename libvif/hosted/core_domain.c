@@ -174,7 +174,8 @@ int hx_op_domain_info(struct hx_call *call)
 	uint32_t max = msg->n;
 
 	msg->n = 0;
-	for (uint32_t domid = msg->domid; domid < HX_FIRST_RESERVED_DOMID && msg->n < max; domid++) {
+	for (uint32_t domid = msg->domid; domid < HX_FIRST_RESERVED_DOMID && msg->n < max;
+	     domid++) {
 		int slot = hx_slot_of(call->core->m, domid);
 
 		if (slot < 0)

@@ -199,8 +199,8 @@ int hx_op_bind_unbound(struct hx_call *call)
 {
 	if (forbidden(call))
 		return -EACCES;
-	return port_reply(call, hx_port_unbound(call->core, call->handle->dom, call->handle,
-						call->msg->domid));
+	return port_reply(
+	    call, hx_port_unbound(call->core, call->handle->dom, call->handle, call->msg->domid));
 }
 
 /* EVTCHNOP_bind_interdomain. */
@@ -217,7 +217,7 @@ int hx_op_bind_remote(struct hx_call *call)
 	if (!remote)
 		return -ESRCH;
 	if (number >= HX_PORTS || atomic_load(&remote->pub->ports[number].binding) !=
-					  HX_BINDING(HX_UNBOUND, dom->pub->domid, 0))
+				      HX_BINDING(HX_UNBOUND, dom->pub->domid, 0))
 		return -EINVAL;
 	port = port_new(dom, call->handle, HX_BINDING(HX_INTERDOMAIN, remote->slot, number));
 	if (port < 0)
@@ -301,7 +301,7 @@ int hx_op_ring(struct hx_call *call)
 	return 0;
 }
 
-static struct hx_handle *handle_of_ring(struct hx_core *core, int fd, const struct hx_handle *not)
+static struct hx_handle *handle_of_ring(struct hx_core *core, int fd, const struct hx_handle * not )
 {
 	struct stat want, st;
 
@@ -310,7 +310,7 @@ static struct hx_handle *handle_of_ring(struct hx_core *core, int fd, const stru
 	for (uint32_t i = 0; i < core->handles_end; i++) {
 		struct hx_handle *h = core->handles[i];
 
-		if (h && h != not && h->ring_fd >= 0 && h->dom == not->dom &&
+		if (h && h != not &&h->ring_fd >= 0 && h->dom == not ->dom &&
 		    !fstat(h->ring_fd, &st) && st.st_dev == want.st_dev && st.st_ino == want.st_ino)
 			return h;
 	}

@@ -299,8 +299,8 @@ int hx_op_grant_map(struct hx_call *call)
 	int rc;
 
 	/* gntdev turns every failed status into EINVAL */
-	if (!owner || (!writable && msg->notify_offset != HX_NO_NOTIFY) ||
-	    msg->n != msg->n_words || h->dom->maps_held + msg->n > HX_MAPTRACK)
+	if (!owner || (!writable && msg->notify_offset != HX_NO_NOTIFY) || msg->n != msg->n_words ||
+	    h->dom->maps_held + msg->n > HX_MAPTRACK)
 		return -EINVAL;
 	if (h->max_pages && h->n_pages + msg->n > h->max_pages)
 		return -ENOMEM;

@@ -10,7 +10,7 @@
 #include "pool.h"
 
 #define HX_FIRST_RESERVED_DOMID 0x7ff0u
-#define HX_SELF			0x7ff0u /* DOMID_SELF */
+#define HX_SELF			0x7ff0u	      /* DOMID_SELF */
 #define HX_MAPTRACK		(256u * 1024) /* Xen's default: 1024 frames of 256 entries */
 
 enum hx_gref_state {
@@ -37,7 +37,7 @@ struct hx_dom {
 	int mem_fd;
 	uint8_t *mem;
 	struct hx_pool pages, grefs, ports;
-	uint32_t *page_refs;   /* allocation, and each mapping of the page */
+	uint32_t *page_refs; /* allocation, and each mapping of the page */
 	struct hx_gref *gref;
 	struct hx_port_priv *port;
 	uint32_t virq_port[HX_VIRQS];
@@ -107,7 +107,7 @@ void hx_dom_release(struct hx_dom *dom);
 int64_t hx_page_get(struct hx_dom *dom);
 void hx_page_put(struct hx_dom *dom, uint32_t frame);
 hx_op_fn hx_op_memory, hx_op_domain_info, hx_op_domain_create, hx_op_domain_destroy,
-	hx_op_domain_shutdown, hx_op_store_setup;
+    hx_op_domain_shutdown, hx_op_store_setup;
 
 /* core_grant.c */
 int hx_grant_at(struct hx_dom *dom, uint32_t gref, uint32_t domid, bool writable, uint32_t frame);
@@ -115,7 +115,7 @@ void hx_grant_give_up(struct hx_core *core, struct hx_dom *dom, uint32_t gref);
 void hx_grants_destroy(struct hx_core *core, struct hx_dom *dom);
 void hx_extents_close(struct hx_core *core, struct hx_handle *handle);
 hx_op_fn hx_op_grant_map, hx_op_grant_unmap, hx_op_grant_limit, hx_op_share, hx_op_unshare,
-	hx_op_foreign_map, hx_op_foreign_unmap;
+    hx_op_foreign_map, hx_op_foreign_unmap;
 
 /* core_evtchn.c */
 int hx_ring_open(struct hx_handle *handle);
@@ -129,7 +129,7 @@ void hx_port_put(struct hx_core *core, struct hx_dom *dom, uint32_t port);
 void hx_ports_close(struct hx_core *core, struct hx_handle *handle);
 void hx_ports_destroy(struct hx_core *core, struct hx_dom *dom);
 hx_op_fn hx_op_ring, hx_op_bind_unbound, hx_op_bind_remote, hx_op_bind_virq, hx_op_bind_store,
-	hx_op_unbind, hx_op_restrict, hx_op_adopt;
+    hx_op_unbind, hx_op_restrict, hx_op_adopt;
 
 /* core.c */
 void hx_handle_release(struct hx_core *core, struct hx_handle *handle);

@@ -249,38 +249,53 @@ static int setup_dom0(struct daemon *d)
 	return d->msg.result;
 }
 
+static void announce(int ready_fd)
+{
+	if (ready_fd < 0)
+		return;
+	if (write(ready_fd, "\n", 1) != 1)
+		tool_error("ready fd %d: %s", ready_fd, strerror(errno));
+	close(ready_fd);
+}
+
+static int run(struct daemon *d, const char *dir, int ready_fd)
+{
+	int rc = setup_dom0(d);
+
+	if (rc)
+		return tool_error("domain 0: %s", strerror(-rc));
+	d->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	d->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (catch_signals(d) || bind_socket(d, dir))
+		return -1;
+	rc = watch(d, d->listener, &d->accept_conn);
+	if (!rc)
+		rc = watch(d, d->signals, &d->signal_conn);
+	if (!rc) {
+		announce(ready_fd);
+		rc = serve(d);
+	}
+	unlink(d->path);
+	return rc ? tool_error("epoll: %s", strerror(-rc)) : 0;
+}
+
 int tool_run(const char *dir, int ready_fd, uint64_t seed)
 {
-	struct daemon *d = calloc(1, sizeof(*d));
+	struct daemon d = { .core = hx_core_new(seed) };
 	struct rlimit files;
 	int rc;
 
-	if (!d || !(d->core = hx_core_new(seed)))
+	if (!d.core)
 		return tool_error("no memory for a machine: %s", strerror(errno));
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	rc = setup_dom0(d);
-	if (!rc)
-		rc = catch_signals(d);
-	if (!rc)
-		rc = bind_socket(d, dir);
-	if (rc)
-		return rc;
-	d->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	d->epoll = epoll_create1(EPOLL_CLOEXEC);
-	rc = watch(d, d->listener, &d->accept_conn);
-	if (!rc)
-		rc = watch(d, d->signals, &d->signal_conn);
-	if (rc)
-		return tool_error("epoll: %s", strerror(-rc));
-	if (ready_fd >= 0) {
-		if (write(ready_fd, "\n", 1) != 1)
-			tool_error("ready fd %d: %s", ready_fd, strerror(errno));
-		close(ready_fd);
+	rc = run(&d, dir, ready_fd);
+	for (struct conn *conn = d.conns, *next; conn; conn = next) {
+		next = conn->next;
+		conn_close(&d, conn);
 	}
-	rc = serve(d);
-	unlink(d->path);
-	return rc ? tool_error("epoll: %s", strerror(-rc)) : 0;
+	hx_core_free(d.core);
+	return rc;
 }

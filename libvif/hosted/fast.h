@@ -28,8 +28,8 @@ static inline bool hx_port_unmask(struct hx_port *port)
 {
 	uint32_t old = atomic_load(&port->bits);
 
-	while (old && !atomic_compare_exchange_weak(&port->bits, &old,
-						    old & HX_PENDING ? HX_MASKED : 0))
+	while (old &&
+	       !atomic_compare_exchange_weak(&port->bits, &old, old & HX_PENDING ? HX_MASKED : 0))
 		;
 	return old & HX_PENDING;
 }

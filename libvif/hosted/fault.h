@@ -5,7 +5,14 @@
 
 #include <stdbool.h>
 
-enum hx_fault { HX_FAULT_MAP, HX_FAULT_COPY, HX_FAULT_DROP, HX_FAULT_DUP, HX_FAULT_DELAY, HX_N_FAULTS };
+enum hx_fault {
+	HX_FAULT_MAP,
+	HX_FAULT_COPY,
+	HX_FAULT_DROP,
+	HX_FAULT_DUP,
+	HX_FAULT_DELAY,
+	HX_N_FAULTS
+};
 
 /* Counts one call of that kind; true if it is to suffer. Any thread. */
 bool hx_fault(enum hx_fault kind);

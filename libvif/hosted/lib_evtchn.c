@@ -72,7 +72,8 @@ xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned int 
 	return h;
 }
 
-xenevtchn_handle *xenevtchn_fdopen(struct xentoollog_logger *logger, int fd, unsigned int open_flags)
+xenevtchn_handle *xenevtchn_fdopen(struct xentoollog_logger *logger, int fd,
+				   unsigned int open_flags)
 {
 	struct xenevtchn_handle *h;
 	struct hx_msg *msg;
@@ -209,8 +210,7 @@ static void send_faulty(struct xenevtchn_handle *h, uint32_t port)
 
 static bool owned(const struct xenevtchn_handle *h, uint32_t port)
 {
-	return port < HX_PORTS &&
-	       atomic_load_explicit(&h->ports[port].owned, memory_order_acquire);
+	return port < HX_PORTS && atomic_load_explicit(&h->ports[port].owned, memory_order_acquire);
 }
 
 int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)

@@ -109,8 +109,8 @@ static uint32_t chunk_size(const struct map_request *req, uint32_t done)
 	return n;
 }
 
-static int map_chunk(struct xengntdev_handle *h, struct hx_region *r,
-		     const struct map_request *req, uint32_t done, uint32_t n)
+static int map_chunk(struct xengntdev_handle *h, struct hx_region *r, const struct map_request *req,
+		     uint32_t done, uint32_t n)
 {
 	struct hx_msg *msg = hx_client_begin(&h->client, HX_GRANT_MAP);
 	int mem_fd, rc;
@@ -432,8 +432,8 @@ void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count, ui
 	return share(xgs, &req);
 }
 
-void *xengntshr_share_page_notify(xengntshr_handle *xgs, uint32_t domid, uint32_t *ref, int writable,
-				  uint32_t notify_offset, evtchn_port_t notify_port)
+void *xengntshr_share_page_notify(xengntshr_handle *xgs, uint32_t domid, uint32_t *ref,
+				  int writable, uint32_t notify_offset, evtchn_port_t notify_port)
 {
 	struct share_request req = { domid, 1, ref, writable, notify_offset, notify_port };
 
@@ -446,7 +446,7 @@ static struct hx_region *find_part(struct xengntdev_handle *h, const uint8_t *ad
 	for (struct hx_region *r = h->regions; r; r = r->next)
 		if (addr >= r->addr && count <= r->n &&
 		    addr + ((size_t)count << HX_PAGE_SHIFT) <=
-			    r->addr + ((size_t)r->n << HX_PAGE_SHIFT))
+			r->addr + ((size_t)r->n << HX_PAGE_SHIFT))
 			return r;
 	return NULL;
 }

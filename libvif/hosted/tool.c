@@ -11,24 +11,24 @@
 #include "tool.h"
 
 static const char usage[] =
-	"Usage: hosted-xen COMMAND ...\n"
-	"\n"
-	"Xen's library ABI on a machine without Xen. A host is a directory, named by\n"
-	"XEN_HOSTED_DIR or --dir; programs join it with LD_LIBRARY_PATH=build/hosted\n"
-	"and are the domain that XEN_HOSTED_DOMID says (default 0).\n"
-	"\n"
-	"  run [--ready-fd N] [--seed N]     the hypervisor, in the foreground until SIGTERM\n"
-	"  create DOMID                      a new domain\n"
-	"  destroy DOMID                     ends it: its handles, ports and grants are gone\n"
-	"  shutdown DOMID [--reason poweroff|reboot|suspend|crash]\n"
-	"  dump [--json]                     what each domain holds\n"
-	"  xenstored --rundir DIR [-- ARG..] Debian's xenstored, in the foreground (root)\n"
-	"  introduce DOMID --store-rundir DIR [--name NAME]\n"
-	"                                    makes the domain known to that xenstored\n"
-	"  store-proxy --domid N --rundir DIR [--ready-fd N]\n"
-	"                                    with XENSTORED_RUNDIR=DIR, libxenstore is domain N\n"
-	"\n"
-	"Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+    "Usage: hosted-xen COMMAND ...\n"
+    "\n"
+    "Xen's library ABI on a machine without Xen. A host is a directory, named by\n"
+    "XEN_HOSTED_DIR or --dir; programs join it with LD_LIBRARY_PATH=build/hosted\n"
+    "and are the domain that XEN_HOSTED_DOMID says (default 0).\n"
+    "\n"
+    "  run [--ready-fd N] [--seed N]     the hypervisor, in the foreground until SIGTERM\n"
+    "  create DOMID                      a new domain\n"
+    "  destroy DOMID                     ends it: its handles, ports and grants are gone\n"
+    "  shutdown DOMID [--reason poweroff|reboot|suspend|crash]\n"
+    "  dump [--json]                     what each domain holds\n"
+    "  xenstored --rundir DIR [-- ARG..] Debian's xenstored, in the foreground (root)\n"
+    "  introduce DOMID --store-rundir DIR [--name NAME]\n"
+    "                                    makes the domain known to that xenstored\n"
+    "  store-proxy --domid N --rundir DIR [--ready-fd N]\n"
+    "                                    with XENSTORED_RUNDIR=DIR, libxenstore is domain N\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
 int tool_error(const char *fmt, ...)
 {
@@ -104,15 +104,33 @@ static void set_domid(struct args *a, const char *text)
 static void parse_option(struct args *a, int c)
 {
 	switch (c) {
-	case 'd': a->dir = optarg; break;
-	case 'f': a->ready_fd = (int)number(optarg, 1 << 20); break;
-	case 's': a->seed = number(optarg, UINT64_MAX); break;
-	case 'r': a->reason = parse_reason(optarg); break;
-	case 'j': a->json = true; break;
-	case 'R': a->rundir = optarg; break;
-	case 'S': a->store_rundir = optarg; break;
-	case 'D': set_domid(a, optarg); break;
-	case 'n': a->name = optarg; break;
+	case 'd':
+		a->dir = optarg;
+		break;
+	case 'f':
+		a->ready_fd = (int)number(optarg, 1 << 20);
+		break;
+	case 's':
+		a->seed = number(optarg, UINT64_MAX);
+		break;
+	case 'r':
+		a->reason = parse_reason(optarg);
+		break;
+	case 'j':
+		a->json = true;
+		break;
+	case 'R':
+		a->rundir = optarg;
+		break;
+	case 'S':
+		a->store_rundir = optarg;
+		break;
+	case 'D':
+		set_domid(a, optarg);
+		break;
+	case 'n':
+		a->name = optarg;
+		break;
 	case 'h':
 		fputs(usage, stdout);
 		exit(0);

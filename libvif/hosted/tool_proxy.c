@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -95,7 +96,8 @@ static bool buffer_add(struct buffer *b, const void *data, size_t n)
 	if (b->end + n > b->size) {
 		char *more;
 
-		memmove(b->data, b->data + b->start, b->end - b->start);
+		if (b->start)
+			memmove(b->data, b->data + b->start, b->end - b->start);
 		b->end -= b->start;
 		b->start = 0;
 		more = realloc(b->data, b->end + n);
@@ -157,8 +159,7 @@ static void submit(struct proxy *p, uint32_t client, struct xsd_sockmsg head, co
 				 .watch = watch };
 	p->n_pending++;
 	head.req_id = p->next_pending;
-	if (!buffer_add(&p->queue, &head, sizeof(head)) ||
-	    !buffer_add(&p->queue, body, head.len))
+	if (!buffer_add(&p->queue, &head, sizeof(head)) || !buffer_add(&p->queue, body, head.len))
 		must(NULL);
 }
 
@@ -591,21 +592,21 @@ static int join_domain(struct proxy *p, uint32_t domid)
 	p->ring = hosted_bind_store(p->xce, &p->port);
 	if (!p->ring)
 		return tool_error("domain %u's xenstore ring: %s", domid,
-				  errno == ENOENT ? "none, introduce the domain first" :
-				  errno == EBUSY  ? "another store-proxy has it" :
-						    strerror(errno));
+				  errno == ENOENT  ? "none, introduce the domain first"
+				  : errno == EBUSY ? "another store-proxy has it"
+						   : strerror(errno));
 	return 0;
 }
 
-int tool_store_proxy(uint32_t domid, const char *rundir, int ready_fd)
+static int run(struct proxy *p, uint32_t domid, const char *rundir, int ready_fd)
 {
-	struct proxy *p = must(calloc(1, sizeof(*p)));
-	int rc = join_domain(p, domid);
+	/* What a predecessor's clients left, as a kernel does that boots anew. */
+	struct xsd_sockmsg reset = { .type = XS_RESET_WATCHES, .len = 1 };
+	int rc;
 
-	if (!rc)
-		rc = listen_at(p, rundir);
-	if (rc)
-		return rc;
+	if (join_domain(p, domid) || listen_at(p, rundir))
+		return -1;
+	submit(p, 0, reset, "", NULL);
 	if (ready_fd >= 0) {
 		if (write(ready_fd, "\n", 1) != 1)
 			tool_error("ready fd %d: %s", ready_fd, strerror(errno));
@@ -613,5 +614,42 @@ int tool_store_proxy(uint32_t domid, const char *rundir, int ready_fd)
 	}
 	rc = serve(p);
 	unlink(p->addr.sun_path);
+	return rc;
+}
+
+/* Watches and transactions of clients still there go with the domain's ring. */
+static void finish(struct proxy *p)
+{
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		struct client *c = p->clients[i];
+
+		if (!c)
+			continue;
+		for (struct watch *w = c->watches, *next; w; w = next) {
+			next = w->next;
+			free(w);
+		}
+		client_hangup(c);
+		free(c->out.data);
+		free(c->tx);
+		free(c);
+	}
+	for (int i = 0; i < MAX_PENDING; i++)
+		if (p->pending[i].used)
+			free(p->pending[i].watch);
+	free(p->queue.data);
+	xengntshr_close(p->alive);
+	xenevtchn_close(p->xce);
+	if (p->ring)
+		munmap(p->ring, 4096);
+}
+
+int tool_store_proxy(uint32_t domid, const char *rundir, int ready_fd)
+{
+	struct proxy *p = must(calloc(1, sizeof(*p)));
+	int rc = run(p, domid, rundir, ready_fd);
+
+	finish(p);
+	free(p);
 	return rc;
 }

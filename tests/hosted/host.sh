@@ -6,6 +6,8 @@
 build=$(realpath "${VIF_BUILD:-build}")
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/hosted-test.XXXXXX")
 pids=()
+# shellcheck disable=SC2034 # set by start_host and start_store, for the scripts
+hypervisor_pid='' xenstored_pid=''
 
 cleanup()
 {
@@ -37,6 +39,7 @@ case_()
 	else
 		echo "not ok - $name"
 		sed 's/^/# /' "$tmp/case.log"
+		# shellcheck disable=SC2034 # for the scripts to exit with
 		failed=1
 	fi
 }

@@ -29,7 +29,7 @@
 #include <xengnttab.h>
 #include "libvif/hosted/hosted.h"
 
-#define GUEST	  3u
+#define GUEST	   3u
 #define TIMEOUT_MS 10000
 
 /* A child in domain GUEST, and a pipe either way. */
@@ -113,8 +113,7 @@ static bool guest_settles(uint32_t ports, uint32_t grants)
 
 	for (int i = 0; i < TIMEOUT_MS / 2; i++) {
 		s = stats_of(GUEST);
-		if (s.handles == 0 && s.ports == ports && s.grants == grants &&
-		    s.pages == grants)
+		if (s.handles == 0 && s.ports == ports && s.grants == grants && s.pages == grants)
 			return true;
 		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
 	}

@@ -117,6 +117,9 @@ static void transactions(void **state)
 
 	(void)state;
 	assert_true(t);
+	xs_rm(a, 0, DATA "/t");
+	assert_true(xs_transaction_end(a, t, true));
+	t = xs_transaction_start(a);
 	assert_true(put(a, t, DATA "/t", "inside"));
 	assert_null(xs_read(b, 0, DATA "/t", &n));
 	assert_true(xs_transaction_end(a, t, false));

@@ -484,10 +484,10 @@ static void unmap_notifies(void **state)
 
 	guest[12] = guest[13] = 1;
 	assert_null(xengnttab_map_grant_ref_notify(f->tab, GUEST, ref, PROT_READ, 12, ~0u));
-	assert_null(xengnttab_map_grant_ref_notify(f->tab, GUEST, ref, PROT_READ | PROT_WRITE, 4096,
-						   ~0u));
-	assert_null(xengnttab_map_grant_ref_notify(f->tab, GUEST, ref, PROT_READ | PROT_WRITE, 12,
-						   77));
+	assert_null(
+	    xengnttab_map_grant_ref_notify(f->tab, GUEST, ref, PROT_READ | PROT_WRITE, 4096, ~0u));
+	assert_null(
+	    xengnttab_map_grant_ref_notify(f->tab, GUEST, ref, PROT_READ | PROT_WRITE, 12, 77));
 	host = xengnttab_map_grant_ref_notify(f->tab, GUEST, ref, PROT_READ | PROT_WRITE, 12,
 					      (uint32_t)c.host);
 	assert_non_null(host);

@@ -34,7 +34,7 @@ errors_are_clear()
 		fails_with 1 "another hypervisor runs there" hx run &&
 		fails_with 2 "which host" env -u XEN_HOSTED_DIR "$build/hosted-xen" dump &&
 		fails_with 1 "No such file" env XEN_HOSTED_DIR=/nonexistent "$build/hosted-xen" dump &&
-		hx --help | grep -q '^Usage'
+		fails_with 0 "Usage: hosted-xen" hx --help
 }
 
 lifecycle()
@@ -42,17 +42,20 @@ lifecycle()
 	hx create 4
 	fails_with 1 "exists already" hx create 4
 	hx shutdown 4 --reason crash
-	hx dump | grep -qE '^ +4 shutdown'
+	hx dump >"$tmp/dump"
+	grep -E '^ +4 shutdown' "$tmp/dump"
 	hx dump --json | python3 -c 'import json, sys
 assert [d["domid"] for d in json.load(sys.stdin)] == [0, 4]'
 	hx destroy 4
-	if hx dump | grep -E '^ +4 '; then
+	hx dump >"$tmp/dump"
+	if grep -E '^ +4 ' "$tmp/dump"; then
 		return 1
 	fi
 }
 
 stops_cleanly()
 {
+	local second='' third=''
 	kill -TERM "$hypervisor_pid"
 	wait "$hypervisor_pid"
 	[[ ! -e $XEN_HOSTED_DIR/hypervisor.sock ]]

@@ -9,6 +9,7 @@ need_root
 
 start_host "$tmp/host"
 start_store
+proxy_pid_1='' proxy_pid_2='' # set by start_domain
 start_domain 1
 start_domain 2
 dom0=$XEN_HOSTED_DIR/store-0
@@ -55,7 +56,7 @@ destroy()
 	until_ 5 test -s "$tmp/watch" # the first event is the watch itself
 	as 2 xenstore-write data/key value
 	hx destroy 2
-	wait $watcher
+	wait "$watcher"
 	until_ 5 holds_is 2 pages ""
 	wait "$proxy_pid_2"
 	[[ ! -e $XEN_HOSTED_DIR/store-2/socket ]]
@@ -73,12 +74,15 @@ shutdown_is_seen()
 	local watcher=$!
 	until_ 5 test -s "$tmp/watch2"
 	hx shutdown 1 --reason reboot
-	wait $watcher
+	wait "$watcher"
 	as 1 xenstore-write data/key value # it may still talk
 }
 
 sigterm()
 {
+	as_exec 1 xenstore-watch -n 100 data >"$tmp/watch3" &
+	local watcher=$!
+	until_ 5 test -s "$tmp/watch3"
 	kill -TERM "$proxy_pid_1"
 	wait "$proxy_pid_1"
 	[[ ! -e $XEN_HOSTED_DIR/store-1/socket ]]
@@ -86,6 +90,10 @@ sigterm()
 	ready_background proxy_pid_1 "$build/hosted-xen" store-proxy --domid 1 \
 		--rundir "$XEN_HOSTED_DIR/store-1"
 	as 1 xenstore-write data/key anew
+	# the old client's watch is gone: all of the domain's quota is there
+	kill "$watcher" 2>/dev/null || true
+	wait "$watcher" || true
+	CMOCKA_MESSAGE_OUTPUT=TAP as 1 timeout 60 "$build/hosted-store-test" "$dom0"
 }
 
 eight_stores()

@@ -23,20 +23,21 @@ server_is_up()
 
 is_debians()
 {
-	ldd "$build/vchan-pipe" | grep -q '/usr/lib.*libxenvchan' || ldd "$build/vchan-pipe" |
-		grep -q '/lib/x86_64-linux-gnu/libxenvchan'
+	ldd "$build/vchan-pipe" >"$tmp/ldd"
+	grep -E '=> (/usr)?/lib/.*/libxenvchan' "$tmp/ldd"
 }
 
 move()
 {
 	local sent received server
 	as 1 xenstore-rm "$path" 2>/dev/null || true
-	head -c $bytes /dev/urandom | tee >(sha256sum >"$tmp/sent") |
+	head -c "$bytes" /dev/urandom | tee >(sha256sum >"$tmp/sent") |
 		as 1 "$build/vchan-pipe" server 2 "$path" &
 	server=$!
 	until_ 10 server_is_up
-	received=$(as 2 timeout 60 "$build/vchan-pipe" client 1 "$path" $bytes | sha256sum)
-	wait $server
+	received=$(as 2 timeout 60 "$build/vchan-pipe" client 1 "$path" "$bytes" | sha256sum)
+	wait "$server"
+	until_ 5 test -s "$tmp/sent"
 	sent=$(cat "$tmp/sent")
 	echo "$sent / $received"
 	[[ $sent && $sent == "$received" ]]
@@ -47,11 +48,11 @@ clean()
 	local domid
 	for domid in 1 2; do
 		# what is left is the xenstore ring: a page, its grant, its port
-		until_ 5 holds_is $domid grants 1
-		until_ 5 holds_is $domid pages 1
-		until_ 5 holds_is $domid ports 1
-		until_ 5 holds_is $domid maps_held 0
-		until_ 5 holds_is $domid handles 2
+		until_ 5 holds_is "$domid" grants 1
+		until_ 5 holds_is "$domid" pages 1
+		until_ 5 holds_is "$domid" ports 1
+		until_ 5 holds_is "$domid" maps_held 0
+		until_ 5 holds_is "$domid" handles 2
 	done
 }
 
@@ -67,14 +68,14 @@ kill_one()
 	client=$!
 	until_ 10 test -s "$tmp/out"
 	if [[ $victim == server ]]; then
-		kill -KILL $server
-		survivor=$client
+		kill -KILL "$server"
+		survivor="$client"
 	else
-		kill -KILL $client
-		survivor=$server
+		kill -KILL "$client"
+		survivor="$server"
 	fi
-	timeout 10 tail --pid=$survivor -f /dev/null || kill -KILL $survivor
-	wait $survivor || status=$?
+	timeout 10 tail --pid="$survivor" -f /dev/null || kill -KILL "$survivor"
+	wait "$survivor" || status=$?
 	wait "$server" "$client" || true
 	rm "$tmp/out"
 	echo "survivor ended with $status"

@@ -32,7 +32,6 @@ static int serve(struct libxenvchan *ch)
 				return 3;
 			done += sent;
 		}
-	n = 0;
 	if (libxenvchan_send(ch, "", 1) != 1)
 		return 3;
 	return libxenvchan_recv(ch, &ack, 1) == 1 ? 0 : 3;
