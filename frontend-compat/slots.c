@@ -143,7 +143,7 @@ static void rx_fragment(struct rx_frame *f, const netif_rx_response_t *rsp, uint
 		rx_fault(f, VIF_DROP, "the backend reports an error");
 	else if (rsp->offset + rsp->status > (int)XEN_PAGE)
 		rx_fault(f, VIF_DROP, "a fragment leaves its page");
-	if (i == RX_FRAGMENTS_MAX || f->verdict != VIF_OK)
+	if (i >= RX_FRAGMENTS_MAX || f->verdict != VIF_OK)
 		return;
 	f->fragment[i].page = page;
 	f->fragment[i].offset = rsp->offset;
