@@ -221,6 +221,11 @@ static bool tx_pass(struct pass *p)
 	return !err;
 }
 
+static uint8_t *rx_data(const struct netfront_queue *q, const struct rx_frame *f, uint32_t i)
+{
+	return q->rx_memory + (size_t)f->fragment[i].page * XEN_PAGE + f->fragment[i].offset;
+}
+
 /* Hands one frame to the stack. */
 static void rx_give(struct pass *p, const struct rx_frame *f)
 {
@@ -232,12 +237,11 @@ static void rx_give(struct pass *p, const struct rx_frame *f)
 	uint32_t head_size = MIN(f->fragment[0].size, HEAD_MAX);
 
 	for (uint32_t i = 0; i < f->n_fragments; i++) {
-		iov[1 + i].iov_base = p->q->rx_memory + (size_t)f->fragment[i].page * XEN_PAGE +
-				      f->fragment[i].offset;
+		iov[1 + i].iov_base = rx_data(p->q, f, i);
 		iov[1 + i].iov_len = f->fragment[i].size;
 	}
 	if (f->offload.csum_blank)
-		memcpy(head, iov[1].iov_base, head_size);
+		memcpy(head, rx_data(p->q, f, 0), head_size);
 	if (rx_vnet(&f->offload, head, head_size, &vnet) < 0) {
 		n->to_guest_errors++;
 		return;

@@ -154,7 +154,8 @@ static void follow_interface(struct guest *g)
 {
 	if (!g->nf.stack_error || g->close_by_ns)
 		return;
-	log_error(&g->nf.log, "interface %s is gone: %s", g->tap.name, strerror(-g->nf.stack_error));
+	log_error(&g->nf.log, "interface %s is gone: %s", g->tap.name,
+		  strerror(-g->nf.stack_error));
 	close_for_good(g, 1);
 }
 

@@ -131,8 +131,8 @@ static void respond(struct bench *b, uint32_t ahead, uint16_t flags, int16_t sta
 {
 	uint32_t i = (b->rx->rsp_prod + ahead) % RING_SLOTS;
 
-	b->rx->ring[i].rsp = (netif_rx_response_t){ .id = (uint16_t)i, .flags = flags,
-						    .status = status };
+	b->rx->ring[i].rsp =
+	    (netif_rx_response_t){ .id = (uint16_t)i, .flags = flags, .status = status };
 	if (status > 0)
 		memset(b->q->rx_memory + i * XEN_PAGE, (int)(ahead + 1), (size_t)status);
 }

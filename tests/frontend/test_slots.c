@@ -29,8 +29,8 @@ static uint32_t plan(uint32_t size, const struct netif_offload *offload,
 {
 	struct tx_page page[TX_PAGES_MAX];
 
-	for (uint16_t i = 0; i < TX_PAGES_MAX; i++)
-		page[i] = (struct tx_page){ .gref = 1000u + i, .id = (uint16_t)(200 - i) };
+	for (uint32_t i = 0; i < TX_PAGES_MAX; i++)
+		page[i] = (struct tx_page){ .gref = 1000 + i, .id = (uint16_t)(200 - i) };
 	memset(out, 0xee, TX_SLOTS_MAX * sizeof(*out));
 	return tx_slots(size, offload, page, out);
 }
@@ -66,7 +66,7 @@ static void tx_gso_extra(void **state)
 	(void)state;
 	assert_int_equal(plan(XEN_NETIF_MAX_TX_SIZE, &tso4, s), TX_SLOTS_MAX);
 	assert_int_equal(s[0].req.flags, NETTXF_csum_blank | NETTXF_data_validated |
-						 NETTXF_more_data | NETTXF_extra_info);
+					     NETTXF_more_data | NETTXF_extra_info);
 	assert_int_equal(s[1].extra.type, XEN_NETIF_EXTRA_TYPE_GSO);
 	assert_int_equal(s[1].extra.flags, 0);
 	assert_int_equal(s[1].extra.u.gso.size, 1448);
@@ -221,8 +221,11 @@ static void rx_slot_limit(void **state)
 		uint32_t n;
 		int16_t first;
 		enum vif_verdict verdict;
-	} c[] = { { 18, 1000, VIF_OK }, { 19, 1000, VIF_DROP }, { 19, 256, VIF_OK },
-		  { 20, 256, VIF_DROP }, { 40, 100, VIF_DROP } };
+	} c[] = { { 18, 1000, VIF_OK },
+		  { 19, 1000, VIF_DROP },
+		  { 19, 256, VIF_OK },
+		  { 20, 256, VIF_DROP },
+		  { 40, 100, VIF_DROP } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
@@ -255,9 +258,15 @@ static void rx_bad(void **state)
 		{ { rsp(0, NETRXF_extra_info, 60), gso(1, 0, 0) }, 2, VIF_DROP, 2 },
 		{ { rsp(0, NETRXF_extra_info, 60), gso(3, 9, 0) }, 2, VIF_DROP, 2 },
 		{ { rsp(0, NETRXF_extra_info, 60), gso(1, 9, XEN_NETIF_EXTRA_FLAG_MORE) },
-		  2, VIF_DROP, 2 },
-		{ { rsp(0, NETRXF_extra_info | NETRXF_more_data, 60), { .extra = { .type = 5 } },
-		    last }, 3, VIF_DROP, 3 },
+		  2,
+		  VIF_DROP,
+		  2 },
+		{ { rsp(0, NETRXF_extra_info | NETRXF_more_data, 60),
+		    { .extra = { .type = 5 } },
+		    last },
+		  3,
+		  VIF_DROP,
+		  3 },
 		{ { rsp(1, 0, 60) }, 1, VIF_FATAL, 0 },
 		{ { rsp(0, NETRXF_more_data, 60), rsp(2, 0, 60) }, 2, VIF_FATAL, 0 },
 	};
@@ -405,45 +414,88 @@ static void bus_moves(void **state)
 		enum bus_move move;
 	} c[] = {
 		{ "no device", { .device = false, .ours = INIT, .theirs = WAIT }, BUS_STAY },
-		{ "device vanished", { .ours = CONN, .theirs = CONN, .shared = true }, BUS_RELEASE },
+		{ "device vanished",
+		  { .ours = CONN, .theirs = CONN, .shared = true },
+		  BUS_RELEASE },
 		{ "no state key", { .device = true, .theirs = WAIT }, BUS_START },
 		{ "backend not ready", { .device = true, .ours = INIT, .theirs = INIT }, BUS_STAY },
 		{ "backend ready", { .device = true, .ours = INIT, .theirs = WAIT }, BUS_CONNECT },
-		{ "backend still closed", { .device = true, .ours = INIT, .theirs = CLOSED }, BUS_STAY },
-		{ "new life", { .device = true, .ours = INIT, .theirs = WAIT, .shared = true },
-		  BUS_RELEASE },
-		{ "running", { .device = true, .ours = CONN, .theirs = CONN, .shared = true }, BUS_STAY },
-		{ "backend directory gone", { .device = true, .ours = CONN, .theirs = GONE, .shared = true },
+		{ "backend still closed",
+		  { .device = true, .ours = INIT, .theirs = CLOSED },
 		  BUS_STAY },
-		{ "detach", { .device = true, .ours = CONN, .theirs = CLOSING, .shared = true },
+		{ "new life",
+		  { .device = true, .ours = INIT, .theirs = WAIT, .shared = true },
+		  BUS_RELEASE },
+		{ "running",
+		  { .device = true, .ours = CONN, .theirs = CONN, .shared = true },
+		  BUS_STAY },
+		{ "backend directory gone",
+		  { .device = true, .ours = CONN, .theirs = GONE, .shared = true },
+		  BUS_STAY },
+		{ "detach",
+		  { .device = true, .ours = CONN, .theirs = CLOSING, .shared = true },
 		  BUS_ENTER_CLOSED },
-		{ "missed Closing", { .device = true, .ours = CONN, .theirs = CLOSED, .shared = true },
+		{ "missed Closing",
+		  { .device = true, .ours = CONN, .theirs = CLOSED, .shared = true },
 		  BUS_ENTER_CLOSED },
-		{ "still mapped", { .device = true, .ours = CLOSED, .theirs = CLOSING, .shared = true }, BUS_STAY },
-		{ "closed", { .device = true, .ours = CLOSED, .theirs = CLOSED, .shared = true }, BUS_RELEASE },
+		{ "still mapped",
+		  { .device = true, .ours = CLOSED, .theirs = CLOSING, .shared = true },
+		  BUS_STAY },
+		{ "closed",
+		  { .device = true, .ours = CLOSED, .theirs = CLOSED, .shared = true },
+		  BUS_RELEASE },
 		{ "stays closed", { .device = true, .ours = CLOSED, .theirs = CLOSED }, BUS_STAY },
-		{ "backend opens again", { .device = true, .ours = CLOSED, .theirs = WAIT }, BUS_START },
-		{ "leave", { .device = true, .ours = CONN, .theirs = CONN, .shared = true, .leaving = true },
-		  BUS_ENTER_CLOSING },
-		{ "leave: wait", { .device = true, .ours = CLOSING, .theirs = CONN, .shared = true,
-				   .leaving = true }, BUS_STAY },
-		{ "leave: follow", { .device = true, .ours = CLOSING, .theirs = CLOSING, .shared = true,
-				     .leaving = true }, BUS_ENTER_CLOSED },
-		{ "leave: backend dead", { .device = true, .ours = CLOSING, .theirs = GONE, .shared = true,
-					   .leaving = true }, BUS_ENTER_CLOSED },
-		{ "leave: backend reopens", { .device = true, .ours = CLOSED, .theirs = WAIT,
-					      .leaving = true }, BUS_STAY },
-		{ "leave: never connected", { .device = true, .ours = INIT, .theirs = WAIT,
-					      .leaving = true }, BUS_ENTER_CLOSING },
-		{ "leave: never seen", { .device = true, .ours = CLOSING, .theirs = WAIT, .leaving = true },
-		  BUS_ENTER_CLOSED },
-		{ "restart", { .device = true, .ours = CONN, .theirs = CONN, .shared = true,
-			       .restarting = true }, BUS_ENTER_CLOSING },
-		{ "restart: start", { .device = true, .ours = CLOSED, .theirs = CLOSED, .restarting = true },
+		{ "backend opens again",
+		  { .device = true, .ours = CLOSED, .theirs = WAIT },
 		  BUS_START },
-		{ "failed", { .device = true, .ours = INIT, .theirs = WAIT, .failed = true },
+		{ "leave",
+		  { .device = true, .ours = CONN, .theirs = CONN, .shared = true, .leaving = true },
 		  BUS_ENTER_CLOSING },
-		{ "failed: no retry", { .device = true, .ours = CLOSED, .theirs = WAIT, .failed = true },
+		{ "leave: wait",
+		  { .device = true,
+		    .ours = CLOSING,
+		    .theirs = CONN,
+		    .shared = true,
+		    .leaving = true },
+		  BUS_STAY },
+		{ "leave: follow",
+		  { .device = true,
+		    .ours = CLOSING,
+		    .theirs = CLOSING,
+		    .shared = true,
+		    .leaving = true },
+		  BUS_ENTER_CLOSED },
+		{ "leave: backend dead",
+		  { .device = true,
+		    .ours = CLOSING,
+		    .theirs = GONE,
+		    .shared = true,
+		    .leaving = true },
+		  BUS_ENTER_CLOSED },
+		{ "leave: backend reopens",
+		  { .device = true, .ours = CLOSED, .theirs = WAIT, .leaving = true },
+		  BUS_STAY },
+		{ "leave: never connected",
+		  { .device = true, .ours = INIT, .theirs = WAIT, .leaving = true },
+		  BUS_ENTER_CLOSING },
+		{ "leave: never seen",
+		  { .device = true, .ours = CLOSING, .theirs = WAIT, .leaving = true },
+		  BUS_ENTER_CLOSED },
+		{ "restart",
+		  { .device = true,
+		    .ours = CONN,
+		    .theirs = CONN,
+		    .shared = true,
+		    .restarting = true },
+		  BUS_ENTER_CLOSING },
+		{ "restart: start",
+		  { .device = true, .ours = CLOSED, .theirs = CLOSED, .restarting = true },
+		  BUS_START },
+		{ "failed",
+		  { .device = true, .ours = INIT, .theirs = WAIT, .failed = true },
+		  BUS_ENTER_CLOSING },
+		{ "failed: no retry",
+		  { .device = true, .ours = CLOSED, .theirs = WAIT, .failed = true },
 		  BUS_STAY },
 	};
 
