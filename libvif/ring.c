@@ -3,8 +3,10 @@
  * The shared rings, seen from the backend: see ring.h for where trust ends.
  *
  * Two orders matter here, and they are not the same:
- *  - towards the guest, another CPU: acquire on its producer, release on ours, a
- *    full barrier between publishing an index and reading its event threshold;
+ *  - towards the guest, another CPU: what either side writes before it publishes an
+ *    index is seen by who reads the index; and between our publishing an index and our
+ *    looking at the other's lies a full barrier (sequentially consistent accesses), or
+ *    both of us could go to sleep believing the other will act;
  *  - towards our own successor, which runs only once this process is dead: a
  *    SIGKILL lands between two instructions, so program order is what counts and
  *    a compiler barrier (journal_order) suffices.
@@ -133,7 +135,7 @@ int to_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journa
 
 int ring_pending(const struct ring *r)
 {
-	RING_IDX req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_ACQUIRE);
+	RING_IDX req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_SEQ_CST);
 	RING_IDX published = req_prod - r->rsp_pub;
 	RING_IDX consumed = r->req_cons - r->rsp_pub;
 
@@ -182,18 +184,14 @@ bool ring_publish(struct ring *r)
 
 	if (r->rsp_prod == before)
 		return false;
-	__atomic_store_n(&ring_header(r)->rsp_prod, r->rsp_prod, __ATOMIC_RELEASE);
+	__atomic_store_n(&ring_header(r)->rsp_prod, r->rsp_prod, __ATOMIC_SEQ_CST);
 	r->rsp_pub = r->rsp_prod;
-	/* The guest must see the responses before we look at what it waits for, or both
-	 * of us could believe the other will act. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	rsp_event = __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_RELAXED);
+	rsp_event = __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_SEQ_CST);
 	return r->rsp_pub - rsp_event < r->rsp_pub - before;
 }
 
 int ring_arm(struct ring *r, uint32_t n)
 {
-	__atomic_store_n(&ring_header(r)->req_event, r->req_cons + n, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&ring_header(r)->req_event, r->req_cons + n, __ATOMIC_SEQ_CST);
 	return ring_pending(r);
 }
