@@ -74,7 +74,7 @@ static int read_value(struct store *s, xs_transaction_t t, const char *path, cha
 	else if (n >= size)
 		err = -ENAMETOOLONG;
 	else
-		memcpy(out, value, n + 1);
+		memcpy(out, value, (size_t)n + 1);
 	free(value);
 	return err;
 }
@@ -82,7 +82,7 @@ static int read_value(struct store *s, xs_transaction_t t, const char *path, cha
 static int read_uint(struct store *s, xs_transaction_t t, const char *path, uint32_t max,
 		     uint32_t *out)
 {
-	char text[16];
+	char text[16] = "";
 	uint64_t value = 0;
 	int err = read_value(s, t, path, text, sizeof(text));
 

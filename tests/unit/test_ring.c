@@ -673,7 +673,7 @@ static unsigned die_at_every_instruction(struct ends *e, RING_IDX start, bool re
 		assert_true(step < 1000000);
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (memcmp(&last, e->mem, sizeof(last)) == 0)
+		if (memcmp((const uint8_t *)&last, (const uint8_t *)e->mem, sizeof(last)) == 0)
 			continue;
 		memcpy(&last, e->mem, sizeof(last));
 		succeed(&last, start);
