@@ -308,7 +308,5 @@ int offload_finish_checksum(struct packet *p)
 	sum = (uint16_t)~checksum_add(0, p->frame + start, p->size - start);
 	store_be16(p->frame + field, sum ? sum : 0xffff);
 	vnet->flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	vnet->csum_start = 0;
-	vnet->csum_offset = 0;
 	return 0;
 }

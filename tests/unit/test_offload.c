@@ -742,6 +742,24 @@ static void finishes_a_tunnels_inner_checksum(void **state)
 	packet_put(&pool, p);
 }
 
+/* A checksum at the very start of a header netif knows no field in. */
+static void finishes_an_unknown_protocols_checksum(void **state)
+{
+	static struct frame f;
+	struct netif_offload got;
+	struct packet *p;
+
+	(void)state;
+	frame_build(&f, &(struct frame_spec){ .ip_version = 4, .protocol = 99, .payload = 64 });
+	p = packet_of(&f);
+	packet_vnet(p)->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	packet_vnet(p)->csum_start = (uint16_t)f.transport_offset;
+	assert_int_equal(offload_to_netif(p, &got), 0);
+	assert_false(got.csum_blank);
+	assert_memory_not_equal(p->frame, f.bytes, f.size);
+	packet_put(&pool, p);
+}
+
 static void finish_stays_within_the_frame(void **state)
 {
 	static struct frame f;
@@ -807,6 +825,7 @@ int main(void)
 		PACKET_TEST(one_segment_needs_no_gso),
 		PACKET_TEST(says_what_the_kernel_said),
 		PACKET_TEST(finishes_a_tunnels_inner_checksum),
+		PACKET_TEST(finishes_an_unknown_protocols_checksum),
 		PACKET_TEST(finish_stays_within_the_frame),
 		PACKET_TEST(finish_refuses_gso),
 	};
