@@ -20,9 +20,12 @@ name()
 
 cleanup()
 {
-	local record
+	local record name
 	for record in /run/vif-lab/t?"$$"; do
 		[ ! -e "$record" ] || "$lab" stop --name "${record##*/}" || true
+	done
+	for name in /run/netns/t?"$$"-*; do
+		[ ! -e "$name" ] || ip netns delete "${name##*/}"
 	done
 	rm -rf "$work"
 }
@@ -65,6 +68,23 @@ await()
 		((SECONDS < deadline)) || { echo "in vain: $*"; return 1; }
 		sleep 0.05
 	done
+}
+
+# ends STATUS PID: the background process does so within 20 s; "any" takes any status.
+ends()
+{
+	local status=0
+	if ! await 20 dead "$2"; then
+		kill -9 "$2"
+		return 1
+	fi
+	wait "$2" 2>/dev/null || status=$?
+	[ "$1" = any ] || [ "$status" = "$1" ] || { echo "exit status $status, not $1"; return 1; }
+}
+
+dead()
+{
+	! kill -0 "$1" 2>/dev/null
 }
 
 # exits STATUS COMMAND...: it does so; its output goes to $work/said.

@@ -28,16 +28,18 @@ killed_running()
 }
 ok "kill -9 of vif-lab while COMMAND runs leaves nothing" killed_running
 
-# At ever later moments of the start: a different step is cut short each time.
+# At ever later moments of the start: a different step is cut short each time. With job
+# control, as a background process would else begin with SIGINT ignored.
 killed_starting()
 {
 	local ms
+	set -m
 	for ms in 001 003 006 010 015 020 030 040 060 080 120 200 300 500; do
-		env --default-signal "$lab" run --name "$(name b)" --guests 2 -- sleep 1000 &
+		"$lab" run --name "$(name b)" --guests 2 -- sleep 1000 &
 		pid=$!
 		sleep "0.$ms"
 		kill "-$1" "$pid"
-		wait "$pid" 2>/dev/null || true
+		ends any "$pid"
 		await 5 gone "$(name b)"
 	done
 }
@@ -48,37 +50,32 @@ ok "SIGTERM to vif-lab at any moment of the start leaves nothing" killed_startin
 # As a terminal does: the whole foreground group gets it.
 ctrl_c()
 {
-	local status=0
+	set -m
 	mkfifo "$work/up.c"
-	setsid env --default-signal "$lab" run --name "$(name c)" --guests 1 -- sh -c "echo up >$work/up.c; sleep 1000" &
+	"$lab" run --name "$(name c)" --guests 1 -- sh -c "echo up >$work/up.c; sleep 1000" &
 	pid=$!
 	timeout 30 cat "$work/up.c"
 	kill -INT -- "-$pid"
-	wait "$pid" || status=$?
-	[ "$status" = 130 ] || { echo "exit status $status"; return 1; }
+	ends 130 "$pid"
 	gone "$(name c)"
 }
 ok "Ctrl-C while COMMAND runs ends it and the lab with status 130" ctrl_c
 
 terminated()
 {
-	local status=0
 	start "$(name d)"
 	kill -TERM "$pid"
-	wait "$pid" || status=$?
-	[ "$status" = 143 ] || { echo "exit status $status"; return 1; }
+	ends 143 "$pid"
 	gone "$(name d)" "$ns"
 }
 ok "SIGTERM ends COMMAND and the lab with status 143" terminated
 
 stopped()
 {
-	local status=0
 	start "$(name e)"
 	"$lab" stop --name "$(name e)"
 	gone "$(name e)" "$ns"
-	wait "$pid" || status=$?
-	[ "$status" = 125 ] || { echo "exit status $status"; return 1; }
+	ends 125 "$pid"
 }
 ok "'vif-lab stop' ends a lab that runs" stopped
 
