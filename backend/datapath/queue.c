@@ -71,6 +71,13 @@ static int bind_ports(struct queue *q, const struct ipc_queue *cfg, const char *
 	return MIN(q->rx_port, 0);
 }
 
+static void wake_guest(struct queue *q)
+{
+	event_send(q->env->events, (evtchn_port_t)q->tx_port);
+	if (q->rx_port != q->tx_port)
+		event_send(q->env->events, (evtchn_port_t)q->rx_port);
+}
+
 int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_queue *shared,
 	       int tap_fd, struct queue **out, char *why, size_t why_size)
 {
@@ -105,8 +112,11 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_q
 		return err;
 	}
 	q->tap_fd = tap_fd;
-	/* A live ring may hold requests whose event was sent before we were bound. */
+	/* On a live ring events may be owed both ways: requests announced before we were
+	 * bound, and answers whose sender died before it could announce them. */
 	q->tx_due = true;
+	if (cfg->resume)
+		wake_guest(q);
 	*out = q;
 	return 0;
 }
