@@ -523,8 +523,8 @@ static void look_at_frontend(struct control *c, struct vif *v, uint64_t now_ns)
 		vif_fail(c, v, now_ns, EINVAL, "parsing state in the frontend directory");
 	/* A failed vif is started over when its frontend is: a kexec'd kernel, a reloaded
 	 * driver. */
-	if (v->state == XenbusStateClosed && !rc && state == XenbusStateInitialising &&
-	    v->frontend != XenbusStateInitialising)
+	if ((v->state == XenbusStateClosing || v->state == XenbusStateClosed) && !rc &&
+	    state == XenbusStateInitialising && v->frontend != XenbusStateInitialising)
 		v->failed = false;
 	v->frontend = rc ? XenbusStateUnknown : (enum xenbus_state)state;
 }
