@@ -44,11 +44,10 @@ bool front_ring_push(struct front_ring *r)
 
 	if (r->req_prod == old)
 		return false;
-	__atomic_store_n(&header(r)->req_prod, r->req_prod, __ATOMIC_RELEASE);
+	/* Sequentially consistent: the backend sees the requests before we see whether it sleeps. */
+	__atomic_store_n(&header(r)->req_prod, r->req_prod, __ATOMIC_SEQ_CST);
 	r->req_pub = r->req_prod;
-	/* the backend sees the requests before we see whether it sleeps */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	event = __atomic_load_n(&header(r)->req_event, __ATOMIC_RELAXED);
+	event = __atomic_load_n(&header(r)->req_event, __ATOMIC_SEQ_CST);
 	return r->req_pub - event < r->req_pub - old;
 }
 
@@ -68,7 +67,6 @@ void front_ring_peek(const struct front_ring *r, uint32_t i, void *out, size_t s
 
 int front_ring_arm(struct front_ring *r, uint32_t n)
 {
-	__atomic_store_n(&header(r)->rsp_event, r->rsp_cons + n, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&header(r)->rsp_event, r->rsp_cons + n, __ATOMIC_SEQ_CST);
 	return front_ring_pending(r);
 }
