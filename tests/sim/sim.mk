@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 #
 # The whole system stepped in one process: no -lxenstore, no Xen libraries.
+# SIM_OBJS and SIM_LIBS are all of it but the test.
+SIM_OBJS := $(addprefix tests/sim/,sim_store.c sim_datapath.c sim_host.c) $(HOSTED_OBJS) \
+	    backend/ipc.c $(addprefix backend/datapath/,queue.c worker.c) \
+	    $(addprefix backend/control/,api.c config.c control.c keys.c supervise.c view.c vif.c \
+	      workers.c) \
+	    $(filter-out frontend-compat/vif_guest.c frontend-compat/tap.c \
+	      frontend-compat/options.c frontend-compat/stats.c,$(wildcard frontend-compat/*.c))
+SIM_LIBS := -lcmocka -ljansson -linih
+
 TESTS += test-sim
-test-sim-objs := $(addprefix tests/sim/,test_sim.c sim_store.c sim_datapath.c) $(HOSTED_OBJS) \
-		 backend/ipc.c $(addprefix backend/datapath/,queue.c worker.c) \
-		 $(addprefix backend/control/,api.c config.c control.c keys.c supervise.c view.c vif.c \
-		   workers.c) \
-		 $(filter-out frontend-compat/vif_guest.c frontend-compat/tap.c \
-		   frontend-compat/options.c frontend-compat/stats.c,$(wildcard frontend-compat/*.c))
-test-sim-libs := -lcmocka -ljansson -linih
+test-sim-objs := tests/sim/test_sim.c $(SIM_OBJS)
+test-sim-libs := $(SIM_LIBS)

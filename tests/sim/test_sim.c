@@ -14,15 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "backend/control/control.h"
 #include "frontend-compat/netfront.h"
 #include "libvif/hosted/hosted.h"
-#include "sim_datapath.h"
+#include "sim_host.h"
 #include "sim_store.h"
 
 #define N_GUESTS 2u
@@ -75,38 +73,6 @@ static void trace(struct sim *s, const char *fmt, ...)
 		s->trace = (s->trace ^ (uint8_t)*c) * 0x100000001b3ull;
 }
 
-/* ---- frames that carry their number ---- */
-
-static size_t frame_size(uint32_t number)
-{
-	static const size_t sizes[] = { 60, 1514, 4096, 4097, 64, 8994 };
-
-	return sizes[number % ARRAY_SIZE(sizes)];
-}
-
-static void make_frame(uint8_t *frame, uint32_t number)
-{
-	size_t size = frame_size(number);
-
-	for (size_t i = 0; i < size; i++)
-		frame[i] = (uint8_t)(number * 31 + i);
-	frame[12] = 0x88; /* an ethertype for experiments: IEEE 802 88b5 */
-	frame[13] = 0xb5;
-	memcpy(frame + 14, &number, sizeof(number));
-}
-
-static uint32_t check_frame(const uint8_t *frame, size_t size)
-{
-	uint8_t expected[SIM_FRAME_MAX];
-	uint32_t number;
-
-	memcpy(&number, frame + 14, sizeof(number));
-	assert_int_equal(size, frame_size(number));
-	make_frame(expected, number);
-	assert_memory_equal(frame, expected, size);
-	return number;
-}
-
 /* ---- the guest's stack ---- */
 
 static ssize_t scatter(const struct iovec iov[], int n, const uint8_t *from, size_t size)
@@ -130,9 +96,9 @@ static ssize_t stack_take(void *stack, uint32_t queue, const struct iovec iov[],
 	(void)queue;
 	if (!g->sim->traffic || g->n_taken == N_FRAMES || draw(g->sim, 4) == 0)
 		return -EAGAIN;
-	make_frame(buffer + PACKET_VNET_SIZE, g->n_taken);
+	sim_frame_make(buffer + PACKET_VNET_SIZE, g->n_taken);
 	trace(g->sim, "take %u %u", g->domid, g->n_taken);
-	return scatter(iov, n, buffer, PACKET_VNET_SIZE + frame_size(g->n_taken++));
+	return scatter(iov, n, buffer, PACKET_VNET_SIZE + sim_frame_size(g->n_taken++));
 }
 
 static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[], int n)
@@ -148,7 +114,7 @@ static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[],
 		memcpy(frame + size, iov[i].iov_base, iov[i].iov_len);
 		size += iov[i].iov_len;
 	}
-	number = check_frame(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE);
+	number = sim_frame_check(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE);
 	trace(g->sim, "give %u %u", g->domid, number);
 	assert_true(number >= g->next_given);
 	g->next_given = number + 1;
@@ -164,7 +130,7 @@ static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, siz
 {
 	struct sim *s = arg;
 	struct guest *g = &s->guest[domid - 1];
-	uint32_t number = check_frame(frame, size);
+	uint32_t number = sim_frame_check(frame, size);
 
 	trace(s, "bridge %u %u", domid, number);
 	assert_true(number >= g->next_bridge);
@@ -178,187 +144,24 @@ static void bridge_sends(struct sim *s, struct guest *g)
 
 	if (!s->traffic || g->n_offered == N_FRAMES)
 		return;
-	make_frame(frame, g->n_offered);
-	if (sim_datapath_give(s->datapath, g->domid, frame, frame_size(g->n_offered)))
+	sim_frame_make(frame, g->n_offered);
+	if (sim_datapath_give(s->datapath, g->domid, frame, sim_frame_size(g->n_offered)))
 		g->n_offered++;
-}
-
-/* ---- what control asks of the machine ---- */
-
-static int netdev_open(void *ctx, struct netdev *nd, const char *name, const char *other,
-		       struct netdev_error *err)
-{
-	static int next_ifindex = 1;
-
-	(void)ctx;
-	(void)name;
-	(void)other;
-	(void)err;
-	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1 };
-	nd->queue_fd[0] = eventfd(0, EFD_CLOEXEC);
-	return nd->queue_fd[0] < 0 ? -errno : 0;
-}
-
-static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
-{
-	(void)ctx;
-	(void)nd;
-	assert_int_equal(n, 1);
-	return 0;
-}
-
-static int netdev_set_offload(void *ctx, struct netdev *nd, uint32_t features)
-{
-	(void)ctx;
-	(void)nd;
-	(void)features;
-	return 0;
-}
-
-static int netdev_set_carrier(void *ctx, struct netdev *nd, bool on)
-{
-	(void)ctx;
-	(void)nd;
-	(void)on;
-	return 0;
-}
-
-static int netdev_stats(void *ctx, const struct netdev *nd, struct netdev_stats *out)
-{
-	(void)ctx;
-	(void)nd;
-	*out = (struct netdev_stats){ .up = true, .carrier = true };
-	return 0;
-}
-
-static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
-{
-	(void)ctx;
-	(void)destroy;
-	if (nd->n_queues)
-		close(nd->queue_fd[0]);
-	*nd = (struct netdev){ 0 };
-}
-
-static const struct netdev_ops netdev_ops = {
-	.open = netdev_open,
-	.set_queues = netdev_set_queues,
-	.set_offload = netdev_set_offload,
-	.set_carrier = netdev_set_carrier,
-	.stats = netdev_stats,
-	.close = netdev_close,
-};
-
-static int process_start(void *ctx, int sock)
-{
-	hosted_set_domid(0);
-	return sim_datapath_start(ctx, sock);
-}
-
-static bool process_ended(void *ctx, int *status)
-{
-	*status = 0;
-	return sim_datapath_ended(ctx);
-}
-
-static void process_kill(void *ctx)
-{
-	sim_datapath_kill(ctx);
-}
-
-static pid_t process_pid(void *ctx)
-{
-	(void)ctx;
-	return 0;
-}
-
-static const struct process_ops process_ops = { process_start, process_ended, process_kill,
-						process_pid };
-
-/* ---- the toolstack: what xen-rig.md saw libxl write ---- */
-
-static void put(uint32_t domid, bool backend, const char *key, const char *fmt, ...)
-	printf_like(4, 5);
-static void put(uint32_t domid, bool backend, const char *key, const char *fmt, ...)
-{
-	char path[128], value[128];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(value, sizeof(value), fmt, args);
-	va_end(args);
-	if (backend)
-		snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0/%s", domid, key);
-	else
-		snprintf(path, sizeof(path), "/local/domain/%u/device/vif/0/%s", domid, key);
-	sim_store_put(path, value);
-}
-
-static const char *backend_key(uint32_t domid, const char *key)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0/%s", domid, key);
-	return sim_store_get(path);
-}
-
-static void toolstack_attach(uint32_t domid)
-{
-	put(domid, true, "frontend", "/local/domain/%u/device/vif/0", domid);
-	put(domid, true, "frontend-id", "%u", domid);
-	put(domid, true, "online", "1");
-	put(domid, true, "script", "/etc/xen/scripts/vif-bridge");
-	put(domid, true, "mac", "00:16:3e:77:00:%02x", domid);
-	put(domid, true, "bridge", "br0");
-	put(domid, true, "handle", "0");
-	put(domid, true, "type", "vif");
-	put(domid, true, "hotplug-status", "%s", "");
-	put(domid, false, "backend", "/local/domain/0/backend/vif/%u/0", domid);
-	put(domid, false, "backend-id", "0");
-	put(domid, false, "handle", "0");
-	put(domid, false, "mac", "00:16:3e:77:00:%02x", domid);
-	put(domid, false, "mtu", "9000");
-	put(domid, false, "state", "%u", XenbusStateInitialising);
-	put(domid, true, "state", "%u", XenbusStateInitialising);
-}
-
-/* The hotplug script answers once the backend waits for it. */
-static void toolstack_step(struct sim *s)
-{
-	for (uint32_t i = 0; i < N_GUESTS; i++) {
-		uint32_t domid = s->guest[i].domid;
-		const char *state = backend_key(domid, "state");
-		const char *hotplug = backend_key(domid, "hotplug-status");
-
-		if (state && hotplug && !*hotplug && atoi(state) == XenbusStateInitWait) {
-			put(domid, true, "hotplug-status", "connected");
-			trace(s, "hotplug %u", domid);
-		}
-	}
-}
-
-static void toolstack_detach(uint32_t domid)
-{
-	put(domid, true, "online", "0");
-	put(domid, true, "state", "%u", XenbusStateClosing);
-}
-
-static void toolstack_remove(uint32_t domid)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/local/domain/%u/device/vif/0", domid);
-	sim_store_put(path, NULL);
-	snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0", domid);
-	sim_store_put(path, NULL);
 }
 
 /* ---- stepping ---- */
 
+static void toolstack_step(struct sim *s)
+{
+	for (uint32_t i = 0; i < N_GUESTS; i++)
+		if (sim_toolstack_hotplug(s->guest[i].domid, 0))
+			trace(s, "hotplug %u", s->guest[i].domid);
+}
+
 static void trace_states(struct sim *s)
 {
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
-		const char *state = backend_key(s->guest[i].domid, "state");
+		const char *state = sim_backend_get(s->guest[i].domid, 0, "state");
 
 		trace(s, "states %u %s %d", s->guest[i].domid, state ? state : "-",
 		      (int)s->guest[i].nf.bus.ours);
@@ -447,8 +250,8 @@ static void sim_start(struct sim *s, uint64_t seed)
 {
 	struct config config;
 	struct control_env env = {
-		.netdev_ops = &netdev_ops,
-		.process_ops = &process_ops,
+		.netdev_ops = &sim_netdev_ops,
+		.process_ops = &sim_process_ops,
 		.api_listener = -1,
 		.hello = { .version = IPC_VERSION },
 	};
@@ -477,7 +280,7 @@ static void sim_start(struct sim *s, uint64_t seed)
 		g->domid = i + 1;
 		g->sim = s;
 		assert_int_equal(hosted_domain_create(g->domid), 0);
-		toolstack_attach(g->domid);
+		sim_toolstack_attach(g->domid, 0);
 		hosted_set_domid(g->domid);
 		sim_store_set_domid(g->domid);
 		assert_int_equal(netfront_open(&g->nf, &nf), 0);
@@ -500,12 +303,12 @@ static void check_nothing_held(void)
 static void sim_end(struct sim *s)
 {
 	for (uint32_t i = 0; i < N_GUESTS; i++)
-		toolstack_detach(s->guest[i].domid);
+		sim_toolstack_detach(s->guest[i].domid, 0);
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		uint32_t domid = s->guest[i].domid;
 
-		step_until(s, atoi(backend_key(domid, "state")) == XenbusStateClosed);
-		toolstack_remove(domid);
+		step_until(s, atoi(sim_backend_get(domid, 0, "state")) == XenbusStateClosed);
+		sim_toolstack_remove(domid, 0);
 		step_until(s, !control_find(&s->control, (struct vif_id){ (uint16_t)domid, 0 }));
 	}
 	for (uint32_t i = 0; i < N_GUESTS; i++)

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* See sim_host.h. */
+#include "sim_host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "libvif/hosted/hosted.h"
+#include "sim_store.h"
+#include "xenbus.h"
+
+/* ---- frames that carry their number ---- */
+
+size_t sim_frame_size(uint32_t number)
+{
+	static const size_t sizes[] = { 60, 1514, 4096, 4097, 64, 8994 };
+
+	return sizes[number % ARRAY_SIZE(sizes)];
+}
+
+void sim_frame_make(uint8_t *frame, uint32_t number)
+{
+	size_t size = sim_frame_size(number);
+
+	for (size_t i = 0; i < size; i++)
+		frame[i] = (uint8_t)(number * 31 + i);
+	frame[12] = 0x88; /* an ethertype for experiments: IEEE 802 88b5 */
+	frame[13] = 0xb5;
+	memcpy(frame + 14, &number, sizeof(number));
+}
+
+uint32_t sim_frame_check(const uint8_t *frame, size_t size)
+{
+	uint8_t expected[SIM_FRAME_MAX];
+	uint32_t number;
+
+	memcpy(&number, frame + 14, sizeof(number));
+	assert_int_equal(size, sim_frame_size(number));
+	sim_frame_make(expected, number);
+	assert_memory_equal(frame, expected, size);
+	return number;
+}
+
+/* ---- what control asks of the machine ---- */
+
+static int netdev_open(void *ctx, struct netdev *nd, const char *name, const char *other,
+		       struct netdev_error *err)
+{
+	static int next_ifindex = 1;
+
+	(void)ctx;
+	(void)name;
+	(void)other;
+	(void)err;
+	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1 };
+	nd->queue_fd[0] = eventfd(0, EFD_CLOEXEC);
+	return nd->queue_fd[0] < 0 ? -errno : 0;
+}
+
+static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
+{
+	(void)ctx;
+	(void)nd;
+	assert_int_equal(n, 1);
+	return 0;
+}
+
+static int netdev_set_offload(void *ctx, struct netdev *nd, uint32_t features)
+{
+	(void)ctx;
+	(void)nd;
+	(void)features;
+	return 0;
+}
+
+static int netdev_set_carrier(void *ctx, struct netdev *nd, bool on)
+{
+	(void)ctx;
+	(void)nd;
+	(void)on;
+	return 0;
+}
+
+static int netdev_stats(void *ctx, const struct netdev *nd, struct netdev_stats *out)
+{
+	(void)ctx;
+	(void)nd;
+	*out = (struct netdev_stats){ .up = true, .carrier = true };
+	return 0;
+}
+
+static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
+{
+	(void)ctx;
+	(void)destroy;
+	if (nd->n_queues)
+		close(nd->queue_fd[0]);
+	*nd = (struct netdev){ 0 };
+}
+
+const struct netdev_ops sim_netdev_ops = {
+	.open = netdev_open,
+	.set_queues = netdev_set_queues,
+	.set_offload = netdev_set_offload,
+	.set_carrier = netdev_set_carrier,
+	.stats = netdev_stats,
+	.close = netdev_close,
+};
+
+static int process_start(void *ctx, int sock)
+{
+	hosted_set_domid(0);
+	return sim_datapath_start(ctx, sock);
+}
+
+static bool process_ended(void *ctx, int *status)
+{
+	*status = 0;
+	return sim_datapath_ended(ctx);
+}
+
+static void process_kill(void *ctx)
+{
+	sim_datapath_kill(ctx);
+}
+
+static pid_t process_pid(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+const struct process_ops sim_process_ops = { process_start, process_ended, process_kill,
+					     process_pid };
+
+/* ---- the toolstack ---- */
+
+static void backend_path(char path[128], uint32_t domid, uint32_t devid, const char *key)
+{
+	snprintf(path, 128, "/local/domain/0/backend/vif/%u/%u/%s", domid, devid, key);
+}
+
+static void frontend_path(char path[128], uint32_t domid, uint32_t devid, const char *key)
+{
+	snprintf(path, 128, "/local/domain/%u/device/vif/%u/%s", domid, devid, key);
+}
+
+static void put(const char *path, const char *fmt, va_list args)
+	__attribute__((format(printf, 2, 0)));
+static void put(const char *path, const char *fmt, va_list args)
+{
+	char value[128];
+
+	vsnprintf(value, sizeof(value), fmt, args);
+	sim_store_put(path, value);
+}
+
+void sim_backend_put(uint32_t domid, uint32_t devid, const char *key, const char *fmt, ...)
+{
+	char path[128];
+	va_list args;
+
+	backend_path(path, domid, devid, key);
+	va_start(args, fmt);
+	put(path, fmt, args);
+	va_end(args);
+}
+
+void sim_frontend_put(uint32_t domid, uint32_t devid, const char *key, const char *fmt, ...)
+{
+	char path[128];
+	va_list args;
+
+	frontend_path(path, domid, devid, key);
+	va_start(args, fmt);
+	put(path, fmt, args);
+	va_end(args);
+}
+
+const char *sim_backend_get(uint32_t domid, uint32_t devid, const char *key)
+{
+	char path[128];
+
+	backend_path(path, domid, devid, key);
+	return sim_store_get(path);
+}
+
+void sim_toolstack_attach(uint32_t domid, uint32_t devid)
+{
+	sim_backend_put(domid, devid, "frontend", "/local/domain/%u/device/vif/%u", domid, devid);
+	sim_backend_put(domid, devid, "frontend-id", "%u", domid);
+	sim_backend_put(domid, devid, "online", "1");
+	sim_backend_put(domid, devid, "script", "/etc/xen/scripts/vif-bridge");
+	sim_backend_put(domid, devid, "mac", "00:16:3e:77:%02x:%02x", devid, domid);
+	sim_backend_put(domid, devid, "bridge", "br0");
+	sim_backend_put(domid, devid, "handle", "%u", devid);
+	sim_backend_put(domid, devid, "type", "vif");
+	sim_backend_put(domid, devid, "hotplug-status", "%s", "");
+	sim_frontend_put(domid, devid, "backend", "/local/domain/0/backend/vif/%u/%u", domid,
+			 devid);
+	sim_frontend_put(domid, devid, "backend-id", "0");
+	sim_frontend_put(domid, devid, "handle", "%u", devid);
+	sim_frontend_put(domid, devid, "mac", "00:16:3e:77:%02x:%02x", devid, domid);
+	sim_frontend_put(domid, devid, "mtu", "9000");
+	sim_frontend_put(domid, devid, "state", "%u", XenbusStateInitialising);
+	sim_backend_put(domid, devid, "state", "%u", XenbusStateInitialising);
+}
+
+bool sim_toolstack_hotplug(uint32_t domid, uint32_t devid)
+{
+	const char *state = sim_backend_get(domid, devid, "state");
+	const char *hotplug = sim_backend_get(domid, devid, "hotplug-status");
+
+	if (!state || !hotplug || *hotplug || atoi(state) != XenbusStateInitWait)
+		return false;
+	sim_backend_put(domid, devid, "hotplug-status", "connected");
+	return true;
+}
+
+void sim_toolstack_detach(uint32_t domid, uint32_t devid)
+{
+	sim_backend_put(domid, devid, "online", "0");
+	sim_backend_put(domid, devid, "state", "%u", XenbusStateClosing);
+}
+
+void sim_toolstack_remove(uint32_t domid, uint32_t devid)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/local/domain/%u/device/vif/%u", domid, devid);
+	sim_store_put(path, NULL);
+	snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/%u", domid, devid);
+	sim_store_put(path, NULL);
+}

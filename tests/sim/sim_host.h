@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a stepped system needs around it: netdevs that are only fds, the datapath's
+ * process as control sees it, the toolstack's keys, and frames that carry a number.
+ */
+#ifndef VIF_SIM_HOST_H
+#define VIF_SIM_HOST_H
+
+#include "backend/control/netdev.h"
+#include "backend/control/supervise.h"
+#include "sim_datapath.h"
+
+extern const struct netdev_ops sim_netdev_ops;	 /* ctx: NULL */
+extern const struct process_ops sim_process_ops; /* ctx: struct sim_datapath */
+
+/* Keys of vif<domid>.<devid>, in the backend's directory or the frontend's. */
+void sim_backend_put(uint32_t domid, uint32_t devid, const char *key, const char *fmt, ...)
+	printf_like(4, 5);
+void sim_frontend_put(uint32_t domid, uint32_t devid, const char *key, const char *fmt, ...)
+	printf_like(4, 5);
+/* NULL: there is none. */
+const char *sim_backend_get(uint32_t domid, uint32_t devid, const char *key);
+
+/* The toolstack: what xen-rig.md saw libxl write. */
+void sim_toolstack_attach(uint32_t domid, uint32_t devid);
+/* The hotplug script answers once the backend waits for it. Returns whether it did now. */
+bool sim_toolstack_hotplug(uint32_t domid, uint32_t devid);
+void sim_toolstack_detach(uint32_t domid, uint32_t devid);
+void sim_toolstack_remove(uint32_t domid, uint32_t devid);
+
+/* Frame 'number', of an experimental ethertype; its size follows from the number. */
+size_t sim_frame_size(uint32_t number);
+void sim_frame_make(uint8_t *frame, uint32_t number);
+/* Asserts (cmocka) that it is whole; its number. */
+uint32_t sim_frame_check(const uint8_t *frame, size_t size);
+
+#endif
