@@ -59,17 +59,24 @@ static int write_state_in(struct store *s, xs_transaction_t t, void *arg)
 {
 	const struct state_write *w = arg;
 	char value[16];
-	int rc = 0;
+	uint32_t found;
+	int rc;
 
-	if (!store_exists(s, t, "%s/state", w->v->path))
-		return -ENOENT;
+	rc = store_read_uint(s, t, XENBUS_N_STATES - 1, &found, "%s/state", w->v->path);
+	if (rc == -ENOENT)
+		return rc;
+	/* The toolstack's Closing is not to be lost under a state of ours. */
+	if (!rc && found != w->v->stored)
+		return -ECANCELED;
+	rc = 0;
 	if (w->prepare)
 		rc = write_features(s, t, w);
 	snprintf(value, sizeof(value), "%d", w->state);
 	return rc ? rc : store_write(s, t, value, "%s/state", w->v->path);
 }
 
-static void write_state(struct control *c, struct vif *v, struct state_write *w)
+/* Returns whether v is in the new state now. */
+static bool write_state(struct control *c, struct vif *v, struct state_write *w)
 {
 	int rc;
 
@@ -78,6 +85,10 @@ static void write_state(struct control *c, struct vif *v, struct state_write *w)
 		log_warning(SCOPE(v), "state %s after %s", xenbus_state_name(w->state),
 			    xenbus_state_name(v->state));
 	rc = store_transact(&c->store, write_state_in, w);
+	if (rc == -ECANCELED) {
+		v->due = true; /* look again: the step may be another now */
+		return false;
+	}
 	if (rc && rc != -ENOENT)
 		log_error(SCOPE(v), "writing state %s: %s", xenbus_state_name(w->state), strerror(-rc));
 	else if (!rc)
@@ -85,13 +96,15 @@ static void write_state(struct control *c, struct vif *v, struct state_write *w)
 	/* What cannot be written is not tried again and again: the next look at the
 	 * store says what is there. */
 	v->state = w->state;
+	v->stored = w->state;
+	return true;
 }
 
-static void move_to(struct control *c, struct vif *v, enum xenbus_state state)
+static bool move_to(struct control *c, struct vif *v, enum xenbus_state state)
 {
 	struct state_write w = { .state = state };
 
-	write_state(c, v, &w);
+	return write_state(c, v, &w);
 }
 
 struct error_write {
@@ -415,8 +428,9 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 static void step_announce(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	(void)now_ns;
-	move_to(c, v, XenbusStateConnected);
-	log_info(SCOPE(v), "connected: %u queue%s", v->n_queues, v->n_queues == 1 ? "" : "s");
+	if (move_to(c, v, XenbusStateConnected))
+		log_info(SCOPE(v), "connected: %u queue%s", v->n_queues,
+			 v->n_queues == 1 ? "" : "s");
 }
 
 static void step_detach(struct control *c, struct vif *v, uint64_t now_ns)
@@ -434,8 +448,9 @@ static void step_closing(struct control *c, struct vif *v, uint64_t now_ns)
 static void step_closed(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	(void)now_ns;
+	if (!move_to(c, v, XenbusStateClosed))
+		return;
 	v->asked_to_close = false;
-	move_to(c, v, XenbusStateClosed);
 	log_info(SCOPE(v), "closed");
 }
 
@@ -463,6 +478,7 @@ static const step_fn steps[] = {
 /* What the toolstack did to our own state since we wrote it. */
 static void look_at_state(struct vif *v, enum xenbus_state found)
 {
+	v->stored = found;
 	if (found == v->state)
 		return;
 	if (found == XenbusStateClosing) {
@@ -641,6 +657,7 @@ int vif_new(struct control *c, struct vif_id id, uint64_t now_ns, struct vif **o
 		return -ENOENT;
 	}
 	v->state = rc ? XenbusStateUnknown : (enum xenbus_state)state;
+	v->stored = v->state;
 	if (!read_backend_keys(c, v, now_ns)) {
 		watch_frontend(c, v);
 		take_over(c, v, now_ns);

@@ -52,6 +52,7 @@ struct vif {
 	bool watching; /* the frontend's state */
 
 	enum xenbus_state state;    /* ours, as last written or found */
+	enum xenbus_state stored;   /* what the store says of it, the toolstack's doing included */
 	enum xenbus_state frontend; /* as last seen */
 	bool asked_to_close;
 	bool replaced; /* another vif took over the directory */
