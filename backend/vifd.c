@@ -184,6 +184,7 @@ static enum vifd_exit serve(const struct config *config, uint32_t uid, uint32_t 
 				   .process_ops = &process_exec_ops,
 				   .process_ctx = &process,
 				   .hello = { .sd_daemon = environment_stderr_is_journal(),
+					      .tap_nowait = environment_tap_nowait(),
 					      .uid = uid,
 					      .gid = gid } };
 	struct control *c = calloc(1, sizeof(*c));

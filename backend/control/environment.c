@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define NETBACK_DRIVER "bus/xen-backend/drivers/vif"
@@ -79,6 +80,21 @@ void environment_explain_store(int rc, struct environment_error *err)
 		 "named with XENSTORED_RUNDIR", strerror(-rc),
 		 path ? "$XENSTORED_PATH=" : dir ? "$XENSTORED_RUNDIR=" : "/run/xenstored",
 		 path ? path : dir ? dir : "", path ? "" : "/socket");
+}
+
+bool environment_tap_nowait(void)
+{
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	bool refused;
+
+	if (fd < 0)
+		return false;
+	/* No device behind it: EBADFD, unless the flag itself is refused first. */
+	refused = preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP;
+	close(fd);
+	return !refused;
 }
 
 bool environment_stderr_is_journal(void)

@@ -20,6 +20,10 @@ enum vifd_exit environment_check(const char *sys, struct environment_error *err)
 /* Why xenstored could not be reached: 'rc' is store_open()'s. */
 void environment_explain_store(int rc, struct environment_error *err);
 
+/* Whether the kernel's TAPs take RWF_NOWAIT (Linux 6.4): reading one through io_uring never
+ * waits only then. */
+bool environment_tap_nowait(void);
+
 /* Whether stderr is the journal, which wants sd-daemon(3) priorities. */
 bool environment_stderr_is_journal(void);
 

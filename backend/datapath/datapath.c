@@ -92,6 +92,7 @@ static int open_workers(struct datapath *d, const int socks[], char *why, size_t
 
 		if (err)
 			return err;
+		d->workers[i].tap_nowait = d->hello.tap_nowait;
 	}
 	return sandbox_enter(d->hello.uid, d->hello.gid, why, why_size);
 }

@@ -10,6 +10,10 @@
  * therefore has one poll a TAP and two for its event channels and control, and makes
  * no system call at all.
  *
+ * Before Linux 6.4 TAPs refuse RWF_NOWAIT. There frames are read by plain reads, one
+ * system call each; writes still go through the ring, which tries an O_NONBLOCK file
+ * while it submits, and a TAP's send buffer is never full.
+ *
  * One turn: submit what the last pass queued and, if nothing is due, wait; take the
  * completions; let each due queue have its pass, which queues new operations.
  *
@@ -25,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SQ_ENTRIES 512
 #define CQ_ENTRIES 4096 /* polls of every queue, and a batch */
@@ -86,7 +91,7 @@ static void poll_tap(struct uring_loop *l, struct queue *q)
 	l->tap[q->slot].polling = true;
 }
 
-static void read_tap(struct uring_loop *l, struct queue *q, uint32_t n)
+static void submit_reads(struct uring_loop *l, struct queue *q, uint32_t n)
 {
 	struct tap_state *t = &l->tap[q->slot];
 
@@ -106,12 +111,47 @@ static void read_tap(struct uring_loop *l, struct queue *q, uint32_t n)
 	}
 }
 
+static void on_tap_read(struct uring_loop *l, struct queue *q, uint32_t packet, int result)
+{
+	struct tap_state *t = &l->tap[q->slot];
+
+	t->n_reading--;
+	queue_tap_read(q, packet_at(&q->pool, packet), result);
+	if (result < 0 && result != -EINTR) {
+		/* EAGAIN, or EBADFD while the device is going: poll says when there is more. */
+		t->readable = false;
+		t->burst = MAX(t->burst / 2, 1);
+	}
+	if (t->n_reading == 0) {
+		if (t->readable)
+			t->burst = MIN(t->burst * 2, QUEUE_READ_MAX);
+		worker_mark_ready(l->w, q);
+	}
+}
+
+/* What submit_reads() and its completions do, at once: up to n frames, until none waits. */
+static void read_now(struct uring_loop *l, struct queue *q, uint32_t n)
+{
+	struct tap_state *t = &l->tap[q->slot];
+
+	for (uint32_t i = 0; i < n && t->readable; i++) {
+		struct packet *p = packet_get(&q->pool);
+		ssize_t size;
+
+		if (!p)
+			break;
+		size = read(q->tap_fd, packet_vnet(p), PACKET_VNET_SIZE + PACKET_FRAME_MAX);
+		t->n_reading++;
+		on_tap_read(l, q, packet_index(&q->pool, p), size < 0 ? -errno : (int)size);
+	}
+}
+
 static void write_tap(struct uring_loop *l, struct queue *q, struct packet *p)
 {
 	struct io_uring_sqe *sqe = get_sqe(l);
 
 	io_uring_prep_write(sqe, q->tap_fd, packet_vnet(p), PACKET_VNET_SIZE + p->size, 0);
-	sqe->rw_flags = RWF_NOWAIT;
+	sqe->rw_flags = l->w->tap_nowait ? RWF_NOWAIT : 0;
 	io_uring_sqe_set_data64(sqe,
 				cookie(COOKIE_TAP_WRITE, q->slot, packet_index(&q->pool, p)));
 	l->tap[q->slot].n_writing++;
@@ -166,7 +206,10 @@ static void tap_flush(void *loop, struct queue *q)
 		return;
 	}
 	budget = queue_read_budget(q);
-	read_tap(l, q, MIN(budget, t->burst));
+	if (l->w->tap_nowait)
+		submit_reads(l, q, MIN(budget, t->burst));
+	else
+		read_now(l, q, budget);
 }
 
 static const struct tap_ops uring_tap = {
@@ -176,24 +219,6 @@ static const struct tap_ops uring_tap = {
 };
 
 /* ---- completions ---- */
-
-static void on_tap_read(struct uring_loop *l, struct queue *q, uint32_t packet, int result)
-{
-	struct tap_state *t = &l->tap[q->slot];
-
-	t->n_reading--;
-	queue_tap_read(q, packet_at(&q->pool, packet), result);
-	if (result < 0 && result != -EINTR) {
-		/* EAGAIN, or EBADFD while the device is going: poll says when there is more. */
-		t->readable = false;
-		t->burst = MAX(t->burst / 2, 1);
-	}
-	if (t->n_reading == 0) {
-		if (t->readable)
-			t->burst = MIN(t->burst * 2, QUEUE_READ_MAX);
-		worker_mark_ready(l->w, q);
-	}
-}
 
 static void on_tap_poll(struct uring_loop *l, struct queue *q, int result)
 {

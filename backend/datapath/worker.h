@@ -39,6 +39,7 @@ struct worker {
 
 	const struct tap_ops *tap;
 	void *loop;
+	bool tap_nowait; /* for the loop: TAPs take RWF_NOWAIT */
 };
 
 /* Opens the Xen handles. 0 or -errno with the reason in why. On success the worker
