@@ -41,6 +41,17 @@ attach()
 }
 ok "attach brings them back" attach
 
+cycles()
+{
+	local i
+	for i in {1..20}; do
+		"$lab" detach --domid 1 # at once: the guest may still be connecting
+		"$lab" attach --domid 1
+	done
+	await 10 reaches_wire 1
+}
+ok "20 times detach and attach without a pause" cycles
+
 reload()
 {
 	local ifindex
