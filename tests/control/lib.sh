@@ -40,12 +40,12 @@ case_()
 # failure ends the script, since later cases build on it.
 here()
 {
-	local name=$1
+	here_name=$1 # the trap outlives this function
 	shift
-	trap 'echo "not ok - $name"; sed "s/^/# /" $tmp/case.log $tmp/vifd.log; exit 1' EXIT
+	trap 'echo "not ok - $here_name"; sed "s/^/# /" $tmp/case.log $tmp/vifd.log; exit 1' EXIT
 	"$@" >$tmp/case.log 2>&1
 	trap - EXIT
-	echo "ok - $name"
+	echo "ok - $here_name"
 }
 
 # until_ SECONDS COMMAND...: waits until the command succeeds.
