@@ -27,7 +27,8 @@ static void queue_break(struct queue *q, const char *why)
 
 	q->broken = true;
 	q->tx_due = false;
-	log_limited(&q->limit, q->env->now_ns, LOG_LVL_ERROR, &scope, "vif disabled: %s", why);
+	/* Control logs it, as often as it allows the vif; a queue's bucket is as new as the queue. */
+	log_debug(&scope, "disabled: %s", why);
 }
 
 /* ---- life ---- */
@@ -71,8 +72,12 @@ static int bind_ports(struct queue *q, const struct ipc_queue *cfg, const char *
 	return MIN(q->rx_port, 0);
 }
 
-static void wake_guest(struct queue *q)
+/* Shows the answers the queue's last owner wrote down, and tells of them whatever the guest
+ * asked for: it may have died between showing and telling. */
+static void carry_on(struct queue *q)
 {
+	(void)!ring_publish(&q->tx);
+	(void)!ring_publish(&q->rx);
 	event_send(q->env->events, (evtchn_port_t)q->tx_port);
 	if (q->rx_port != q->tx_port)
 		event_send(q->env->events, (evtchn_port_t)q->rx_port);
@@ -112,11 +117,10 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_q
 		return err;
 	}
 	q->tap_fd = tap_fd;
-	/* On a live ring events may be owed both ways: requests announced before we were
-	 * bound, and answers whose sender died before it could announce them. */
+	/* A live ring may hold requests whose event was sent before we were bound. */
 	q->tx_due = true;
 	if (cfg->resume)
-		wake_guest(q);
+		carry_on(q);
 	*out = q;
 	return 0;
 }
@@ -177,6 +181,8 @@ void queue_settle(struct queue *q)
 	/* A broken queue's ports stay masked: its guest's storms reach nobody. */
 	if (q->broken)
 		return;
+	if (q->tx_masked && q->tx_due && shared_port)
+		q->rx_starved = false; /* masked: no event will say that buffers came */
 	if (q->tx_masked && !q->tx_due) {
 		q->tx_masked = false;
 		if (shared_port)
@@ -364,6 +370,7 @@ uint32_t queue_read_budget(struct queue *q)
 		pending = ring_arm(&q->rx, 1);
 		if (pending <= 0) {
 			q->rx_starved = pending == 0;
+			q->rx_due = pending < 0;
 			return 0;
 		}
 	}
@@ -386,6 +393,10 @@ static void drop_to_guest(struct queue *q, const struct to_guest_frame *f, struc
 	counter_add(&q->counters->to_guest_drops[f->fault], 1);
 	packet_put(&q->pool, p);
 }
+
+/* Looks at the receive ring in one pass: two empty a full from_tap, and one may be lost to
+ * buffers that came while we looked. */
+#define RX_BATCHES_MAX 4
 
 /* What one look at the receive ring came to. */
 struct rx_batch {
@@ -484,11 +495,13 @@ enum vif_verdict queue_to_guest(struct queue *q)
 {
 	struct rx_batch batch;
 	bool any = false;
-	int err = 0;
+	int err;
 
 	if (q->broken)
 		return VIF_OK;
-	while (!err && q->from_tap.head && !q->rx_starved) {
+	err = q->rx_due ? MIN(ring_pending(&q->rx), 0) : 0;
+	/* A producer that goes to and fro must not keep us here. */
+	for (int i = 0; i < RX_BATCHES_MAX && !err && q->from_tap.head && !q->rx_starved; i++) {
 		err = to_guest_batch(q, &batch);
 		if (err)
 			break;
@@ -498,6 +511,7 @@ enum vif_verdict queue_to_guest(struct queue *q)
 	}
 	if (any)
 		publish(q, &q->rx, q->rx_port, &q->counters->to_guest_notifies);
+	q->rx_due = q->from_tap.head && !q->rx_starved;
 	if (!err)
 		return VIF_OK;
 	queue_break(q, "rx producer is more than a ring ahead");

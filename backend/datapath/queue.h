@@ -77,20 +77,21 @@ struct queue {
 
 	bool broken;	 /* the guest broke the protocol: moves nothing any more */
 	bool tx_due;	 /* requests may wait */
+	bool rx_due;	 /* the receive ring is to be looked at, whatever waits in from_tap */
 	bool rx_starved; /* frames wait for buffers; an event was asked for */
 	bool tx_masked;	 /* the port fired and is unmasked once the ring is dry */
 	bool rx_masked;
 	struct log_limit limit;
 };
 
-/* Maps the rings and binds the ports. Takes tap_fd on success only. On failure
+/* Maps the rings and binds the ports; on a live ring shows what is still to be shown, and
+ * wakes the guest. Takes tap_fd on success only. On failure
  * returns -errno and says why, for the log and the error node. */
 int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_queue *shared,
 	       int tap_fd, struct queue **out, char *why, size_t why_size) must_check;
 
-/* Gives everything back: frames still queued are counted as dropped, the rings' last
- * responses are published, grants unmapped before the ports are closed. NULL is
- * accepted. */
+/* Gives everything back; frames still queued are counted as dropped. Between passes all
+ * answers are published: there is nothing more to tell the guest. NULL is accepted. */
 void queue_close(struct queue *q);
 
 /* The guest (or nobody: spurious) signalled this port. */
@@ -105,8 +106,8 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 
 /*
  * Gives frames of from_tap to the guest while it has buffers for them. VIF_FATAL:
- * impossible producer index. Afterwards, a non-empty from_tap means rx_starved: an
- * event will come.
+ * impossible producer index. Afterwards rx_due says whether to come again; when it is
+ * clear, a non-empty from_tap means rx_starved: an event will come.
  */
 enum vif_verdict queue_to_guest(struct queue *q) must_check;
 
@@ -123,7 +124,7 @@ void queue_settle(struct queue *q);
 
 static inline bool queue_has_work(const struct queue *q)
 {
-	return !q->broken && q->tx_due;
+	return !q->broken && (q->tx_due || q->rx_due);
 }
 
 #endif

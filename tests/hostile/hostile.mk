@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+#
+# Guests that break every rule, beside one that keeps them, on the stepped system.
+hostile-objs = tests/hostile/rig.c tests/hostile/evil.c tests/unit/frames.c $(SIM_OBJS)
+hostile-libs = $(SIM_LIBS) -Wl,--wrap=xengnttab_grant_copy,--wrap=xenevtchn_notify,--wrap=write
+
+TESTS += test-hostile
+test-hostile-objs	= tests/hostile/test_hostile.c $(hostile-objs)
+test-hostile-libs	= $(hostile-libs)
+test-hostile-fuzz-objs	= tests/hostile/test_fuzz.c $(hostile-objs)
+test-hostile-fuzz-libs	= $(hostile-libs)

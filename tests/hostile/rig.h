@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two guests on the stepped system (tests/sim): one that keeps the rules, whose frames
+ * are numbered and must all arrive, once and in order; and one that is played by hand,
+ * without a driver, and does what it likes (evil.c). Time is counted in turns: one step
+ * of everybody.
+ */
+#ifndef VIF_HOSTILE_RIG_H
+#define VIF_HOSTILE_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "backend/control/control.h"
+#include "frontend-compat/netfront.h"
+#include "tests/sim/sim_host.h"
+
+#define EVIL_DOMID 1u
+#define GOOD_DOMID 2u
+#define EVIL_PAGES 64u
+
+/* The guest that keeps the rules. */
+struct good {
+	struct netfront nf;
+	uint32_t goal;		     /* frames each way, since the beginning */
+	uint32_t n_taken, n_offered; /* sent by its stack; by the bridge */
+	uint32_t next_bridge, next_given;
+};
+
+/* The guest played by hand. Nothing here is checked: that is the point. */
+struct evil {
+	xengntshr_handle *gntshr;
+	struct events events;
+	netif_tx_sring_t *tx;
+	netif_rx_sring_t *rx;
+	grant_ref_t tx_ring_gref, rx_ring_gref;
+	evtchn_port_t tx_port, rx_port;
+	bool split_events;
+
+	uint8_t *tx_memory; /* EVIL_PAGES, read-only to the backend */
+	uint8_t *rx_memory; /* EVIL_PAGES, writable */
+	grant_ref_t tx_gref[EVIL_PAGES], rx_gref[EVIL_PAGES];
+	RING_IDX tx_prod, rx_prod;
+
+	uint32_t n_bridge; /* frames of its the bridge had */
+	uint8_t frame[PACKET_FRAME_MAX];
+	size_t frame_size; /* of the last one */
+};
+
+struct rig {
+	uint64_t now_ns, ns_per_turn;
+	uint64_t n_turns;
+	struct control control;
+	struct sim_datapath *datapath;
+	struct good good;
+	struct evil evil;
+	uint32_t n_log_bytes, n_log_lines;
+
+	/* Called before each batch of copies: the slots were read, not yet answered. */
+	void (*before_copy)(struct rig *r, xengnttab_grant_copy_segment_t *ops, uint32_t n);
+	bool lose_events; /* nobody's reach anybody */
+};
+
+/* Both guests connected. */
+struct rig *rig_start(bool split_events);
+/* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
+void rig_end(struct rig *r);
+
+void rig_turn(struct rig *r);
+/* Turns until the condition holds, at most 'most'; asserts. Evaluates to their number. */
+#define rig_turns_until(r, most, condition)                                                        \
+	({                                                                                         \
+		uint64_t begun_ = (r)->n_turns;                                                    \
+		while (!(condition)) {                                                             \
+			assert_true((r)->n_turns - begun_ < (most));                               \
+			rig_turn(r);                                                               \
+		}                                                                                  \
+		(r)->n_turns - begun_;                                                             \
+	})
+
+/* n frames more pass each way of the good guest, none lost. Returns the turns it took. */
+uint64_t rig_good_carries(struct rig *r, uint32_t n);
+
+/* The hostile guest's vif; NULL: none. */
+struct vif *rig_evil_vif(struct rig *r);
+/* The backend's state of it; -1: there is none. */
+int rig_evil_state(void);
+struct queue_counters rig_evil_counters(struct rig *r);
+
+/* Asserts that the vif, and only it, is given up for a reason that holds 'why', and that
+ * the good guest goes on. */
+void rig_expect_disabled(struct rig *r, const char *why);
+/* Asserts that the vif still is Connected and that the good guest goes on. */
+void rig_expect_alive(struct rig *r);
+
+/* ---- evil.c ---- */
+
+void evil_open(struct evil *e);
+void evil_close(struct evil *e);
+
+/* Fresh rings, ports and pages; the keys; Connected. Takes back what was shared before. */
+void evil_share(struct evil *e);
+void evil_write_keys(const struct evil *e);
+void evil_unshare(struct evil *e);
+/* From whatever state: closes and connects anew. */
+void evil_reconnect(struct rig *r);
+
+/* A request in the next slot; page < EVIL_PAGES. */
+void evil_tx(struct evil *e, uint32_t page, uint16_t offset, uint16_t size, uint16_t flags);
+void evil_tx_raw(struct evil *e, const netif_tx_request_t *req);
+void evil_tx_gso(struct evil *e, uint8_t type, uint16_t size, uint8_t flags);
+/* A frame in pages, 'first_size' bytes in the first slot, offloads as given. */
+void evil_tx_frame(struct evil *e, const uint8_t *frame, uint32_t size, uint32_t first_size,
+		   uint16_t flags, uint8_t gso_type, uint16_t gso_size);
+/* Posts n writable buffers. */
+void evil_rx(struct evil *e, uint32_t n);
+/* Shows the requests of both rings and signals both ports. */
+void evil_publish(struct evil *e);
+void evil_notify(struct evil *e);
+/* Takes its events, unmasking. Returns how many. */
+uint32_t evil_events(struct evil *e);
+
+/* Response i of the transmit ring. */
+netif_tx_response_t evil_tx_response(const struct evil *e, RING_IDX i);
+netif_rx_response_t evil_rx_response(const struct evil *e, RING_IDX i);
+
+#endif
