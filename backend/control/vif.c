@@ -427,10 +427,9 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 
 static void step_announce(struct control *c, struct vif *v, uint64_t now_ns)
 {
-	(void)now_ns;
 	if (move_to(c, v, XenbusStateConnected))
-		log_info(SCOPE(v), "connected: %u queue%s", v->n_queues,
-			 v->n_queues == 1 ? "" : "s");
+		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "connected: %u queue%s",
+			    v->n_queues, v->n_queues == 1 ? "" : "s");
 }
 
 static void step_detach(struct control *c, struct vif *v, uint64_t now_ns)
@@ -447,11 +446,10 @@ static void step_closing(struct control *c, struct vif *v, uint64_t now_ns)
 
 static void step_closed(struct control *c, struct vif *v, uint64_t now_ns)
 {
-	(void)now_ns;
 	if (!move_to(c, v, XenbusStateClosed))
 		return;
 	v->asked_to_close = false;
-	log_info(SCOPE(v), "closed");
+	log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "closed");
 }
 
 static void step_reopen(struct control *c, struct vif *v, uint64_t now_ns)
