@@ -207,9 +207,11 @@ snapshot_of()
 		sha256sum | head -c 16)"
 }
 
-# machine_snapshot FILE: the machine as it is; it has ended then.
+# machine_snapshot FILE: the machine as it is; it has ended then. Stopped first: the
+# pages are written once, and all of one moment.
 machine_snapshot()
 {
+	qmp stop >/dev/null
 	qmp migrate-set-parameters '{"max-bandwidth": 10000000000}' >/dev/null
 	qmp migrate "{\"uri\": \"exec:cat >'$1.part'\"}" >/dev/null
 	qmp_until 120 '"status": "completed"' query-migrate
@@ -233,7 +235,8 @@ machine_restore()
 	fi
 	exec {lock}>&-
 	machine_start "$image" -incoming "exec:cat '$snapshot'"
-	qmp_until "$RESTORE_LIMIT" '"running": true' query-status
+	qmp_until "$RESTORE_LIMIT" '"status": "paused"' query-status
+	qmp cont >/dev/null
 }
 
 # ---- the program under test ----
@@ -242,7 +245,7 @@ machine_restore()
 # payload disk and from there into dom0's /usr/local/sbin.
 machine_load()
 {
-	local tree=$machine/payload file have
+	local tree=$machine/payload file have size
 	have=$(dom0 'ls /lib/x86_64-linux-gnu')
 	rm -rf "$tree"
 	mkdir -p "$tree/usr/local/sbin" "$tree/lib/x86_64-linux-gnu"
@@ -254,8 +257,9 @@ machine_load()
 	tar -c -C "$tree" -f "$machine/payload.new" .
 	# In place: QEMU has the file open.
 	dd if="$machine/payload.new" of="$machine/payload.tar" conv=notrunc status=none
+	size=$(stat -c %s "$machine/payload.new")
 	rm -rf "$tree" "$machine/payload.new"
-	dom0 load-payload
+	dom0 "load-payload $size"
 }
 
 # ---- logs ----

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+#
+# For tests on the rig: sourced under 'set -euo pipefail'. Each case prints
+# "ok - NAME" or "not ok - NAME" and, if it failed, what it said.
+#
+#	begin [IMAGE'S KERNELS...]	a machine with u1 and u2 up, the programs loaded
+#	check NAME COMMAND...		one case
+#	finish				logs if a case failed, and exit
+# shellcheck shell=bash
+
+# shellcheck source=tests/xen/machine.bash
+. "$(dirname "${BASH_SOURCE[0]}")/machine.bash"
+
+passed=0 failed=0 begun=$SECONDS
+
+begin()
+{
+	local packed
+	packed=$(image "$@")
+	machine_open "$build/xen/$(basename "$0" .sh)-$$"
+	trap 'machine_stop' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	machine_restore "$packed"
+	machine_load
+}
+
+# check NAME COMMAND...: in a subshell that ends at the first failing command.
+check()
+{
+	local title=$1 status at=$SECONDS
+	shift
+	set +e # as a condition the subshell would ignore its own set -e
+	(set -e; "$@") >"$machine/case" 2>&1
+	status=$?
+	set -e
+	if [ "$status" = 0 ]; then
+		echo "ok - $title"
+		passed=$((passed + 1))
+	else
+		echo "not ok - $title (status $status, $((SECONDS - at)) s)"
+		sed 's/^/#   /' "$machine/case"
+		failed=$((failed + 1))
+	fi
+}
+
+finish()
+{
+	echo
+	echo "$passed passed, $failed failed ($((SECONDS - begun)) s)"
+	if ((failed)); then
+		machine_logs
+		exit 1
+	fi
+	machine_stop
+	rm -rf "$machine"
+	exit 0
+}
+
+# await SECONDS COMMAND...: until it succeeds, or fails when time is up.
+await()
+{
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		((SECONDS < deadline)) || { echo "in vain: $*"; return 1; }
+		sleep 0.1
+	done
+}
+
+# ---- the two guests ----
+
+mac_of() { echo "00:16:3e:00:00:1${1#u}"; }
+address_of() { echo "10.0.0.1${1#u}"; }
+address6_of() { echo "fd00::1${1#u}"; }
+netdev_of() { echo "vif$(dom0 "xl domid $1").${2:-0}"; }
+
+# configure GUEST: addresses on its eth0. nodad: nothing to wait for.
+configure()
+{
+	guest "$1" "ip link set eth0 up
+		ip addr add $(address_of "$1")/24 dev eth0
+		echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+		ip addr add $(address6_of "$1")/64 dev eth0"
+}

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# 'make check-xen': vifd as built serves two stock guests on real Xen, over the path an
+# operator takes: xl network-attach, the stock vif-bridge, real traffic, detach.
+set -euo pipefail
+# shellcheck source=tests/xen/cases.bash
+. "$(dirname "$0")/cases.bash"
+
+TRANSFER=$((4 << 20)) # bytes
+
+no_netback() { ! dom0 lsmod | grep -q '^xen_netback'; }
+
+attach()
+{
+	dom0 "xl network-attach $1 mac=$(mac_of "$1") bridge=xenbr0"
+	await 20 guest "$1" 'test -e /sys/class/net/eth0'
+	configure "$1"
+}
+
+bridged() { dom0 "bridge link show dev $(netdev_of "$1")" | grep -q 'master xenbr0 state forwarding'; }
+listed() { dom0 "xl network-list $1" | grep -q "^0 .* $(mac_of "$1") .* 4 "; }
+shown() { dom0 'vifctl list' | grep -qE "^$(netdev_of "$1") +Connected +Connected .* connected +bridge"; }
+pings() { dom0 "ping -c 3 -W 5 $1" | grep ' 0% packet loss'; }
+guest_pings() { guest "$1" "ping -c 3 -W 5 $2" | grep ' 0% packet loss'; }
+
+# send_to GUEST ADDRESS: the guest's sum of what dom0 sends it is dom0's own.
+send_to()
+{
+	guest "$1" "nc -l -p 5001 -e sha256sum >/dev/null 2>&1 & until netstat -ltn | grep -q :5001; do sleep 0.1; done"
+	dom0 "head -c $TRANSFER /dev/urandom >/run/data; sha256sum </run/data >/run/sum
+		nc $2 5001 </run/data >/run/sum-of-guest; cat /run/sum /run/sum-of-guest
+		cmp /run/sum /run/sum-of-guest"
+}
+
+# fetch_from GUEST ADDRESS: the other way.
+fetch_from()
+{
+	guest "$1" "head -c $TRANSFER /dev/urandom >/run/data; sha256sum </run/data >/run/sum
+		nc -l -p 5002 -e cat /run/data >/dev/null 2>&1 & until netstat -ltn | grep -q :5002; do sleep 0.1; done"
+	same_sum "$(guest "$1" 'cat /run/sum')" "$(dom0 "nc $2 5002 </dev/null | sha256sum")"
+}
+
+# between FROM TO ADDRESS: from guest to guest.
+between()
+{
+	guest "$1" "head -c $TRANSFER /dev/urandom >/run/data"
+	guest "$2" "nc -l -p 5003 -e sha256sum >/dev/null 2>&1 & until netstat -ltn | grep -q :5003; do sleep 0.1; done"
+	same_sum "$(guest "$1" 'sha256sum </run/data')" "$(guest "$1" "nc $3 5003 </run/data")"
+}
+
+same_sum()
+{
+	echo "$1"
+	echo "$2"
+	[ -n "$1" ] && [ "${1%% *}" = "${2%% *}" ] && [ ${#1} -ge 64 ]
+}
+
+nothing_lost() { dom0 'vifctl stats' | tee /dev/stderr | awk '/dropped: / && !/dropped: none/ { lost = 1 } /netdev:/ && !/dropped 0  errors 0/ { lost = 1 } END { exit lost }'; }
+
+detach()
+{
+	local domid
+	domid=$(dom0 "xl domid $1")
+	dom0 "xl network-detach $1 0"
+	await 10 gone "$domid"
+	[ "$(dom0 "xl network-list $1" | wc -l)" -le 1 ]
+	guest "$1" '! test -e /sys/class/net/eth0'
+}
+
+gone()
+{
+	dom0 "! test -e /sys/class/net/vif$1.0
+		! xenstore-exists backend/vif/$1/0
+		! xenstore-exists /local/domain/$1/device/vif/0
+		! xenstore-exists /libxl/$1/device/vif/0"
+}
+
+begin
+check "no xen-netback in dom0" no_netback
+check "vifd starts" dom0 start-vifd
+for g in u1 u2; do
+	check "xl network-attach $g" attach "$g"
+	check "$g: netdev in the bridge" bridged "$g"
+	check "$g: xl network-list" listed "$g"
+	check "$g: vifctl list" shown "$g"
+	check "$g: ping" pings "$(address_of "$g")"
+	check "$g: ping over IPv6" pings "$(address6_of "$g")"
+done
+check "TCP to a guest, checksummed" send_to u1 "$(address_of u1)"
+check "TCP from a guest, checksummed" fetch_from u1 "$(address_of u1)"
+check "TCP to a guest over IPv6" send_to u2 "$(address6_of u2)"
+check "TCP from a guest over IPv6" fetch_from u2 "$(address6_of u2)"
+check "guest to guest: ping" guest_pings u1 "$(address_of u2)"
+check "guest to guest: ping over IPv6" guest_pings u2 "$(address6_of u1)"
+check "guest to guest: TCP" between u1 u2 "$(address_of u2)"
+check "guest to guest: TCP over IPv6" between u2 u1 "$(address6_of u1)"
+check "no frame was dropped" nothing_lost
+check "vifd restarts under the guests" dom0 'stop-vifd; start-vifd'
+check "u1: ping after the restart" pings "$(address_of u1)"
+for g in u1 u2; do
+	check "xl network-detach $g leaves nothing" detach "$g"
+done
+check "u1 attached again" attach u1
+check "u1: ping once more" pings "$(address_of u1)"
+check "no xen-netback was loaded" no_netback
+check "vifd stops" dom0 stop-vifd
+finish
