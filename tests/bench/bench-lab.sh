@@ -47,7 +47,7 @@ tcp()
 	ip netns exec "$2" iperf3 -s -1 -B "$3" >/dev/null 2>&1 &
 	local server=$! i
 	for ((i = 0; i < 100; i++)); do
-		ip netns exec "$2" ss -Hltn "sport = :5201" | grep -q . && break
+		ip netns exec "$2" ss -Hltn "sport = :5201" | grep >/dev/null . && break
 		read -r -t 0.05 _ <> <(:) || true
 	done
 	ip netns exec "$1" iperf3 -c "$3" -t "$seconds" -J 2>/dev/null |

@@ -82,7 +82,7 @@ to_init_wait()
 	netdev_is_there 3
 	[[ $(xenstore-read "$(be 3)/multi-queue-max-queues") == 4 ]]
 	[[ $(xenstore-read "$(be 3)/feature-sg") == 1 ]]
-	ip -d link show vif3.0 | grep -q 'vnet_hdr on multi_queue'
+	ip -d link show vif3.0 | grep >/dev/null 'vnet_hdr on multi_queue'
 }
 case_ "a vif gets its netdev, features and InitWait" to_init_wait
 case_ "vifctl show" says "InitWait (frontend Initialising)" 0 ctl show vif3.0
@@ -96,7 +96,7 @@ refused() # DOMID TEXT
 {
 	until_ 5 state_is "$1" 6
 	[[ $(error_of "$1") == *"$2"* ]] || { error_of "$1"; return 1; }
-	ctl show vif"$1".0 | grep -qF -- "$2"
+	ctl show vif"$1".0 | grep >/dev/null -F -- "$2"
 	state_is 3 2
 	detach "$1"
 	until_ 5 status 1 ctl show vif"$1".0
@@ -266,7 +266,7 @@ renamed()
 	stop_vifd
 	start_vifd --hotplug-timeout-s 1 --max-queues 4
 	until_ 10 says "guest7, index" 0 ctl show vif7.0
-	ip addr show guest7 | grep -q 10.99.0.1 || ip addr add 10.99.0.1/24 dev guest7
+	ip addr show guest7 | grep >/dev/null 10.99.0.1 || ip addr add 10.99.0.1/24 dev guest7
 	pings 3
 }
 here "a renamed netdev is found again" renamed
@@ -301,7 +301,7 @@ four_queues()
 	until_ 10 state_is 8 4
 	ctl show vif8.0
 	[[ $(ctl show vif8.0 | grep -c "^  queue [0-3] ") == 4 ]]
-	ip -d link show vif8.0 | grep -q "numqueues 4"
+	ip -d link show vif8.0 | grep >/dev/null "numqueues 4"
 	kill -9 "$(datapath_pid)"
 	until_ 10 four_attached
 	detach 8
@@ -310,7 +310,7 @@ four_queues()
 four_attached() { is_up && [[ $(ctl show vif8.0 --json | grep -c '"attached": true') == 4 ]]; }
 here "four queues, spread over workers, resumed and given back" four_queues
 
-schema() { ctl stats --json | grep -q '"ok": true' && ctl list --json | grep -q '"version"'; }
+schema() { ctl stats --json | grep >/dev/null '"ok": true' && ctl list --json | grep >/dev/null '"version"'; }
 case_ "vifctl --json" schema
 
 case_ "vif 3 never noticed" state_is 3 2

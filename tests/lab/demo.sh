@@ -157,7 +157,7 @@ pings()
 await_port()
 {
 	local tries=0
-	until in_ns "$1" ss -Hltn "sport = :$2" | grep -q .; do
+	until in_ns "$1" ss -Hltn "sport = :$2" | grep >/dev/null .; do
 		((++tries < 100)) || { fail "no server in ${title[$1]}"; return 1; }
 		sleep 0.05
 	done

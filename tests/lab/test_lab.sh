@@ -27,8 +27,8 @@ inside()
 	[ "$(ip netns list | wc -l)" = 4 ]
 	ip -o link show dev "${n}br0" >/dev/null
 	[ -e "/sys/class/net/${n}br0/brif/vif2.0" ]
-	ip -n "$n-wire" -o addr | grep -q 'inet 10.77.0.1/24'
-	ip -n "$n-g2" -o addr | grep -q 'inet6 fd77::12/64'
+	ip -n "$n-wire" -o addr | grep >/dev/null 'inet 10.77.0.1/24'
+	ip -n "$n-g2" -o addr | grep >/dev/null 'inet6 fd77::12/64'
 	for g in 1 2; do
 		for to in 10.77.0.1 fd77::1 10.77.0.$((13 - g)) fd77::$((13 - g)); do
 			ip netns exec "$n-g$g" ping -q -c 1 -W 5 "$to" >/dev/null
@@ -36,7 +36,7 @@ inside()
 	done
 	[ "$(xenstore-read /local/domain/0/backend/vif/1/0/state)" = 4 ]
 	[ "$(xenstore-read /local/domain/2/device/vif/0/state)" = 4 ]
-	vifctl list | grep -q 'vif1.0 *Connected'
+	vifctl list | grep >/dev/null 'vif1.0 *Connected'
 }
 export -f inside
 ok "bridge, wire and guests have the names and addresses promised" \
@@ -99,7 +99,7 @@ kept()
 	n=$(name a)
 	exits 5 "$lab" run --name "$n" --guests 1 --keep -- sh -c 'exit 5'
 	says "vif-lab stop --name $n"
-	"$lab" list | grep -q "^$n .*kept"
+	"$lab" list | grep >/dev/null "^$n .*kept"
 	exits 6 "$lab" exec --name "$n" -- sh -c 'vifctl list; exit 6'
 	says 'vif1.0 .*Connected'
 	exits 125 "$lab" run --name "$n" -- true
