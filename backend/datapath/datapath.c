@@ -120,11 +120,13 @@ static int run_worker(struct worker *w)
 		return err;
 	}
 	err = uring_run(loop);
-	if (err)
+	if (err) {
 		log_error(LOG_NOBODY, "worker %u: io_uring: %s", w->id, strerror(-err));
+		return err;
+	}
 	uring_close(loop);
 	worker_close(w);
-	return err;
+	return 0;
 }
 
 static void *worker_thread(void *arg)

@@ -399,10 +399,25 @@ int uring_run(struct uring_loop *l)
 	return 0;
 }
 
+/* Transfers complete while they are submitted: handing in what the last pass queued ends
+ * them all. */
+static void end_transfers(struct uring_loop *l)
+{
+	struct io_uring_cqe *cqe;
+
+	if (io_uring_submit_and_get_events(&l->ring) < 0)
+		return;
+	while (!io_uring_peek_cqe(&l->ring, &cqe)) {
+		complete(l, cqe);
+		io_uring_cqe_seen(&l->ring, cqe);
+	}
+}
+
 void uring_close(struct uring_loop *l)
 {
 	if (!l)
 		return;
+	end_transfers(l);
 	io_uring_queue_exit(&l->ring);
 	free(l);
 }

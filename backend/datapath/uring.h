@@ -15,10 +15,11 @@ struct uring_loop;
  * 0 or -errno with the reason in why (kernel.io_uring_disabled, too old a kernel). */
 int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_size) must_check;
 
-/* Serves until w->stop. 0, or -errno if the ring itself failed. */
+/* Serves until w->stop. 0, or -errno if the ring itself failed: then nothing can be closed
+ * any more, the process must end. */
 int uring_run(struct uring_loop *l) must_check;
 
-/* Cancels what is under way and waits for it; afterwards the worker may be closed. */
+/* Ends what is under way; afterwards the worker may be closed. */
 void uring_close(struct uring_loop *l);
 
 #endif

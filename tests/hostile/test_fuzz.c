@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest that does anything at all, at random, with a fixed seed; beside it one whose
+ * traffic must not lose a frame. HOSTILE_SEED and HOSTILE_STEPS in the environment try
+ * others.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libvif/hosted/hosted.h"
+#include "tests/hostile/rig.h"
+#include "tests/sim/sim_store.h"
+
+#define STEPS 1000u /* a seed */
+
+struct fuzz {
+	struct rig *r;
+	uint64_t random;
+	uint32_t n_reconnects;
+};
+
+static uint32_t draw(struct fuzz *f, uint32_t n)
+{
+	/* xorshift64*, as tests/sim */
+	f->random ^= f->random >> 12;
+	f->random ^= f->random << 25;
+	f->random ^= f->random >> 27;
+	return (uint32_t)((f->random * 2685821657736338717ull) >> 33) % n;
+}
+
+/* Mostly near what is legal: that gets further than noise. */
+static uint32_t draw_number(struct fuzz *f)
+{
+	static const uint32_t corner[] = { 0, 1, 8, 13, 14, 18, 19, 20, 60, 255, 256, 257, 4095,
+					   4096, 4097, 32767, 32768, 65535, 65536, 1u << 31, ~0u };
+
+	return draw(f, 2) ? corner[draw(f, ARRAY_SIZE(corner))] : draw(f, 1u << 31);
+}
+
+/* ---- what it does ---- */
+
+static void sends(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+
+	for (uint32_t n = 1 + draw(f, 8); n; n--)
+		evil_tx(e, draw(f, EVIL_PAGES), (uint16_t)draw(f, 2048), (uint16_t)draw(f, 2048), 0);
+	evil_publish(e);
+}
+
+static void sends_fragments(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+	uint32_t n = 1 + draw(f, 21);
+
+	evil_tx(e, 0, 0, (uint16_t)(n * 64), NETTXF_more_data);
+	if (draw(f, 3) == 0)
+		evil_tx_gso(e, (uint8_t)draw(f, 4), (uint16_t)draw_number(f), draw(f, 8) == 0);
+	for (; n; n--)
+		evil_tx(e, draw(f, EVIL_PAGES), 0, 64, n > 1 || draw(f, 3) == 0 ? NETTXF_more_data : 0);
+	if (draw(f, 2))
+		evil_publish(e);
+}
+
+static void sends_noise(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+
+	for (uint32_t n = 1 + draw(f, 4); n; n--) {
+		const netif_tx_request_t req = { .gref = draw(f, 2) ? e->tx_gref[draw(f, EVIL_PAGES)]
+								     : draw_number(f),
+						 .offset = (uint16_t)draw_number(f),
+						 .flags = (uint16_t)draw(f, 32),
+						 .id = (uint16_t)draw_number(f),
+						 .size = (uint16_t)draw_number(f) };
+
+		evil_tx_raw(e, &req);
+	}
+	evil_publish(e);
+}
+
+static void posts(struct fuzz *f)
+{
+	evil_rx(&f->r->evil, draw(f, 40));
+	if (draw(f, 4))
+		evil_publish(&f->r->evil);
+}
+
+static void posts_noise(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+
+	for (uint32_t n = draw(f, 10); n; n--)
+		e->rx->ring[e->rx_prod++ % RING_SLOTS].req =
+			(netif_rx_request_t){ .id = (uint16_t)draw_number(f),
+					      .gref = draw(f, 2) ? e->tx_gref[0] : draw_number(f) };
+	evil_publish(e);
+}
+
+static void writes_a_header(struct fuzz *f)
+{
+	uint32_t *page = draw(f, 2) ? (void *)f->r->evil.tx : (void *)f->r->evil.rx;
+
+	page[draw(f, 16)] = draw_number(f);
+	evil_notify(&f->r->evil);
+}
+
+static void nudges_an_index(struct fuzz *f)
+{
+	uint32_t *page = draw(f, 2) ? (void *)f->r->evil.tx : (void *)f->r->evil.rx;
+
+	page[draw(f, 4)] += draw(f, 600) - 300;
+	evil_notify(&f->r->evil);
+}
+
+static void writes_noise(struct fuzz *f)
+{
+	uint32_t *page = draw(f, 2) ? (void *)f->r->evil.tx : (void *)f->r->evil.rx;
+
+	for (uint32_t n = draw(f, 200); n; n--)
+		page[16 + draw(f, 1008)] = draw_number(f);
+}
+
+static void fills_pages(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+
+	for (uint32_t n = draw(f, 400); n; n--)
+		e->tx_memory[draw(f, EVIL_PAGES * XEN_PAGE)] = (uint8_t)draw(f, 256);
+	/* now and then something like headers */
+	memcpy(e->tx_memory + 12, draw(f, 2) ? "\x08\x00\x45" : "\x86\xdd\x60", 3);
+}
+
+static void storms(struct fuzz *f)
+{
+	for (uint32_t n = draw(f, 50); n; n--)
+		evil_notify(&f->r->evil);
+}
+
+static void takes_events(struct fuzz *f)
+{
+	(void)evil_events(&f->r->evil);
+}
+
+static void receives(struct fuzz *f)
+{
+	uint8_t frame[SIM_FRAME_MAX];
+	uint32_t number = draw(f, 6);
+
+	sim_frame_make(frame, number);
+	for (uint32_t n = draw(f, 40); n; n--)
+		(void)sim_datapath_give(f->r->datapath, EVIL_DOMID, frame, sim_frame_size(number));
+}
+
+static void moves_state(struct fuzz *f)
+{
+	if (draw(f, 4))
+		sim_frontend_put(EVIL_DOMID, 0, "state", "%u", draw(f, 10));
+	else
+		sim_frontend_put(EVIL_DOMID, 0, "state", "%s", draw(f, 2) ? "" : "-3");
+}
+
+static void writes_a_key(struct fuzz *f)
+{
+	static const char *const key[] = { "tx-ring-ref", "rx-ring-ref", "event-channel-tx",
+					   "event-channel-rx", "event-channel", "feature-sg",
+					   "multi-queue-num-queues", "request-rx-copy",
+					   "feature-gso-tcpv4", "feature-no-csum-offload" };
+
+	sim_frontend_put(EVIL_DOMID, 0, key[draw(f, ARRAY_SIZE(key))], "%u", draw_number(f));
+}
+
+static void removes_itself(struct fuzz *f)
+{
+	(void)f;
+	sim_store_put("/local/domain/1/device/vif/0", NULL);
+}
+
+static void is_detached(struct fuzz *f)
+{
+	(void)f;
+	if (rig_evil_state() >= 0)
+		sim_toolstack_detach(EVIL_DOMID, 0);
+}
+
+static void shares_anew(struct fuzz *f)
+{
+	evil_share(&f->r->evil); /* while the backend uses what it takes back */
+}
+
+/* Frames in flight may be lost with it: the good guest has none just then. */
+static void kills_the_datapath(struct fuzz *f)
+{
+	(void)rig_good_carries(f->r, 1);
+	f->r->now_ns += 40 * NS_PER_S; /* else too many deaths too soon */
+	sim_datapath_kill(f->r->datapath);
+}
+
+static const struct {
+	void (*act)(struct fuzz *f);
+	unsigned weight;
+	const char *name;
+} acts[] = {
+#define ACT(name, weight) { name, weight, #name }
+	ACT(sends, 20),		 ACT(sends_fragments, 20),   ACT(sends_noise, 4),
+	ACT(posts, 20),		 ACT(posts_noise, 4),	     ACT(writes_a_header, 2),
+	ACT(nudges_an_index, 4), ACT(writes_noise, 5),	     ACT(fills_pages, 10),
+	ACT(storms, 5),		 ACT(takes_events, 10),	     ACT(receives, 20),
+	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	     ACT(removes_itself, 1),
+	ACT(is_detached, 1),	 ACT(shares_anew, 2),	     ACT(kills_the_datapath, 1),
+};
+
+static void act(struct fuzz *f)
+{
+	unsigned sum = 0, at;
+
+	for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
+		sum += acts[i].weight;
+	at = draw(f, sum);
+	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
+		if (at < acts[i].weight) {
+			if (getenv("HOSTILE_TRACE"))
+				fprintf(stderr, "%llu %s\n", (unsigned long long)f->r->n_turns,
+					acts[i].name);
+			acts[i].act(f);
+			return;
+		}
+		at -= acts[i].weight;
+	}
+}
+
+/* ---- and begins again ---- */
+
+/* A fresh device, whatever became of the old one. */
+static void start_over(struct fuzz *f)
+{
+	struct rig *r = f->r;
+
+	sim_toolstack_remove(EVIL_DOMID, 0);
+	rig_turns_until(r, 500, !rig_evil_vif(r));
+	sim_toolstack_attach(EVIL_DOMID, 0);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateInitWait);
+	r->evil.split_events = draw(f, 2);
+	evil_share(&r->evil);
+	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateConnected);
+	f->n_reconnects++;
+}
+
+static void live(uint64_t seed, uint32_t n_steps)
+{
+	struct fuzz f = { .r = rig_start(seed % 2), .random = seed * 2 + 1 };
+	struct good *g = &f.r->good;
+	uint32_t broken = 0;
+
+	f.r->ns_per_turn = 100 * NS_PER_MS; /* the ration of passes is another test's */
+	for (uint32_t i = 0; i < n_steps; i++) {
+		act(&f);
+		g->goal += draw(&f, 3);
+		rig_turn(f.r);
+		broken = rig_evil_state() == XenbusStateConnected ? 0 : broken + 1;
+		if (broken > 15) {
+			start_over(&f);
+			broken = 0;
+		}
+	}
+	rig_good_carries(f.r, 100);
+	assert_int_equal(g->nf.counters.disabled, 0);
+	assert_int_equal(g->nf.counters.connects, 1);
+	start_over(&f);
+	rig_end(f.r);
+}
+
+static uint64_t from_environment(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void anything_at_all(void **state)
+{
+	uint64_t first = from_environment("HOSTILE_SEED", 1);
+	uint64_t n_seeds = getenv("HOSTILE_SEED") ? 1 : 4;
+
+	(void)state;
+	for (uint64_t seed = first; seed < first + n_seeds; seed++)
+		live(seed, (uint32_t)from_environment("HOSTILE_STEPS", STEPS));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(anything_at_all) };
+
+	return cmocka_run_group_tests_name("hostile-fuzz", tests, NULL, NULL);
+}
