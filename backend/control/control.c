@@ -15,6 +15,7 @@
 
 #define BACKEND_DIR	"backend/vif" /* relative: our own domain's, whichever it is */
 #define EVENTS_PER_STEP 4096
+#define ANSWERS_PER_STEP 4096
 #define PASSES_PER_STEP 64
 #define STOP_NS		(5 * NS_PER_S)
 
@@ -220,9 +221,12 @@ static void replace_datapath(struct control *c, uint64_t now_ns, const char *why
 static void step_workers(struct control *c, uint64_t now_ns)
 {
 	struct worker_event e;
-	int rc;
+	int rc = 0;
 
-	while (!(rc = workers_next(&c->workers, &e))) {
+	for (int i = 0; i < ANSWERS_PER_STEP && !rc; i++) {
+		rc = workers_next(&c->workers, &e);
+		if (rc)
+			break;
 		if (e.type == WORKER_FAILED)
 			supervise_broken(&c->supervisor, now_ns, e.why);
 		else if (c->slot_owner[e.slot])
@@ -230,7 +234,7 @@ static void step_workers(struct control *c, uint64_t now_ns)
 	}
 	if (rc == -EPROTO) {
 		replace_datapath(c, now_ns, "speaks nonsense");
-	} else if (rc != -EAGAIN) {
+	} else if (rc && rc != -EAGAIN) {
 		workers_disconnect(&c->workers);
 		supervise_broken(&c->supervisor, now_ns, NULL);
 	} else if (now_ns >= workers_deadline(&c->workers)) {
@@ -241,19 +245,23 @@ static void step_workers(struct control *c, uint64_t now_ns)
 /* Looks at vifs that are due, a bounded number. Returns when the next one is. */
 static uint64_t step_vifs(struct control *c, uint64_t now_ns)
 {
+	uint32_t i = c->next_vif, passes = 0;
 	uint64_t next = UINT64_MAX;
-	uint32_t passes = 0;
 
 	if (c->stopping || c->store_lost)
 		return next;
-	for (uint32_t i = 0; i < c->n_vifs; i++) {
-		struct vif *v = c->vif[i];
+	for (uint32_t left = c->n_vifs; left; left--, i++) {
+		struct vif *v;
 
+		i = i < c->n_vifs ? i : 0;
+		v = c->vif[i];
 		if (v->hotplug_deadline_ns && now_ns >= v->hotplug_deadline_ns)
 			v->due = true;
 		if (v->due && now_ns >= v->not_before_ns) {
-			if (passes++ == PASSES_PER_STEP)
+			if (passes++ == PASSES_PER_STEP) {
+				c->next_vif = i;
 				return now_ns;
+			}
 			if (vif_pass(c, v, now_ns)) {
 				c->scan_due |= v->replaced;
 				table_remove(c, i--);

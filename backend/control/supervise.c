@@ -32,6 +32,16 @@ static void close_all(const int fds[], uint32_t n)
 		close(fds[i]);
 }
 
+/* A worker never waits and says each thing once: its socket holds an answer and a
+ * QUEUE_FATAL of every slot, should control be busy for so long. */
+static void make_room(int sock)
+{
+	const int bytes = 2 * IPC_QUEUES_MAX * 1024; /* what the kernel charges a message */
+
+	if (setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
+		(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 /* A pair a worker: ours[] nonblocking, theirs[] as the worker likes. */
 static int make_sockets(int ours[], int theirs[], uint32_t n)
 {
@@ -45,6 +55,7 @@ static int make_sockets(int ours[], int theirs[], uint32_t n)
 			close_all(theirs, i);
 			return rc;
 		}
+		make_room(pair[1]);
 		ours[i] = pair[0];
 		theirs[i] = pair[1];
 	}

@@ -20,6 +20,9 @@
 
 #define SHARED_SIZE (IPC_QUEUES_MAX * sizeof(struct shared_queue))
 
+/* Read from one worker in a row: more than it ever has to say, unless it means harm. */
+#define MESSAGES_MAX (2 * IPC_QUEUES_MAX)
+
 int workers_init(struct workers *w, uint32_t n_workers)
 {
 	void *shared;
@@ -293,7 +296,7 @@ static int next_detached(struct workers *w, struct worker_event *out)
 
 int workers_next(struct workers *w, struct worker_event *out)
 {
-	int fds[IPC_FDS_MAX], rc;
+	int fds[IPC_FDS_MAX], rc = -EAGAIN;
 	struct ipc_msg msg;
 	uint32_t n_fds;
 
@@ -302,14 +305,17 @@ int workers_next(struct workers *w, struct worker_event *out)
 	for (uint32_t i = 0; i < w->n_workers; i++) {
 		if (w->worker[i].sock < 0)
 			continue;
-		while (!(rc = ipc_recv(w->worker[i].sock, &msg, fds, &n_fds))) {
+		for (int n = 0; n < MESSAGES_MAX; n++) {
+			rc = ipc_recv(w->worker[i].sock, &msg, fds, &n_fds);
+			if (rc)
+				break;
 			while (n_fds)
 				close(fds[--n_fds]);
 			rc = take_message(w, &msg, i, out);
 			if (rc)
 				return rc < 0 ? rc : 0;
 		}
-		if (rc != -EAGAIN)
+		if (rc && rc != -EAGAIN)
 			return rc;
 	}
 	return -EAGAIN;

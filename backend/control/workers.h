@@ -100,8 +100,8 @@ struct worker_event {
 	char why[sizeof(((struct ipc_msg *)0)->why)]; /* printable, NUL-terminated */
 };
 
-/* The next thing a worker said. 0; -EAGAIN: nothing; -ECONNRESET: a worker closed its
- * socket; -EPROTO: it spoke nonsense. Never blocks. */
+/* The next thing a worker said. 0; -EAGAIN: nothing now; -ECONNRESET: a worker closed its
+ * socket; -EPROTO: it spoke nonsense. Never blocks, and reads a bounded number of messages. */
 int workers_next(struct workers *w, struct worker_event *out) must_check;
 
 #endif

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <xenstore.h>
 
-#define NODES_MAX   1024
-#define WATCHES_MAX 64
+#define NODES_MAX   4096
+#define WATCHES_MAX 256
 #define EVENTS_MAX  1024
 #define PATH_MAX_   256
 
