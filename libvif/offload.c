@@ -233,6 +233,8 @@ enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload
 		return VIF_DROP;
 	if (gso && !gso_fits(&t, in->gso_type, in->gso_size))
 		return VIF_DROP;
+	if (gso && p->size - t.header_size > OFFLOAD_SEGMENTS_MAX * in->gso_size)
+		return VIF_DROP;
 
 	vnet->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	vnet->csum_start = t.transport_offset;

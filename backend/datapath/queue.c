@@ -210,17 +210,28 @@ struct tx_batch {
 	uint32_t n_frames; /* planned; a fatal frame is the last one */
 	uint32_t n_ops;	   /* their copies */
 	uint32_t n_slots;  /* ring slots they use, a fatal frame's excluded */
+	uint32_t n_segments;
 	bool dry;	   /* no whole frame was left behind */
 };
 
-/* Plans frames out of slots[0..n) until they, the ops or the packets run out. */
+static bool batch_has_room(const struct queue *q, const struct tx_batch *b)
+{
+	return b->n_frames < QUEUE_BATCH && b->n_ops + FROM_GUEST_SLOTS_MAX <= QUEUE_OPS_MAX &&
+	       b->n_segments < QUEUE_SEGMENTS_MAX && q->pool.n_free > 0;
+}
+
+static uint32_t segments_of(const struct from_guest_frame *f)
+{
+	return f->offload.gso_size ? f->size / f->offload.gso_size : 1;
+}
+
+/* Plans frames out of slots[0..n) until they, the packets or a bound runs out. */
 static void plan_batch(struct queue *q, uint32_t n, struct tx_batch *b)
 {
 	struct queue_scratch *s = q->env->scratch;
 
 	*b = (struct tx_batch){ 0 };
-	while (b->n_frames < QUEUE_BATCH && b->n_ops + FROM_GUEST_SLOTS_MAX <= QUEUE_OPS_MAX &&
-	       q->pool.n_free > 0) {
+	while (batch_has_room(q, b)) {
 		struct from_guest_frame *f = &s->from_guest[b->n_frames];
 
 		if (!from_guest_plan(s->slots + b->n_slots, n - b->n_slots, f)) {
@@ -235,6 +246,7 @@ static void plan_batch(struct queue *q, uint32_t n, struct tx_batch *b)
 			struct packet *p = packet_get(&q->pool);
 
 			s->packets[b->n_frames - 1] = p;
+			b->n_segments += segments_of(f);
 			b->n_ops += from_guest_ops(f, q->vif.domid, p, s->ops + b->n_ops);
 		}
 	}

@@ -26,6 +26,10 @@
  * no guest starves another. */
 #define QUEUE_BATCH 64u
 
+/* Segments the kernel may have to cut a batch's frames into: a batch takes a millisecond at
+ * most, whatever sizes a guest asks for. */
+#define QUEUE_SEGMENTS_MAX (2 * OFFLOAD_SEGMENTS_MAX)
+
 /* Most frames read from the TAP ahead of the guest's buffers, and frames a queue can hold
  * in all: waiting frames never keep it from taking a full batch from the guest. The
  * buffers are the queue's own, so no guest can use up another's. */

@@ -502,6 +502,37 @@ static void offloads_that_lie(void **state)
 	expect_drop(r, FROM_GUEST_BAD_OFFLOAD);
 }
 
+/* Cutting frames up is the kernel's work while we hand them over: none may take long, and
+ * none of another guest's may wait for more than a few. */
+static void segments_of_one_byte(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	struct frame f;
+	uint32_t before;
+
+	build(&f, 4, IPPROTO_TCP, 60000);
+	evil_tx_frame(e, f.bytes, f.size, f.header_size, NETTXF_csum_blank,
+		      XEN_NETIF_GSO_TYPE_TCPV4, 1);
+	expect_drop(r, FROM_GUEST_BAD_OFFLOAD);
+	for (unsigned i = 0; i < 14; i++)
+		evil_tx_frame(e, f.bytes, f.size, f.header_size, NETTXF_csum_blank,
+			      XEN_NETIF_GSO_TYPE_TCPV4, 60);
+	before = e->n_bridge;
+	evil_publish(e);
+	rig_turns_until(r, 10, e->n_bridge > before);
+	assert_true(e->n_bridge - before <= 3);
+	rig_turns_until(r, 10, e->n_bridge == before + 14);
+	for (unsigned i = 0; i < 14; i++) /* an honest size goes in one batch */
+		evil_tx_frame(e, f.bytes, f.size, f.header_size, NETTXF_csum_blank,
+			      XEN_NETIF_GSO_TYPE_TCPV4, 1448);
+	before = e->n_bridge;
+	evil_publish(e);
+	rig_turns_until(r, 10, e->n_bridge > before);
+	assert_int_equal(e->n_bridge, before + 14);
+	rig_expect_alive(r);
+}
+
 /* XSA-423: whatever the slots, what goes on is linear and the same bytes. */
 static void headers_split_over_slots(void **state)
 {
@@ -907,6 +938,7 @@ int main(void)
 		CASE(grants_revoked_on_the_way),
 		CASE(rx_buffers_not_writable),
 		CASE(offloads_that_lie),
+		CASE(segments_of_one_byte),
 		CASE(headers_split_over_slots),
 		CASE(event_storm),
 		CASE_SINGLE(event_storm),
