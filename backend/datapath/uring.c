@@ -32,7 +32,9 @@
 #include <unistd.h>
 
 #define SQ_ENTRIES 512
-#define CQ_ENTRIES 4096 /* polls of every queue, and a batch */
+#define CQ_ENTRIES 8192
+static_assert(WORKER_TURNS_MAX * QUEUE_PACKETS + IPC_QUEUES_MAX < CQ_ENTRIES,
+	      "room for all transfers of a pass and each queue's poll");
 
 enum cookie_kind {
 	COOKIE_CONTROL = 1,

@@ -277,7 +277,7 @@ bool worker_pass(struct worker *w)
 	struct queue *last = w->ready_tail;
 	struct queue *q;
 
-	while ((q = w->ready_head)) {
+	for (uint32_t n = 0; n < WORKER_TURNS_MAX && (q = w->ready_head); n++) {
 		w->ready_head = q->next_ready;
 		if (!w->ready_head)
 			w->ready_tail = NULL;

@@ -61,7 +61,11 @@ void worker_on_events(struct worker *w);
 /* Puts the queue in line for the next pass. */
 void worker_mark_ready(struct worker *w, struct queue *q);
 
-/* Gives each queue in line one turn. Returns whether any is in line again. */
+/* Queues that have a turn in one pass: what they may have under way at once is bounded. */
+#define WORKER_TURNS_MAX 32u
+
+/* Gives each queue in line one turn, WORKER_TURNS_MAX of them. Returns whether any is in
+ * line still or again. */
 bool worker_pass(struct worker *w);
 
 /* The outer loop holds nothing of the queue any more: closes it and tells control. */
