@@ -12,7 +12,7 @@ test-hostile-fuzz-libs	= $(hostile-libs)
 test-storm-objs		= tests/hostile/test_storm.c $(hostile-objs)
 test-storm-libs		= $(hostile-libs)
 
-TESTS += test-datapath-end
-test-datapath-end-objs := tests/hostile/test_end.c backend/ipc.c $(HOSTED_OBJS) \
+TESTS += test-worker
+test-worker-objs := tests/hostile/test_worker.c backend/ipc.c $(HOSTED_OBJS) \
 			  $(addprefix backend/datapath/,queue.c worker.c uring.c)
-test-datapath-end-libs := -lcmocka -l:liburing.a
+test-worker-libs := -lcmocka -l:liburing.a

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker and its real io_uring loop; sockets stand in for TAPs. When control is gone
+ * under full traffic it must end cleanly, with what it took from the guest sent on. When
+ * queues come and go under guests that send, receive and break the rules, every message
+ * is answered once and nothing is held in the end.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "backend/datapath/uring.h"
+#include "libvif/hosted/hosted.h"
+
+#define N_FRAMES QUEUE_BATCH
+
+struct guest {
+	xengntshr_handle *gntshr;
+	xenevtchn_handle *events;
+	netif_tx_sring_t *tx;
+	netif_rx_sring_t *rx;
+	grant_ref_t tx_gref, rx_gref, page_gref;
+	int port;
+};
+
+static void guest_open(struct guest *g, uint32_t domid)
+{
+	assert_int_equal(hosted_domain_create(domid), 0);
+	hosted_set_domid(domid);
+	g->gntshr = xengntshr_open(NULL, 0);
+	g->events = xenevtchn_open(NULL, 0);
+	assert_true(g->gntshr && g->events);
+	g->tx = xengntshr_share_pages(g->gntshr, 0, 1, &g->tx_gref, 1);
+	g->rx = xengntshr_share_pages(g->gntshr, 0, 1, &g->rx_gref, 1);
+	assert_true(g->tx && g->rx);
+	assert_non_null(xengntshr_share_pages(g->gntshr, 0, 1, &g->page_gref, 1));
+	g->port = xenevtchn_bind_unbound_port(g->events, 0);
+	assert_true(g->port > 0);
+}
+
+/* Rings as a frontend makes them, with every slot a frame of 60 bytes or a buffer. */
+static void guest_fill(struct guest *g)
+{
+	memset(g->tx, 0, XEN_PAGE);
+	memset(g->rx, 0, XEN_PAGE);
+	for (unsigned i = 0; i < RING_SLOTS; i++) {
+		g->tx->ring[i].req = (netif_tx_request_t){ .gref = g->page_gref, .size = 60 };
+		g->rx->ring[i].req = (netif_rx_request_t){ .gref = g->page_gref };
+	}
+}
+
+static void guest_close(struct guest *g)
+{
+	xengntshr_close(g->gntshr);
+	xenevtchn_close(g->events);
+}
+
+static struct ipc_msg attach_message(const struct guest *g, uint32_t slot)
+{
+	return (struct ipc_msg){ .type = IPC_QUEUE_ATTACH,
+				 .slot = slot,
+				 .queue = { .vif = { .domid = (uint16_t)(slot + 1) },
+					    .features = VIF_SG,
+					    .tx_gref = g->tx_gref,
+					    .rx_gref = g->rx_gref,
+					    .tx_port = (uint32_t)g->port,
+					    .rx_port = (uint32_t)g->port } };
+}
+
+/* Everything control says waits in the socket when the worker begins; then control dies. */
+static void say_and_die(int sock, const struct guest *g, int tap)
+{
+	const struct ipc_msg msg = attach_message(g, 0);
+
+	assert_int_equal(ipc_send(sock, &msg, &tap, 1), 0);
+	close(sock);
+	close(tap);
+}
+
+static void control_dies_under_traffic(void **state)
+{
+	struct shared_queue *shared = calloc(1, sizeof(*shared));
+	struct uring_loop *loop;
+	struct guest g;
+	struct worker w;
+	char why[128], frame[256];
+	int sock[2], tap[2];
+
+	(void)state;
+	assert_int_equal(hosted_inproc_start(0), 0);
+	guest_open(&g, 1);
+	guest_fill(&g);
+	g.tx->req_prod = N_FRAMES;
+	hosted_set_domid(0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sock), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, tap), 0);
+	assert_int_equal(worker_open(&w, 0, sock[0], shared, why, sizeof(why)), 0);
+	w.tap_nowait = true;
+	assert_int_equal(uring_open(&w, &loop, why, sizeof(why)), 0);
+	say_and_die(sock[1], &g, tap[1]);
+	assert_int_equal(uring_run(loop), 0);
+	uring_close(loop);
+	worker_close(&w);
+
+	assert_int_equal(g.tx->rsp_prod, N_FRAMES);
+	assert_int_equal(shared->counters.from_guest_tap_full, 0);
+	for (unsigned i = 0; i < N_FRAMES; i++)
+		assert_int_equal(recv(tap[0], frame, sizeof(frame), 0), PACKET_VNET_SIZE + 60);
+	assert_int_equal(shared->counters.from_guest_frames, N_FRAMES);
+	/* Closed, as soon as the kernel has let go of the ring. */
+	assert_int_equal(poll(&(struct pollfd){ .fd = tap[0], .events = POLLIN }, 1, 5000), 1);
+	assert_int_equal(recv(tap[0], frame, sizeof(frame), 0), 0);
+	close(tap[0]);
+	guest_close(&g);
+	hosted_inproc_stop();
+	free(shared);
+}
+
+/* ---- queues that come and go ---- */
+
+#define N_GUESTS 4u
+#define N_ACTS	 6000u
+
+struct churn {
+	struct worker worker;
+	struct shared_queue *shared;
+	int sock; /* control's */
+	struct guest guest[N_GUESTS];
+	int tap[N_GUESTS][2]; /* ours, the worker's */
+	enum { AWAY, COMING, THERE, GOING } state[N_GUESTS];
+	bool broken[N_GUESTS];
+	uint32_t n_attached, n_fatal;
+	uint32_t random;
+};
+
+static uint32_t draw(struct churn *c, uint32_t n)
+{
+	c->random = c->random * 1664525 + 1013904223;
+	return (c->random >> 8) % n;
+}
+
+/* On the loop's own thread: a ring takes no other. */
+static void *serve(void *arg)
+{
+	struct churn *c = arg;
+	struct uring_loop *loop;
+	char why[128];
+	int err = uring_open(&c->worker, &loop, why, sizeof(why));
+
+	assert(!err);
+	worker_say_ready(&c->worker, 0, "");
+	err = uring_run(loop);
+	assert(!err);
+	uring_close(loop);
+	return NULL;
+}
+
+static void take_answers(struct churn *c)
+{
+	struct ipc_msg msg;
+	int fds[IPC_FDS_MAX];
+	uint32_t n_fds;
+
+	while (!ipc_recv(c->sock, &msg, fds, &n_fds)) {
+		switch (msg.type) {
+		case IPC_QUEUE_ATTACHED:
+			/* the guest was quicker: refused, and nothing is held */
+			assert_true(!msg.status || (msg.status == -EPROTO && c->broken[msg.slot]));
+			c->n_attached += !msg.status;
+			if (c->state[msg.slot] == COMING)
+				c->state[msg.slot] = msg.status ? AWAY : THERE;
+			break;
+		case IPC_QUEUE_DETACHED:
+			assert_int_equal(c->state[msg.slot], GOING);
+			c->state[msg.slot] = AWAY;
+			break;
+		case IPC_QUEUE_FATAL:
+			assert_true(c->broken[msg.slot]);
+			c->n_fatal++;
+			break;
+		default:
+			assert_int_equal(msg.type, IPC_READY);
+		}
+	}
+}
+
+static void attach(struct churn *c, uint32_t i)
+{
+	struct ipc_msg msg = attach_message(&c->guest[i], i);
+
+	if (c->state[i] != AWAY)
+		return;
+	guest_fill(&c->guest[i]);
+	c->broken[i] = false;
+	assert_int_equal(ipc_send(c->sock, &msg, &c->tap[i][1], 1), 0);
+	c->state[i] = COMING;
+}
+
+static void detach(struct churn *c, uint32_t i)
+{
+	const struct ipc_msg msg = { .type = IPC_QUEUE_DETACH, .slot = i };
+
+	if (c->state[i] != COMING && c->state[i] != THERE)
+		return;
+	assert_int_equal(ipc_send(c->sock, &msg, NULL, 0), 0);
+	c->state[i] = GOING;
+}
+
+/* As much as the rings hold, whatever was answered. */
+static void traffic(struct churn *c, uint32_t i)
+{
+	static const uint8_t frame[PACKET_VNET_SIZE + 5000];
+	struct guest *g = &c->guest[i];
+	uint8_t sink[256];
+
+	g->tx->req_prod = g->tx->rsp_prod + draw(c, RING_SLOTS);
+	g->rx->req_prod = g->rx->rsp_prod + draw(c, RING_SLOTS);
+	for (unsigned n = draw(c, 40); n; n--)
+		(void)!write(c->tap[i][0], frame, PACKET_VNET_SIZE + 60 + draw(c, 4900));
+	for (unsigned n = draw(c, 80); n && recv(c->tap[i][0], sink, sizeof(sink), 0) > 0; n--)
+		;
+	/* Behind what was taken already: as bad as ahead. */
+	c->broken[i] = true;
+}
+
+static void breaks(struct churn *c, uint32_t i)
+{
+	c->broken[i] = true;
+	if (draw(c, 2))
+		c->guest[i].tx->req_prod = draw(c, 1u << 24);
+	else
+		c->guest[i].rx->req_prod = draw(c, 1u << 24);
+}
+
+static void churn(struct churn *c)
+{
+	struct pollfd p = { .fd = c->sock, .events = POLLIN };
+
+	for (unsigned n = 0; n < N_ACTS; n++) {
+		uint32_t i = draw(c, N_GUESTS), what = draw(c, 16);
+
+		if (what < 2)
+			detach(c, i);
+		else if (what < 6)
+			attach(c, i);
+		else if (what < 7)
+			breaks(c, i);
+		else
+			traffic(c, i);
+		(void)xenevtchn_notify(c->guest[i].events, (evtchn_port_t)c->guest[i].port);
+		if (n % 8 == 0)
+			poll(&p, 1, 1);
+		take_answers(c);
+	}
+	for (uint32_t i = 0; i < N_GUESTS; i++)
+		detach(c, i);
+	for (uint32_t i = 0; i < N_GUESTS; i++)
+		while (c->state[i] != AWAY) {
+			assert_true(poll(&p, 1, 5000) > 0);
+			take_answers(c);
+		}
+}
+
+static void queues_come_and_go(void **state)
+{
+	struct churn *c = calloc(1, sizeof(*c));
+	const struct ipc_msg stop = { .type = IPC_STOP };
+	pthread_t thread;
+	char why[128];
+	int sock[2];
+
+	(void)state;
+	assert_non_null(c);
+	c->random = 7;
+	c->shared = calloc(N_GUESTS, sizeof(*c->shared));
+	assert_int_equal(hosted_inproc_start(0), 0);
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		guest_open(&c->guest[i], i + 1);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, c->tap[i]), 0);
+	}
+	hosted_set_domid(0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sock), 0);
+	assert_int_equal(worker_open(&c->worker, 0, sock[0], c->shared, why, sizeof(why)), 0);
+	c->worker.tap_nowait = true;
+	c->sock = sock[1];
+	assert_int_equal(pthread_create(&thread, NULL, serve, c), 0);
+	churn(c);
+	assert_true(c->n_attached > 100 && c->n_fatal > 10);
+	assert_int_equal(ipc_send(c->sock, &stop, NULL, 0), 0);
+	pthread_join(thread, NULL);
+	worker_close(&c->worker);
+	close(c->sock);
+	for (uint32_t i = 0; i < N_GUESTS; i++) {
+		struct hosted_stats stats[N_GUESTS + 1];
+
+		assert_int_equal(hosted_stats(stats, N_GUESTS + 1), N_GUESTS + 1);
+		assert_int_equal(stats[i + 1].maps_suffered, 0);
+		guest_close(&c->guest[i]);
+		close(c->tap[i][0]);
+		close(c->tap[i][1]);
+	}
+	hosted_inproc_stop();
+	free(c->shared);
+	free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(control_dies_under_traffic),
+		cmocka_unit_test(queues_come_and_go),
+	};
+
+	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
+}
