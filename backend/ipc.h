@@ -12,7 +12,8 @@
  *	HELLO	(worker 0)	READY		  one per worker, handles open
  *	QUEUE_ATTACH		QUEUE_ATTACHED	  status 0 or -errno
  *	QUEUE_DETACH		QUEUE_DETACHED	  always, and last for that slot
- *				QUEUE_FATAL	  the guest broke the protocol; the
+ *				QUEUE_FATAL	  status -EPROTO: the guest broke the
+ *						  protocol; -ENODEV: the TAP is gone. The
  *						  queue is stopped, DETACH still due
  *	STOP			(closes its socket)
  *
@@ -76,7 +77,6 @@ struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
 	uint32_t slot; /* queue messages */
 	int32_t status; /* 0 or -errno */
-	uint32_t fault;	/* QUEUE_FATAL: enum from_guest_fault, or 0 */
 	union {
 		struct ipc_hello hello;
 		struct ipc_queue queue;

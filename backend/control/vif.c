@@ -263,8 +263,8 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 		queue_gone(c, v, q);
 		break;
 	case WORKER_QUEUE_FATAL:
-		vif_fail(c, v, now_ns, EPROTO, "queue %u: the guest broke the protocol: %s",
-			 e->queue.queue, e->why);
+		vif_fail(c, v, now_ns, -e->status, "queue %u: %s%s", e->queue.queue,
+			 e->status == -EPROTO ? "the guest broke the protocol: " : "", e->why);
 		break;
 	case WORKER_FAILED:
 		break;

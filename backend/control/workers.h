@@ -89,7 +89,8 @@ enum worker_event_type {
 	WORKER_FAILED,		/* could not get ready: status, why */
 	WORKER_QUEUE_ATTACHED,	/* status 0, or -errno and why: then the slot is free */
 	WORKER_QUEUE_DETACHED,	/* the slot is free */
-	WORKER_QUEUE_FATAL,	/* the guest broke the protocol: why. Detach it. */
+	WORKER_QUEUE_FATAL,	/* status -EPROTO: the guest broke the protocol, why; -ENODEV: its
+				 * netdev is gone. Detach it. */
 };
 
 struct worker_event {

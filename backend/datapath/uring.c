@@ -227,14 +227,9 @@ static void on_tap_poll(struct uring_loop *l, struct queue *q, int result)
 	struct tap_state *t = &l->tap[q->slot];
 
 	t->polling = false;
-	/* POLLERR: the netdev is gone; control finds out through netlink. Never poll it again,
-	 * it would fire at once and for ever. */
+	/* POLLERR: the netdev is gone. Never poll it again, it would fire at once and for ever. */
 	if (result > 0 && (result & POLLERR) && !(result & POLLIN)) {
-		struct log_scope scope = { &q->vif, (int)q->number };
-
-		log_limited(&q->limit, q->env->now_ns, LOG_LVL_WARNING, &scope,
-			    "the TAP is gone");
-		q->broken = true;
+		worker_tap_gone(l->w, q);
 		return;
 	}
 	t->readable = result > 0;

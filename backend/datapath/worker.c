@@ -83,13 +83,20 @@ void worker_say_ready(struct worker *w, int status, const char *why)
 	say(w, &msg);
 }
 
-static void say_fatal(struct worker *w, struct queue *q, enum from_guest_fault fault)
+static void say_fatal(struct worker *w, const struct queue *q, int status, const char *why)
 {
-	struct ipc_msg msg = { .type = IPC_QUEUE_FATAL, .slot = q->slot, .fault = fault };
+	struct ipc_msg msg = { .type = IPC_QUEUE_FATAL, .slot = q->slot, .status = status };
 
-	snprintf(msg.why, sizeof(msg.why), "%s",
-		 fault ? from_guest_fault_name(fault) : "impossible ring indices");
+	snprintf(msg.why, sizeof(msg.why), "%s", why);
 	say(w, &msg);
+}
+
+void worker_tap_gone(struct worker *w, struct queue *q)
+{
+	if (q->broken)
+		return;
+	q->broken = true;
+	say_fatal(w, q, -ENODEV, "the netdev is gone");
 }
 
 /* ---- queues ---- */
@@ -267,7 +274,8 @@ static void serve(struct worker *w, struct queue *q)
 	w->tap->flush(w->loop, q);
 	queue_settle(q);
 	if (verdict == VIF_FATAL)
-		say_fatal(w, q, fault);
+		say_fatal(w, q, -EPROTO,
+			  fault ? from_guest_fault_name(fault) : "impossible ring indices");
 	else if (queue_has_work(q))
 		worker_mark_ready(w, q);
 }

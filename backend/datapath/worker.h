@@ -68,6 +68,9 @@ void worker_mark_ready(struct worker *w, struct queue *q);
  * line still or again. */
 bool worker_pass(struct worker *w);
 
+/* Somebody deleted the queue's netdev: stops the queue and tells control. */
+void worker_tap_gone(struct worker *w, struct queue *q);
+
 /* The outer loop holds nothing of the queue any more: closes it and tells control. */
 void worker_release(struct worker *w, struct queue *q);
 

@@ -16,3 +16,5 @@ TESTS += test-worker
 test-worker-objs := tests/hostile/test_worker.c backend/ipc.c $(HOSTED_OBJS) \
 			  $(addprefix backend/datapath/,queue.c worker.c uring.c)
 test-worker-libs := -lcmocka -l:liburing.a
+
+SCRIPT_TESTS += tests/hostile/test_lab.sh
