@@ -57,9 +57,9 @@ void evil_unshare(struct evil *e)
 
 void evil_write_keys(const struct evil *e)
 {
-	static const char *const features[] = { "request-rx-copy", "feature-rx-notify", "feature-sg",
-						"feature-gso-tcpv4", "feature-gso-tcpv6",
-						"feature-ipv6-csum-offload" };
+	static const char *const features[] = { "request-rx-copy",   "feature-rx-notify",
+						"feature-sg",	     "feature-gso-tcpv4",
+						"feature-gso-tcpv6", "feature-ipv6-csum-offload" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
 		sim_frontend_put(EVIL_DOMID, 0, features[i], "1");

@@ -109,7 +109,8 @@ static void bridge_sends(struct rig *r)
 
 	for (; g->n_offered < g->goal; g->n_offered++) {
 		sim_frame_make(frame, g->n_offered);
-		if (!sim_datapath_give(r->datapath, GOOD_DOMID, frame, sim_frame_size(g->n_offered)))
+		if (!sim_datapath_give(r->datapath, GOOD_DOMID, frame,
+				       sim_frame_size(g->n_offered)))
 			break;
 	}
 }
@@ -240,8 +241,8 @@ struct rig *rig_start(bool split_events)
 	rig_turns_until(r, 200, rig_evil_state() == XenbusStateInitWait);
 	evil_share(&r->evil);
 	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
-	rig_turns_until(r, 200, rig_evil_state() == XenbusStateConnected &&
-					netfront_is_connected(&r->good.nf));
+	rig_turns_until(
+	    r, 200, rig_evil_state() == XenbusStateConnected && netfront_is_connected(&r->good.nf));
 	return r;
 }
 

@@ -32,8 +32,9 @@ static uint32_t draw(struct fuzz *f, uint32_t n)
 /* Mostly near what is legal: that gets further than noise. */
 static uint32_t draw_number(struct fuzz *f)
 {
-	static const uint32_t corner[] = { 0, 1, 8, 13, 14, 18, 19, 20, 60, 255, 256, 257, 4095,
-					   4096, 4097, 32767, 32768, 65535, 65536, 1u << 31, ~0u };
+	static const uint32_t corner[] = { 0,	 1,	8,     13,    14,    18,       19,
+					   20,	 60,	255,   256,   257,   4095,     4096,
+					   4097, 32767, 32768, 65535, 65536, 1u << 31, ~0u };
 
 	return draw(f, 2) ? corner[draw(f, ARRAY_SIZE(corner))] : draw(f, 1u << 31);
 }
@@ -45,7 +46,8 @@ static void sends(struct fuzz *f)
 	struct evil *e = &f->r->evil;
 
 	for (uint32_t n = 1 + draw(f, 8); n; n--)
-		evil_tx(e, draw(f, EVIL_PAGES), (uint16_t)draw(f, 2048), (uint16_t)draw(f, 2048), 0);
+		evil_tx(e, draw(f, EVIL_PAGES), (uint16_t)draw(f, 2048), (uint16_t)draw(f, 2048),
+			0);
 	evil_publish(e);
 }
 
@@ -58,7 +60,8 @@ static void sends_fragments(struct fuzz *f)
 	if (draw(f, 3) == 0)
 		evil_tx_gso(e, (uint8_t)draw(f, 4), (uint16_t)draw_number(f), draw(f, 8) == 0);
 	for (; n; n--)
-		evil_tx(e, draw(f, EVIL_PAGES), 0, 64, n > 1 || draw(f, 3) == 0 ? NETTXF_more_data : 0);
+		evil_tx(e, draw(f, EVIL_PAGES), 0, 64,
+			n > 1 || draw(f, 3) == 0 ? NETTXF_more_data : 0);
 	if (draw(f, 2))
 		evil_publish(e);
 }
@@ -68,8 +71,9 @@ static void sends_noise(struct fuzz *f)
 	struct evil *e = &f->r->evil;
 
 	for (uint32_t n = 1 + draw(f, 4); n; n--) {
-		const netif_tx_request_t req = { .gref = draw(f, 2) ? e->tx_gref[draw(f, EVIL_PAGES)]
-								     : draw_number(f),
+		const netif_tx_request_t req = { .gref = draw(f, 2)
+							     ? e->tx_gref[draw(f, EVIL_PAGES)]
+							     : draw_number(f),
 						 .offset = (uint16_t)draw_number(f),
 						 .flags = (uint16_t)draw(f, 32),
 						 .id = (uint16_t)draw_number(f),
@@ -93,8 +97,8 @@ static void posts_noise(struct fuzz *f)
 
 	for (uint32_t n = draw(f, 10); n; n--)
 		e->rx->ring[e->rx_prod++ % RING_SLOTS].req =
-			(netif_rx_request_t){ .id = (uint16_t)draw_number(f),
-					      .gref = draw(f, 2) ? e->tx_gref[0] : draw_number(f) };
+		    (netif_rx_request_t){ .id = (uint16_t)draw_number(f),
+					  .gref = draw(f, 2) ? e->tx_gref[0] : draw_number(f) };
 	evil_publish(e);
 }
 
@@ -163,10 +167,16 @@ static void moves_state(struct fuzz *f)
 
 static void writes_a_key(struct fuzz *f)
 {
-	static const char *const key[] = { "tx-ring-ref", "rx-ring-ref", "event-channel-tx",
-					   "event-channel-rx", "event-channel", "feature-sg",
-					   "multi-queue-num-queues", "request-rx-copy",
-					   "feature-gso-tcpv4", "feature-no-csum-offload" };
+	static const char *const key[] = { "tx-ring-ref",
+					   "rx-ring-ref",
+					   "event-channel-tx",
+					   "event-channel-rx",
+					   "event-channel",
+					   "feature-sg",
+					   "multi-queue-num-queues",
+					   "request-rx-copy",
+					   "feature-gso-tcpv4",
+					   "feature-no-csum-offload" };
 
 	sim_frontend_put(EVIL_DOMID, 0, key[draw(f, ARRAY_SIZE(key))], "%u", draw_number(f));
 }
@@ -202,13 +212,16 @@ static const struct {
 	unsigned weight;
 	const char *name;
 } acts[] = {
-#define ACT(name, weight) { name, weight, #name }
-	ACT(sends, 20),		 ACT(sends_fragments, 20),   ACT(sends_noise, 4),
-	ACT(posts, 20),		 ACT(posts_noise, 4),	     ACT(writes_a_header, 2),
-	ACT(nudges_an_index, 4), ACT(writes_noise, 5),	     ACT(fills_pages, 10),
-	ACT(storms, 5),		 ACT(takes_events, 10),	     ACT(receives, 20),
-	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	     ACT(removes_itself, 1),
-	ACT(is_detached, 1),	 ACT(shares_anew, 2),	     ACT(kills_the_datapath, 1),
+#define ACT(name, weight)                                                                          \
+	{                                                                                          \
+		name, weight, #name                                                                \
+	}
+	ACT(sends, 20),		 ACT(sends_fragments, 20), ACT(sends_noise, 4),
+	ACT(posts, 20),		 ACT(posts_noise, 4),	   ACT(writes_a_header, 2),
+	ACT(nudges_an_index, 4), ACT(writes_noise, 5),	   ACT(fills_pages, 10),
+	ACT(storms, 5),		 ACT(takes_events, 10),	   ACT(receives, 20),
+	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	   ACT(removes_itself, 1),
+	ACT(is_detached, 1),	 ACT(shares_anew, 2),	   ACT(kills_the_datapath, 1),
 };
 
 static void act(struct fuzz *f)

@@ -180,16 +180,16 @@ static void slots_rewritten(void **state)
 	struct evil *e = &r->evil;
 	struct frame f;
 
-	frame_build(&f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP,
-					      .payload = 9000 });
+	frame_build(
+	    &f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP, .payload = 9000 });
 	r->before_copy = rewrite_ring;
 	evil_rx(e, 8);
 	give_evil(r, 2);
 	for (unsigned i = 0; i < 50; i++) {
 		RING_IDX first = e->tx_prod;
 
-		evil_tx_frame(e, f.bytes, f.size, 100, NETTXF_csum_blank,
-			      XEN_NETIF_GSO_TYPE_TCPV4, 1448);
+		evil_tx_frame(e, f.bytes, f.size, 100, NETTXF_csum_blank, XEN_NETIF_GSO_TYPE_TCPV4,
+			      1448);
 		evil_publish(e);
 		rig_turns_until(r, 10, e->n_bridge == i + 1);
 		assert_int_equal(e->frame_size, f.size);
@@ -471,8 +471,8 @@ static void rx_buffers_not_writable(void **state)
 
 static void build(struct frame *f, int ip_version, uint8_t protocol, uint32_t payload)
 {
-	frame_build(f, &(struct frame_spec){ .ip_version = ip_version, .protocol = protocol,
-					     .payload = payload });
+	frame_build(f, &(struct frame_spec){
+			   .ip_version = ip_version, .protocol = protocol, .payload = payload });
 }
 
 static void offloads_that_lie(void **state)
@@ -490,8 +490,9 @@ static void offloads_that_lie(void **state)
 	build(&f, 0, 0, 46); /* no IP at all */
 	evil_tx_frame(e, f.bytes, f.size, f.size, NETTXF_csum_blank, 0, 0);
 	expect_drop(r, FROM_GUEST_BAD_OFFLOAD);
-	frame_build(&f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_UDP,
-					      .payload = 100, .fragment = 0x2000 });
+	frame_build(
+	    &f, &(struct frame_spec){
+		    .ip_version = 4, .protocol = IPPROTO_UDP, .payload = 100, .fragment = 0x2000 });
 	evil_tx_frame(e, f.bytes, f.size, f.size, NETTXF_csum_blank, 0, 0);
 	expect_drop(r, FROM_GUEST_BAD_OFFLOAD);
 	build(&f, 4, IPPROTO_TCP, 100);
@@ -657,7 +658,6 @@ static void single_channel_busy_sender_receives(void **state)
 	rig_expect_alive(r);
 }
 
-
 /* ---- lives and deaths ---- */
 
 static void state_storm(void **state)
@@ -710,12 +710,18 @@ static void keys_that_are_nonsense(void **state)
 	static const struct {
 		const char *key, *value;
 	} bad[] = {
-		{ "tx-ring-ref", "-1" },	     { "tx-ring-ref", "4294967296" },
-		{ "rx-ring-ref", "" },		     { "event-channel-tx", "0x10" },
-		{ "event-channel-rx", "131072" },    { "event-channel-tx", "99999" },
-		{ "tx-ring-ref", "12" },	     { "rx-ring-ref", "4000000000" },
-		{ "multi-queue-num-queues", "0" },   { "multi-queue-num-queues", "4294967295" },
-		{ "feature-sg", "\x1b[2J" },	     { "request-rx-copy", "0" },
+		{ "tx-ring-ref", "-1" },
+		{ "tx-ring-ref", "4294967296" },
+		{ "rx-ring-ref", "" },
+		{ "event-channel-tx", "0x10" },
+		{ "event-channel-rx", "131072" },
+		{ "event-channel-tx", "99999" },
+		{ "tx-ring-ref", "12" },
+		{ "rx-ring-ref", "4000000000" },
+		{ "multi-queue-num-queues", "0" },
+		{ "multi-queue-num-queues", "4294967295" },
+		{ "feature-sg", "\x1b[2J" },
+		{ "request-rx-copy", "0" },
 		{ "multi-queue-num-queues", "17" },
 	};
 	struct rig *r = *state;

@@ -144,8 +144,8 @@ static void many_vifs_storm(void **state)
 	rig_turns_until(r, 20, ({
 				for (uint32_t i = 1; i <= MANY; i++)
 					sim_frontend_put(EVIL_DOMID, i, "state", "%u",
-							 r->n_turns % 2 ? XenbusStateInitWait :
-									  XenbusStateInitialising);
+							 r->n_turns % 2 ? XenbusStateInitWait
+									: XenbusStateInitialising);
 				!strcmp(sim_backend_get(GOOD_DOMID, 0, "state"), "6");
 			}));
 	for (uint32_t i = 1; i <= MANY; i++)

@@ -283,7 +283,8 @@ static void queues_come_and_go(void **state)
 	assert_int_equal(hosted_inproc_start(0), 0);
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		guest_open(&c->guest[i], i + 1);
-		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, c->tap[i]), 0);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, c->tap[i]),
+				 0);
 	}
 	hosted_set_domid(0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, sock), 0);
