@@ -15,6 +15,6 @@ test-storm-libs		= $(hostile-libs)
 TESTS += test-worker
 test-worker-objs := tests/hostile/test_worker.c backend/ipc.c $(HOSTED_OBJS) \
 			  $(addprefix backend/datapath/,queue.c worker.c uring.c)
-test-worker-libs := -lcmocka -l:liburing.a
+test-worker-libs := -lcmocka -l:liburing.a -Wl,--wrap=worker_pass
 
 SCRIPT_TESTS += tests/hostile/test_lab.sh

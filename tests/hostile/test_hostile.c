@@ -249,7 +249,7 @@ static void pages_scribbled_over(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, scribble, &s), 0);
 		for (unsigned n = 0; n < 20; n++) {
 			r->evil.tx_prod += n % 5;
-			evil_rx(&r->evil, n % 3);
+			r->evil.rx_prod += n % 3;
 			if (!s.indices)
 				evil_publish(&r->evil);
 			evil_notify(&r->evil);
