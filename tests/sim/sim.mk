@@ -3,7 +3,7 @@
 # The whole system stepped in one process: no -lxenstore, no Xen libraries.
 # SIM_OBJS and SIM_LIBS are all of it but the test.
 SIM_OBJS := $(addprefix tests/sim/,sim_store.c sim_datapath.c sim_host.c) $(HOSTED_OBJS) \
-	    backend/ipc.c $(addprefix backend/datapath/,queue.c worker.c) \
+	    backend/ipc.c $(addprefix backend/datapath/,queue.c queue_from_guest.c queue_to_guest.c worker.c) \
 	    $(addprefix backend/control/,api.c config.c control.c keys.c supervise.c view.c vif.c \
 	      workers.c) \
 	    $(filter-out frontend-compat/vif_guest.c frontend-compat/tap.c \
