@@ -28,6 +28,8 @@ no_netdev() { ! netdev "$1"; }
 guest() { ip netns exec "$VIF_LAB_NAME-g$1" "${@:2}"; }
 wire() { ip netns exec "$VIF_LAB_NAME-wire" "$@"; }
 reaches_wire() { guest "$1" ping -q -c 2 -i 0.05 -W 1 10.77.0.1; }
+# How often guest N's frontend connected, as it says itself, within a second.
+connects() { jq -r .connects "$VIF_LAB_DIR/guest-$1.stats" 2>/dev/null || echo 0; }
 connected() { state_is "$(backend "$@")" 4 && state_is "$(frontend "$@")" 4; }
 
 # What vifd's domain holds of others, and its ports: 0 0 when no vif is connected, but

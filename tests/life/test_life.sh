@@ -54,10 +54,11 @@ ok "20 times detach and attach without a pause" cycles
 
 reload()
 {
-	local ifindex
+	local ifindex before
 	ifindex=$(cat /sys/class/net/vif1.0/ifindex)
+	before=$(connects 1)
 	pkill -HUP -f "^$build/vif-guest --domid 1 "
-	await 10 eval '! connected 1'
+	await 10 eval "[ \"\$(connects 1)\" -gt $before ]"
 	await 10 connected 1
 	await 10 reaches_wire 1
 	[ "$(cat /sys/class/net/vif1.0/ifindex)" = "$ifindex" ]
