@@ -219,11 +219,12 @@ machine_snapshot()
 	mv "$1.part" "$1"
 }
 
-# machine_restore IMAGE: dom0 with u1 and u2 up and no backend; from the image's
-# snapshot, which is made first if it is not there.
+# machine_restore IMAGE [QEMU'S ARGUMENTS...]: dom0 with u1 and u2 up and no backend; from
+# the image's snapshot, which is made first if it is not there.
 machine_restore()
 {
 	local image=$1 snapshot lock
+	shift
 	snapshot=$(snapshot_of "$image")
 	exec {lock}>"$snapshot.lock"
 	flock -w 600 "$lock" || die "another rig holds $snapshot.lock"
@@ -234,7 +235,7 @@ machine_restore()
 		machine_snapshot "$snapshot"
 	fi
 	exec {lock}>&-
-	machine_start "$image" -incoming "exec:cat '$snapshot'"
+	machine_start "$image" "$@" -incoming "exec:cat '$snapshot'"
 	qmp_until "$RESTORE_LIMIT" '"status": "paused"' query-status
 	qmp cont >/dev/null
 }
