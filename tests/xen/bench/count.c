@@ -175,9 +175,15 @@ static void on_mark(unsigned int cpu, void *mark)
 {
 	(void)cpu;
 	switch ((uintptr_t)mark) {
-	case MARK_BEGIN: sum_up(&begin); break;
-	case MARK_END: write_counts(); break;
-	case MARK_OWNERS: read_owners(); break;
+	case MARK_BEGIN:
+		sum_up(&begin);
+		break;
+	case MARK_END:
+		write_counts();
+		break;
+	case MARK_OWNERS:
+		read_owners();
+		break;
 	}
 }
 
@@ -213,7 +219,8 @@ static bool is_syscall(const uint8_t *b, size_t size)
 /* MOV to CR3: 0f 22 /3. */
 static bool is_cr3_load(const uint8_t *b, size_t size)
 {
-	return size >= 3 && b[size - 3] == 0x0f && b[size - 2] == 0x22 && (b[size - 1] & 0x38) == 0x18;
+	return size >= 3 && b[size - 3] == 0x0f && b[size - 2] == 0x22 &&
+	       (b[size - 1] & 0x38) == 0x18;
 }
 
 /* INVLPG: 0f 01 /7 with a memory operand. */
@@ -355,7 +362,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qem
 			ram_size = strtoull(v, NULL, 0);
 		else if (argument(argv[i], "upcall", &v))
 			upcall_address = strtoull(v, NULL, 16);
-		else if (argument(argv[i], "hypercall", &v) && n_gates < sizeof(gates) / sizeof(gates[0]))
+		else if (argument(argv[i], "hypercall", &v) &&
+			 n_gates < sizeof(gates) / sizeof(gates[0]))
 			gates[n_gates++] = strtoull(v, NULL, 16);
 		else if (argument(argv[i], "guest", &v))
 			guest_file = strdup(v);

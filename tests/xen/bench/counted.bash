@@ -22,11 +22,11 @@ machine_arguments()
 {
 	arguments=(
 		-machine q35 -accel "tcg,thread=single" -icount "shift=0,sleep=off"
-		-cpu max,-smap -smp 1 -display none -nodefaults -no-reboot -nic none
+		-cpu "max,-smap" -smp 1 -display none -nodefaults -no-reboot -nic none
 		-device virtio-serial-pci
-		-device virtserialport,chardev=agent,name=agent
-		-device virtconsole,chardev=terminal
-		-device virtio-blk-pci,drive=payload
+		-device "virtserialport,chardev=agent,name=agent"
+		-device "virtconsole,chardev=terminal"
+		-device "virtio-blk-pci,drive=payload"
 	)
 	"${counted_kind}_arguments"
 }
@@ -46,8 +46,8 @@ native_arguments()
 	arguments+=(
 		-m "$NATIVE_MEMORY" -kernel vmlinux -initrd native.cpio
 		-append "rdinit=/native-init console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 net.ifnames=0"
-		-netdev hubport,id=wire0,hubid=0 -device e1000e,netdev=wire0,mac=00:16:3e:00:00:20
-		-netdev hubport,id=wire1,hubid=0 -device e1000e,netdev=wire1,mac=00:16:3e:00:00:21
+		-netdev "hubport,id=wire0,hubid=0" -device "e1000e,netdev=wire0,mac=00:16:3e:00:00:20"
+		-netdev "hubport,id=wire1,hubid=0" -device "e1000e,netdev=wire1,mac=00:16:3e:00:00:21"
 	)
 }
 
@@ -78,6 +78,7 @@ xen_counted()
 	read -ra arguments < <(plugin "$XEN_MEMORY" "$symbols")
 	machine_restore "$1" "${arguments[@]}"
 	machine_load "$build/bench-load" "$xen_bin/xen-mfndump"
+	dom0 'xl pause u2' # or its idling would count as dom0's
 	tell_owners
 }
 

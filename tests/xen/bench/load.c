@@ -12,15 +12,17 @@
  *	bench-load owners
  *
  * 'send' makes REPEATS times a run of each COUNT datagrams of BYTES payload, GAP_US
- * apart or, with 0, as fast as the socket takes them. 'receive' counts those that
- * arrive, by run, in FILE, an array of 64-bit numbers, which 'arrived' prints. 'stream'
- * and 'swallow' do it with TCP. 'owners' tells the plugin to look anew which pages are the
- * guest's.
+ * apart or, with 0, as fast as the socket takes them; of 0 bytes it sends none and only
+ * keeps the pace. One run before them, of the first COUNT, warms up and is not marked;
+ * so with 'stream'. 'receive' counts those that arrive, by run, in FILE, an array of 64-bit
+ *numbers, which 'arrived' prints. 'stream' and 'swallow' do it with TCP. 'owners' tells the plugin
+ *to look anew which pages are the guest's.
  */
 #include <arpa/inet.h>
 #include <err.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@
 
 #include "marks.h"
 
-#define RUNS	       256		/* in the array of FILE */
+#define RUNS	       256		   /* in the array of FILE */
 #define SETTLE_NS      (100 * 1000 * 1000) /* for what is still on its way, before and after */
 #define RECEIVE_BUFFER (16 << 20)
 #define MIB	       (1 << 20)
@@ -83,39 +85,53 @@ static int socket_at(int type, const char *port)
 
 /* ---- datagrams ---- */
 
-static void send_run(int s, uint16_t run, size_t size, long gap_us, long count)
+/* What 'send' was told. */
+struct sending {
+	int socket;
+	size_t size;
+	long gap_us;
+};
+
+static void send_all(const struct sending *how, uint16_t run, long count)
 {
 	static uint8_t payload[65536];
 	struct timespec next;
 
 	memcpy(payload, &run, sizeof(run));
-	rest(SETTLE_NS);
-	MARK(MARK_BEGIN);
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (long i = 0; i < count; i++) {
-		if (gap_us) {
-			add_us(&next, gap_us);
+		if (how->gap_us) {
+			add_us(&next, how->gap_us);
 			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
 		}
-		if (send(s, payload, size, 0) < 0)
+		if (how->size && send(how->socket, payload, how->size, 0) < 0)
 			warn("send");
 	}
+}
+
+static void send_run(const struct sending *how, uint16_t run, long count)
+{
+	rest(SETTLE_NS);
+	MARK(MARK_BEGIN);
+	send_all(how, run, count);
 	rest(SETTLE_NS);
 	MARK(MARK_END);
 }
 
 static int cmd_send(char **arg)
 {
-	int s = socket_to(SOCK_DGRAM, arg[0], arg[1]);
-	size_t size = strtoul(arg[2], NULL, 10);
-	long gap_us = atol(arg[3]), repeats = atol(arg[4]);
+	struct sending how = { .socket = socket_to(SOCK_DGRAM, arg[0], arg[1]),
+			       .size = strtoul(arg[2], NULL, 10),
+			       .gap_us = atol(arg[3]) };
+	long repeats = atol(arg[4]);
 	uint16_t run = 0;
 
-	if (size < sizeof(run) || size > 65507)
+	if ((how.size && how.size < sizeof(run)) || how.size > 65507)
 		errx(2, "not a datagram's size: %s", arg[2]);
+	send_all(&how, RUNS, atol(arg[5]));
 	for (long r = 0; r < repeats; r++)
 		for (char **count = arg + 5; *count; count++)
-			send_run(s, run++, size, gap_us, atol(*count));
+			send_run(&how, run++, atol(*count));
 	return 0;
 }
 
@@ -131,8 +147,7 @@ static int cmd_receive(char **arg)
 	if (fd < 0 || ftruncate(fd, RUNS * sizeof(*arrived)))
 		err(1, "%s", arg[1]);
 	arrived = mmap(NULL, RUNS * sizeof(*arrived), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (arrived == MAP_FAILED ||
-	    setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+	if (arrived == MAP_FAILED || setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
 		err(1, "receive");
 	while ((n = recv(s, payload, sizeof(payload), 0)) >= 0) {
 		memcpy(&run, payload, sizeof(run));
@@ -158,13 +173,10 @@ static int cmd_arrived(char **arg)
 
 /* ---- a stream ---- */
 
-static void stream_run(const char *address, const char *port, long mib)
+static void stream_all(int s, long mib)
 {
 	static uint8_t data[65536];
-	int s = socket_to(SOCK_STREAM, address, port);
 
-	rest(SETTLE_NS);
-	MARK(MARK_BEGIN);
 	for (long left = mib * MIB; left > 0;) {
 		ssize_t n = send(s, data, sizeof(data), 0);
 
@@ -175,15 +187,27 @@ static void stream_run(const char *address, const char *port, long mib)
 	/* The end of the stream comes back when the other side has read it all. */
 	if (shutdown(s, SHUT_WR) || recv(s, data, 1, 0) != 0)
 		err(1, "the stream did not arrive whole");
-	MARK(MARK_END);
+}
+
+static void stream_run(const char *address, const char *port, long mib, bool marked)
+{
+	int s = socket_to(SOCK_STREAM, address, port);
+
+	rest(SETTLE_NS);
+	if (marked)
+		MARK(MARK_BEGIN);
+	stream_all(s, mib);
+	if (marked)
+		MARK(MARK_END);
 	close(s);
 }
 
 static int cmd_stream(char **arg)
 {
+	stream_run(arg[0], arg[1], atol(arg[3]), false);
 	for (long r = atol(arg[2]); r > 0; r--)
 		for (char **mib = arg + 3; *mib; mib++)
-			stream_run(arg[0], arg[1], atol(*mib));
+			stream_run(arg[0], arg[1], atol(*mib), true);
 	return 0;
 }
 

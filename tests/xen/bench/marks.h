@@ -16,8 +16,8 @@
 #define MARK_STRING(n)	MARK_STRING_(n)
 
 /* nopl 0x4d41470N(%rax,%rax,1); no memory access moves across it. */
-#define MARK(n)                                                                       \
-	__asm__ volatile(".byte 0x0f, 0x1f, 0x84, 0x00, " MARK_STRING(n) ", 0x47, 0x41, 0x4d" \
-			 ::: "memory")
+#define MARK(n)                                                                                    \
+	__asm__ volatile(".byte 0x0f, 0x1f, 0x84, 0x00, " MARK_STRING(n) ", 0x47, 0x41, 0x4d" ::   \
+			     : "memory")
 
 #endif

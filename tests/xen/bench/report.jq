@@ -69,14 +69,15 @@ def vifd_counters:
 		.value = (if $n > 0 then ($v.after[$d][$k] - $v.before[$d][$k]) / $n else null end) end)
 	end;
 
-def row($senders):
+# vifd and netback were measured on one machine: what is subtracted serves both.
+def same_machine($a; $b): $a == $b or ($a != "native" and $b != "native");
+
+def row($base):
 	. as $series
-	| (if .direction == "to_guest"
-	   then $senders[] | select(.bytes == $series.bytes and .gap_us == $series.gap_us
-				    and (.system == $series.system
-					 or (.system == "vifd" and $series.system == "netback")))
-		| per_packet_sent
-	   else null end) as $sender
+	| [ $base[] | select(.gap_us == $series.gap_us and same_machine(.system; $series.system))
+	    | select((.direction == "sender" and $series.direction == "to_guest" and .bytes == $series.bytes)
+		     or (.direction == "pacer" and $series.direction == "from_guest"))
+	    | per_packet_sent ][0] as $sender
 	| [repetitions[] | . as $r | .cost
 	   | with_entries(.value = (.value - (($sender // {})[.key] // 0) * $r.sent) / $r.got)
 	   | with_totals] as $all
@@ -89,8 +90,8 @@ def row($senders):
 	    vifd: vifd_counters };
 
 . as $all
-| [$all[] | select(.direction == "sender")] as $senders
-| [$all[] | select(.direction != "sender") | row($senders)]
+| [$all[] | select(.direction == "sender" or .direction == "pacer")] as $base
+| [$all[] | select(.direction | IN("sender", "pacer") | not) | row($base)]
 | . as $rows
 | { rows: map(. as $r
 	| def of($system; $key): [$rows[] | select(.system == $system and .direction == $r.direction

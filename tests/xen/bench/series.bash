@@ -7,9 +7,11 @@
 #	{"system", "direction", "bytes", "gap_us", "packets": [a run's...],
 #	 "arrived": [...], "counted": [...], "vifd": {"before", "after"}}
 #
-# Directions: to_guest, from_guest, sender (to_guest's sender into a device that drops
-# all: what to subtract), tcp_to_guest, tcp_from_guest (packets: MiB).
-# shellcheck shell=bash
+# Directions: to_guest, from_guest, tcp_to_guest, tcp_from_guest (packets: MiB), and what
+# is to be subtracted: sender (to_guest's, into a device that drops all) and pacer
+# (from_guest's sender, sleeping as ever but sending nothing).
+# Given by the sourcing script: system, repeats, counts, results.
+# shellcheck shell=bash disable=SC2154
 
 UDP_PORT=5000 TCP_PORT=5001
 HEADERS=42 # Ethernet, IPv4, UDP: a frame's bytes less its payload's
@@ -119,6 +121,14 @@ sender()
 	add_series "$system" sender "$1" "$2" ""
 }
 
+# pacer - GAP
+pacer()
+{
+	begin_counting
+	guest -t 300 u1 "/run/bench-load send $WIRE_ADDRESS $UDP_PORT 0 $2 $repeats ${counts[*]}" >&2
+	add_series "$system" pacer 0 "$2" ""
+}
+
 # ---- a stream ----
 
 tcp_to_guest()
@@ -178,6 +188,13 @@ native_from_guest()
 	native_send "$1" "$2"
 	add_series "$system" from_guest "$1" "$2" ""
 	add_series "$system" sender "$1" "$2" ""
+}
+
+native_pacer()
+{
+	begin_counting
+	dom0 -t 300 "bench-load send 10.0.0.2 $UDP_PORT 0 $2 $repeats ${counts[*]}" >&2
+	add_series "$system" pacer 0 "$2" ""
 }
 
 native_to_guest()

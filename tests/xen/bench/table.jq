@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # result.json as tab-separated lines for table.awk: a heading starts with "#".
-def n($digits): if . == null then "-" else pow(10; $digits) as $p | (. * $p | round) / $p | tostring end;
+def n($digits): if . == null then "-" else pow(10; $digits) as $p | (. * $p | round) / $p | if . == 0 then 0 else . end | tostring end;
 def ratio: if . == null then "-" else n(2) end;
 def what:
 	{ to_guest: "guest receives", from_guest: "guest sends",
@@ -20,5 +20,6 @@ def order: [(.unit == "MiB"), .gap_us, (.direction == "to_guest" or .direction =
        ($p.string_steps.median | n(0)), (.ratio.netback_with_string_steps | ratio),
        ($p.dom0_hypercalls.median + $p.guest_hypercalls.median | n($d)),
        ($p.dom0_events.median + $p.guest_events.median | n($d)),
-       ($p.dom0_syscalls.median | n($d)), ($p.cr3_loads.median | n($d)), (.lost_percent | n(1))] | @tsv)]
+       ($p.dom0_syscalls.median | n($d)), ($p.cr3_loads.median | n($d)), (.lost_percent | n(1))] | @tsv),
+   (.[] | select(.vifd) | .vifd | "+vifd itself, per packet: \(.grant_ops | n(2)) grant copies, \(.events | n(2)) events taken, \(.notifies | n(2)) sent")]
 | .[]
