@@ -10,14 +10,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include <xenstore_lib.h>
 
 #include "backend/control/notify.h"
 
-#define FDS_MAX (3 + IPC_WORKERS_MAX + API_CLIENTS_MAX)
+enum { AT_SIGNAL, AT_STORE, AT_XENSTORED, AT_REST };
 
-enum { AT_SIGNAL, AT_STORE, AT_REST };
+#define FDS_MAX (AT_REST + 1 + IPC_WORKERS_MAX + API_CLIENTS_MAX)
 
 static uint64_t clock_now(void)
 {
@@ -44,13 +47,37 @@ int loop_take_signals(void)
 	return fd < 0 ? -errno : fd;
 }
 
-static nfds_t collect(const struct control *c, int signal_fd, struct pollfd p[])
+/*
+ * A connection to xenstored's socket that says nothing and is hung up when xenstored ends:
+ * libxenstore's own descriptor would stay silent until the next request failed. -1 where
+ * there is no socket (a driver domain): there xenstored ends with the host.
+ */
+static int connect_to_xenstored(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const char *path = xs_daemon_socket();
+	int fd;
+
+	if (!path || strlen(path) >= sizeof(addr.sun_path))
+		return -1;
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&addr, sizeof(addr))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static nfds_t collect(const struct control *c, int signal_fd, int xenstored_fd, struct pollfd p[])
 {
 	nfds_t n = AT_REST;
 
 	p[AT_SIGNAL] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
 	p[AT_STORE] = (struct pollfd){ .fd = c->store_lost ? -1 : store_fd(&c->store),
 				       .events = POLLIN };
+	p[AT_XENSTORED] = (struct pollfd){ .fd = c->store_lost ? -1 : xenstored_fd,
+					   .events = POLLIN };
 	if (api_has_room(&c->api))
 		p[n++] = (struct pollfd){ .fd = c->api.listener, .events = POLLIN };
 	for (uint32_t i = 0; i < c->workers.n_workers; i++)
@@ -104,20 +131,23 @@ static void announce(const struct control *c, bool *up)
 void loop_run(struct control *c, int signal_fd)
 {
 	struct pollfd p[FDS_MAX];
+	int xenstored_fd = connect_to_xenstored();
 	bool up = false;
 
 	while (!control_is_over(c)) {
 		uint64_t next = control_step(c, clock_now());
-		nfds_t n = collect(c, signal_fd, p);
+		nfds_t n = collect(c, signal_fd, xenstored_fd, p);
 
 		announce(c, &up);
 		if (control_is_over(c))
 			break;
 		if (poll(p, n, timeout_ms(next, clock_now())) < 0)
 			continue; /* EINTR, or no memory for a moment */
-		if (p[AT_STORE].revents & (POLLHUP | POLLERR | POLLNVAL))
+		if (p[AT_XENSTORED].revents || p[AT_STORE].revents & (POLLHUP | POLLERR | POLLNVAL))
 			control_store_lost(c);
 		if (p[AT_SIGNAL].revents)
 			on_signal(c, signal_fd);
 	}
+	if (xenstored_fd >= 0)
+		close(xenstored_fd);
 }
