@@ -28,16 +28,20 @@ BOOT_LIMIT=180 RESTORE_LIMIT=60
 
 machine_keep=
 machine='' # the directory
-monitor='' agent='' # descriptors: both ends of a pipe are open for both directions
+monitor_in='' monitor_out='' agent_in='' agent_out='' # descriptors, open both ways
 
 # ---- QEMU ----
 
 # Relative names: QEMU's -initrd splits at spaces and commas, and runs in the image's
-# directory. With SMAP, dom0 dies under TCG at its first return to user mode.
+# directory. What QEMU 7.2's emulation does not bear:
+#   SMAP		dom0 dies at its first return to user mode
+#   XSAVE		with it AVX: upper halves of registers change under a process; programs
+#		crash now and then, or strlen() is wrong
+# One processor is quicker than two, whose emulation has to keep them in step.
 machine_arguments()
 {
 	arguments=(
-		-machine q35 -accel "tcg,thread=multi" -cpu max,-smap -smp 2 -m 2G
+		-machine q35 -accel tcg,thread=single -cpu max,-smap,-xsave -smp 1 -m 2G
 		-display none -nodefaults -no-reboot -nic none
 		-kernel xen
 		-append "dom0_mem=768M,max:768M dom0_max_vcpus=2 console=com1 com1=115200 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no"
@@ -80,8 +84,7 @@ machine_alive()
 machine_connect()
 {
 	exec {monitor_in}<>"$machine/monitor.in" {monitor_out}<>"$machine/monitor.out" \
-		{agent_in}<>"$machine/agent.in" {agent_out}<>"$machine/agent.out" \
-		{agent_lock}>"$machine/agent.lock"
+		{agent_in}<>"$machine/agent.in" {agent_out}<>"$machine/agent.out"
 }
 
 # machine_start IMAGE [QEMU'S FURTHER ARGUMENTS...]
@@ -155,14 +158,16 @@ machine_stop()
 # it took too long, 125 when dom0 does not answer.
 dom0()
 {
-	local limit=60 status=0
+	local limit=60 status=0 lock
 	if [ "$1" = -t ]; then
 		limit=$2
 		shift 2
 	fi
-	flock -w $((limit + 60)) "$agent_lock" || return "$AGENT_LOST"
+	# Opened anew: subshells that share a descriptor share its lock.
+	exec {lock}>"$machine/agent.lock"
+	flock -w $((limit + 60)) "$lock" || return "$AGENT_LOST"
 	agent_call "$agent_in" "$agent_out" "$limit" machine_alive "$*" || status=$?
-	flock -u "$agent_lock"
+	exec {lock}>&-
 	return "$status"
 }
 

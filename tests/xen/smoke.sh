@@ -9,7 +9,7 @@ set -euo pipefail
 
 TRANSFER=$((4 << 20)) # bytes
 
-no_netback() { ! dom0 lsmod | grep -q '^xen_netback'; }
+no_netback() { dom0 '! lsmod | grep ^xen_netback && ! test -e /sys/bus/xen-backend/drivers/vif'; }
 
 attach()
 {
@@ -18,11 +18,13 @@ attach()
 	configure "$1"
 }
 
-bridged() { dom0 "bridge link show dev $(netdev_of "$1")" | grep -q 'master xenbr0 state forwarding'; }
-listed() { dom0 "xl network-list $1" | grep -q "^0 .* $(mac_of "$1") .* 4 "; }
-shown() { dom0 'vifctl list' | grep -qE "^$(netdev_of "$1") +Connected +Connected .* connected +bridge"; }
-pings() { dom0 "ping -c 3 -W 5 $1" | grep ' 0% packet loss'; }
-guest_pings() { guest "$1" "ping -c 3 -W 5 $2" | grep ' 0% packet loss'; }
+# Greps run in dom0, on what they judge: a failure then shows all of it.
+bridged() { shows "bridge link show dev $(netdev_of "$1")" 'master xenbr0 state forwarding'; }
+listed() { shows "xl network-list $1" "^0 .* $(mac_of "$1") .* 4 "; }
+shown() { shows 'vifctl list' "^$(netdev_of "$1") +Connected +Connected .* connected +bridge"; }
+pings() { shows "ping -c 3 -i 0.2 -W 5 $1" ' 0% packet loss'; }
+guest_pings() { shows "guest-run $1 'ping -c 3 -i 0.2 -W 5 $2'" ' 0% packet loss'; }
+shows() { dom0 "$1 >/run/shown 2>&1; cat /run/shown; grep -qE '$2' /run/shown"; }
 
 # send_to GUEST ADDRESS: the guest's sum of what dom0 sends it is dom0's own.
 send_to()
@@ -56,7 +58,11 @@ same_sum()
 	[ -n "$1" ] && [ "${1%% *}" = "${2%% *}" ] && [ ${#1} -ge 64 ]
 }
 
-nothing_lost() { dom0 'vifctl stats' | tee /dev/stderr | awk '/dropped: / && !/dropped: none/ { lost = 1 } /netdev:/ && !/dropped 0  errors 0/ { lost = 1 } END { exit lost }'; }
+nothing_lost()
+{
+	dom0 'vifctl stats | tee /run/stats
+		! grep -E "dropped: [^n]|netdev:.* (dropped|errors) [^0]" /run/stats'
+}
 
 detach()
 {
@@ -64,7 +70,7 @@ detach()
 	domid=$(dom0 "xl domid $1")
 	dom0 "xl network-detach $1 0"
 	await 10 gone "$domid"
-	[ "$(dom0 "xl network-list $1" | wc -l)" -le 1 ]
+	dom0 "! xl network-list $1 | tee /dev/stderr | grep ^[0-9]"
 	guest "$1" '! test -e /sys/class/net/eth0'
 }
 
