@@ -106,7 +106,7 @@ check: deps
 
 .PHONY: run-check
 run-check:
-	@VIF_SAN=$(SAN) tests/run $(if $(SAN),-t 400) $(BUILD) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS)
+	@VIF_SAN=$(SAN) TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run $(if $(SAN),-t 400) $(BUILD) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS)
 
 ## check-unit: the unit tests alone
 .PHONY: check-unit
