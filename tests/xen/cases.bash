@@ -57,28 +57,28 @@ finish()
 	exit 0
 }
 
-# await SECONDS COMMAND...: until it succeeds, or fails when time is up.
-await()
-{
-	local deadline=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		((SECONDS < deadline)) || { echo "in vain: $*"; return 1; }
-		sleep 0.1
-	done
-}
-
 # ---- the two guests ----
 
 mac_of() { echo "00:16:3e:00:00:1${1#u}"; }
 address_of() { echo "10.0.0.1${1#u}"; }
 address6_of() { echo "fd00::1${1#u}"; }
-netdev_of() { echo "vif$(dom0 "xl domid $1").${2:-0}"; }
 
-# configure GUEST: addresses on its eth0. nodad: nothing to wait for.
-configure()
+# know_domids: before netdev_of GUEST [DEVID], and anew when a guest was started anew.
+declare -A domid_of
+know_domids()
 {
-	guest "$1" "ip link set eth0 up
+	local name domid
+	while read -r name domid _; do
+		domid_of[$name]=$domid
+	done < <(dom0 'xl list')
+}
+netdev_of() { echo "vif${domid_of[$1]}.${2:-0}"; }
+
+# configuration_of GUEST: its commands for the addresses on eth0. Without duplicate
+# detection there is nothing to wait for.
+configuration_of()
+{
+	echo "ip link set eth0 up
 		ip addr add $(address_of "$1")/24 dev eth0
 		echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
 		ip addr add $(address6_of "$1")/64 dev eth0"

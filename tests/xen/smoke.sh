@@ -7,15 +7,14 @@ set -euo pipefail
 # shellcheck source=tests/xen/cases.bash
 . "$(dirname "$0")/cases.bash"
 
-TRANSFER=$((4 << 20)) # bytes
+TRANSFER=$((2 << 20)) # bytes
 
 no_netback() { dom0 '! lsmod | grep ^xen_netback && ! test -e /sys/bus/xen-backend/drivers/vif'; }
 
 attach()
 {
 	dom0 "xl network-attach $1 mac=$(mac_of "$1") bridge=xenbr0"
-	await 20 guest "$1" 'test -e /sys/class/net/eth0'
-	configure "$1"
+	guest "$1" "until test -e /sys/class/net/eth0; do sleep 0.1; done; $(configuration_of "$1")"
 }
 
 # Greps run in dom0, on what they judge: a failure then shows all of it.
@@ -26,36 +25,35 @@ pings() { shows "ping -c 3 -i 0.2 -W 5 $1" ' 0% packet loss'; }
 guest_pings() { shows "guest-run $1 'ping -c 3 -i 0.2 -W 5 $2'" ' 0% packet loss'; }
 shows() { dom0 "$1 >/run/shown 2>&1; cat /run/shown; grep -qE '$2' /run/shown"; }
 
-# send_to GUEST ADDRESS: the guest's sum of what dom0 sends it is dom0's own.
+# server PORT COMMAND: a guest's commands that start one and return when it listens. It
+# serves one connection, which the command has as its input and output.
+server() { echo "nc -l -p $1 -e $2 >/dev/null 2>&1 & until netstat -ltn | grep -q :$1; do sleep 0.1; done"; }
+random_data() { echo "head -c $TRANSFER /dev/urandom >/run/data; sha256sum </run/data"; }
+same_sum() { echo "$1 / $2" && [ "${1%% *}" = "${2%% *}" ] && [[ $1 =~ ^[0-9a-f]{64} ]]; }
+
+# What one side sends, the other has the sum of: dom0 to guest, guest to dom0, and
+# between guests.
 send_to()
 {
-	guest "$1" "nc -l -p 5001 -e sha256sum >/dev/null 2>&1 & until netstat -ltn | grep -q :5001; do sleep 0.1; done"
-	dom0 "head -c $TRANSFER /dev/urandom >/run/data; sha256sum </run/data >/run/sum
-		nc $2 5001 </run/data >/run/sum-of-guest; cat /run/sum /run/sum-of-guest
-		cmp /run/sum /run/sum-of-guest"
+	local sums
+	guest "$1" "$(server 5001 sha256sum)"
+	mapfile -t sums < <(dom0 "$(random_data); nc $2 5001 </run/data")
+	same_sum "${sums[@]}"
 }
 
-# fetch_from GUEST ADDRESS: the other way.
 fetch_from()
 {
-	guest "$1" "head -c $TRANSFER /dev/urandom >/run/data; sha256sum </run/data >/run/sum
-		nc -l -p 5002 -e cat /run/data >/dev/null 2>&1 & until netstat -ltn | grep -q :5002; do sleep 0.1; done"
-	same_sum "$(guest "$1" 'cat /run/sum')" "$(dom0 "nc $2 5002 </dev/null | sha256sum")"
+	local sum
+	sum=$(guest "$1" "$(random_data); $(server 5002 'cat /run/data')")
+	same_sum "$sum" "$(dom0 "nc $2 5002 </dev/null | sha256sum")"
 }
 
-# between FROM TO ADDRESS: from guest to guest.
 between()
 {
-	guest "$1" "head -c $TRANSFER /dev/urandom >/run/data"
-	guest "$2" "nc -l -p 5003 -e sha256sum >/dev/null 2>&1 & until netstat -ltn | grep -q :5003; do sleep 0.1; done"
-	same_sum "$(guest "$1" 'sha256sum </run/data')" "$(guest "$1" "nc $3 5003 </run/data")"
-}
-
-same_sum()
-{
-	echo "$1"
-	echo "$2"
-	[ -n "$1" ] && [ "${1%% *}" = "${2%% *}" ] && [ ${#1} -ge 64 ]
+	local sums
+	guest "$2" "$(server 5003 sha256sum)"
+	mapfile -t sums < <(guest "$1" "$(random_data); nc $3 5003 </run/data")
+	same_sum "${sums[@]}"
 }
 
 nothing_lost()
@@ -64,25 +62,26 @@ nothing_lost()
 		! grep -E "dropped: [^n]|netdev:.* (dropped|errors) [^0]" /run/stats'
 }
 
+# libxl returns before all of it is gone.
 detach()
 {
-	local domid
-	domid=$(dom0 "xl domid $1")
-	dom0 "xl network-detach $1 0"
-	await 10 gone "$domid"
-	dom0 "! xl network-list $1 | tee /dev/stderr | grep ^[0-9]"
+	local domid=${domid_of[$1]}
+	dom0 "xl network-detach $1 0
+		for i in \$(seq 50); do
+			test -e /sys/class/net/vif$domid.0 || xenstore-exists backend/vif/$domid/0 || break
+			sleep 0.2
+		done
+		xl network-list $1
+		ls /sys/class/net
+		xenstore-ls -f | grep vif/$domid
+		! test -e /sys/class/net/vif$domid.0 && ! xl network-list $1 | grep ^[0-9] &&
+			! xenstore-exists backend/vif/$domid/0 && ! xenstore-exists /libxl/$domid/device/vif/0 &&
+			! xenstore-exists /local/domain/$domid/device/vif/0"
 	guest "$1" '! test -e /sys/class/net/eth0'
 }
 
-gone()
-{
-	dom0 "! test -e /sys/class/net/vif$1.0
-		! xenstore-exists backend/vif/$1/0
-		! xenstore-exists /local/domain/$1/device/vif/0
-		! xenstore-exists /libxl/$1/device/vif/0"
-}
-
 begin
+know_domids
 check "no xen-netback in dom0" no_netback
 check "vifd starts" dom0 start-vifd
 for g in u1 u2; do

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+
+## check-xen: vifd under real Xen, dom0 and stock guests, emulated (root for packages)
+.PHONY: check-xen
+check-xen:
+	@.ci/deps build test xen
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/vifd $(BUILD)/vifctl
+	@VIF_BUILD=$(BUILD) timeout -k 30 900 tests/xen/smoke.sh
