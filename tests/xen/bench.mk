@@ -16,6 +16,7 @@ $(BUILD)/bench-load: tests/xen/bench/load.c tests/xen/bench/marks.h
 
 ## bench-xen: vifd beside kernel netback and native Linux, under real Xen (root; < 20 min)
 .PHONY: bench-xen
-bench-xen: deps
+bench-xen:
+	@.ci/deps build test xen
 	@$(MAKE) --no-print-directory -j$$(nproc) $(addprefix $(BUILD)/,vifd vifctl bench-count.so bench-load)
-	@VIF_BUILD=$(BUILD) tests/xen/bench/run
+	@VIF_BUILD=$(BUILD) timeout -k 30 1500 tests/xen/bench/run

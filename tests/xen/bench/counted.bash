@@ -18,11 +18,12 @@ XEN_MEMORY=2048 NATIVE_MEMORY=1024 # MiB
 counted_kind=xen
 NATIVE_MODULES=(virtio_pci virtio_blk virtio_console e1000e)
 
+# The processor: see machine.bash.
 machine_arguments()
 {
 	arguments=(
 		-machine q35 -accel "tcg,thread=single" -icount "shift=0,sleep=off"
-		-cpu "max,-smap" -smp 1 -display none -nodefaults -no-reboot -nic none
+		-cpu "max,-smap,-xsave" -smp 1 -display none -nodefaults -no-reboot -nic none
 		-device virtio-serial-pci
 		-device "virtserialport,chardev=agent,name=agent"
 		-device "virtconsole,chardev=terminal"

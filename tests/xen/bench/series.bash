@@ -24,6 +24,7 @@ begin_counting() { counted_before=$(wc -l <"$machine/counts"); }
 # add_series SYSTEM DIRECTION BYTES GAP ARRIVED-OR-EMPTY [VIFD-BEFORE VIFD-AFTER]
 add_series()
 {
+	[ $(($(wc -l <"$machine/counts") - counted_before)) = "$(runs)" ] || { say "runs are missing"; return 1; }
 	tail -n +$((counted_before + 1)) "$machine/counts" | jq -s -c \
 		--arg system "$1" --arg direction "$2" --argjson bytes "$3" --argjson gap "$4" \
 		--argjson arrived "$(jq -s -c . <<<"$5")" --argjson before "${6:-null}" --argjson after "${7:-null}" \
@@ -103,13 +104,13 @@ from_guest()
 to_guest()
 {
 	local before arrived
-	guest u1 "[ ! -e /run/receiver ] || kill \$(cat /run/receiver)
+	await 60 guest -t 5 u1 "[ ! -e /run/receiver ] || kill \$(cat /run/receiver)
 		/run/bench-load receive $UDP_PORT /run/arrived >/dev/null 2>&1 &
 		echo \$! >/run/receiver"
 	before=$(vifd_stats)
 	begin_counting
 	dom0 -t 300 "bench-load send $(address_of u1) $UDP_PORT $(($1 - HEADERS)) $2 $repeats ${counts[*]}" >&2
-	arrived=$(guest u1 "/run/bench-load arrived /run/arrived $(runs)")
+	arrived=$(await 60 guest -t 5 u1 "/run/bench-load arrived /run/arrived $(runs)" | grep -x '[0-9]*')
 	add_series "$system" to_guest "$1" "$2" "$arrived" "$before" "$(vifd_stats)"
 }
 
@@ -133,7 +134,7 @@ pacer()
 
 tcp_to_guest()
 {
-	guest u1 "[ ! -e /run/swallower ] || kill \$(cat /run/swallower)
+	await 60 guest -t 5 u1 "[ ! -e /run/swallower ] || kill \$(cat /run/swallower)
 		/run/bench-load swallow $TCP_PORT >/dev/null 2>&1 &
 		echo \$! >/run/swallower"
 	begin_counting
