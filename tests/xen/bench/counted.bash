@@ -10,8 +10,8 @@
 # The plugin (count.c) writes to $machine/counts.
 # shellcheck shell=bash
 
-# shellcheck source=tests/xen/cases.bash
-. "$(dirname "${BASH_SOURCE[0]}")/../cases.bash"
+# shellcheck source=tests/xen/machine.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../machine.bash"
 
 bench_dir=$xen_dir/bench
 XEN_MEMORY=2048 NATIVE_MEMORY=1024 # MiB
@@ -121,4 +121,15 @@ native_counted()
 	read -ra arguments < <(plugin "$NATIVE_MEMORY")
 	machine_boot "$native" "${arguments[@]}"
 	machine_load "$build/bench-load"
+}
+
+# await SECONDS COMMAND...: until it succeeds, or fails when time is up.
+await()
+{
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		((SECONDS < deadline)) || { say "in vain: $*"; return 1; }
+		sleep 0.1
+	done
 }

@@ -13,6 +13,7 @@
 # Given by the sourcing script: system, repeats, counts, results.
 # shellcheck shell=bash disable=SC2154
 
+GUEST_MAC=00:16:3e:00:00:11 GUEST_ADDRESS=10.0.0.11
 UDP_PORT=5000 TCP_PORT=5001
 HEADERS=42 # Ethernet, IPv4, UDP: a frame's bytes less its payload's
 NATIVE_MAC=00:16:3e:00:00:20 NATIVE_FAR_MAC=00:16:3e:00:00:21
@@ -60,24 +61,24 @@ prepare_dom0()
 		ip link set sink up
 		ip addr add 10.9.0.1/24 dev sink
 		ip neigh replace $SINK_ADDRESS lladdr $WIRE_MAC dev sink nud permanent
-		ip neigh replace $(address_of u1) lladdr $(mac_of u1) dev xenbr0 nud permanent"
+		ip neigh replace $GUEST_ADDRESS lladdr $GUEST_MAC dev xenbr0 nud permanent"
 }
 
 # connect_guest: u1 attached and configured, its programs fetched over the vif.
 connect_guest()
 {
 	local bridge_mac
-	dom0 "xl network-attach u1 mac=$(mac_of u1) bridge=xenbr0" >&2
+	dom0 "xl network-attach u1 mac=$GUEST_MAC bridge=xenbr0" >&2
 	await 20 guest u1 'test -e /sys/class/net/eth0'
 	bridge_mac=$(dom0 'cat /sys/class/net/xenbr0/address')
 	guest u1 "echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6
 		ip link set eth0 up
-		ip addr add $(address_of u1)/24 dev eth0
+		ip addr add $GUEST_ADDRESS/24 dev eth0
 		arp -s 10.0.0.1 $bridge_mac
 		arp -s $WIRE_ADDRESS $WIRE_MAC"
-	await 20 dom0 "ping -q -c 1 -W 1 $(address_of u1)" >&2
+	await 20 dom0 "ping -q -c 1 -W 1 $GUEST_ADDRESS" >&2
 	await 20 fetch_program
-	dom0 "bridge fdb replace $(mac_of u1) dev $(netdev_of u1) master static"
+	dom0 "bridge fdb replace $GUEST_MAC dev vif$(dom0 'xl domid u1').0 master static"
 }
 
 fetch_program()
@@ -109,7 +110,7 @@ to_guest()
 		echo \$! >/run/receiver"
 	before=$(vifd_stats)
 	begin_counting
-	dom0 -t 300 "bench-load send $(address_of u1) $UDP_PORT $(($1 - HEADERS)) $2 $repeats ${counts[*]}" >&2
+	dom0 -t 300 "bench-load send $GUEST_ADDRESS $UDP_PORT $(($1 - HEADERS)) $2 $repeats ${counts[*]}" >&2
 	arrived=$(await 60 guest -t 5 u1 "/run/bench-load arrived /run/arrived $(runs)" | grep -x '[0-9]*')
 	add_series "$system" to_guest "$1" "$2" "$arrived" "$before" "$(vifd_stats)"
 }
@@ -138,7 +139,7 @@ tcp_to_guest()
 		/run/bench-load swallow $TCP_PORT >/dev/null 2>&1 &
 		echo \$! >/run/swallower"
 	begin_counting
-	dom0 -t 300 "bench-load stream $(address_of u1) $TCP_PORT $repeats ${counts[*]}" >&2
+	dom0 -t 300 "bench-load stream $GUEST_ADDRESS $TCP_PORT $repeats ${counts[*]}" >&2
 	add_series "$system" tcp_to_guest 0 0 ""
 }
 
