@@ -22,7 +22,7 @@ begin()
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	machine_restore "$packed"
-	machine_load
+	machine_load vifd vifctl
 }
 
 # check NAME COMMAND...: in a subshell that ends at the first failing command.

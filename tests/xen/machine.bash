@@ -8,7 +8,7 @@
 #
 #	machine_open DIR
 #	machine_boot IMAGE        or  machine_restore IMAGE
-#	machine_load              the programs in $build, into dom0
+#	machine_load PROGRAM...   what was built, into dom0
 #	dom0 [-t SECONDS] SCRIPT
 #	guest [-t SECONDS] GUEST SCRIPT
 #	machine_logs
@@ -37,14 +37,15 @@ monitor_in='' monitor_out='' agent_in='' agent_out='' # descriptors, open both w
 #   SMAP		dom0 dies at its first return to user mode
 #   XSAVE		with it AVX: upper halves of registers change under a process; programs
 #		crash now and then, or strlen() is wrong
-# One processor is quicker than two, whose emulation has to keep them in step.
+# One processor, and one for dom0, is quicker than two: fewer interrupts between them.
+# shellcheck disable=SC2054 # the commas are QEMU's
 machine_arguments()
 {
 	arguments=(
 		-machine q35 -accel tcg,thread=single -cpu max,-smap,-xsave -smp 1 -m 2G
 		-display none -nodefaults -no-reboot -nic none
 		-kernel xen
-		-append "dom0_mem=768M,max:768M dom0_max_vcpus=2 console=com1 com1=115200 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no"
+		-append "dom0_mem=768M,max:768M dom0_max_vcpus=1 console=com1 com1=115200 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no"
 		-initrd "vmlinux console=hvc0 quiet cryptomgr.notests mitigations=off audit=0,dom0.cpio"
 		-device virtio-serial-pci
 		-device virtserialport,chardev=agent,name=agent
@@ -53,6 +54,7 @@ machine_arguments()
 	)
 }
 
+# shellcheck disable=SC2054
 machine_files()
 {
 	files=(
@@ -132,7 +134,9 @@ qmp_until()
 	local deadline=$((SECONDS + $1)) reply
 	while reply=$(qmp "$3"); do
 		[[ $reply != *$2* ]] || return 0
-		[[ $reply != *'"failed"'* ]] && ((SECONDS < deadline)) || break
+		if [[ $reply = *'"failed"'* ]] || ((SECONDS >= deadline)); then
+			break
+		fi
 		sleep 0.05
 	done
 	say "QEMU: no $2 from $3: ${reply:-}"
@@ -247,15 +251,15 @@ machine_restore()
 
 # ---- the program under test ----
 
-# machine_load [FILE...]: vifd, vifctl and these, with the libraries dom0 lacks, onto the
-# payload disk and from there into dom0's /usr/local/sbin.
+# machine_load PROGRAM...: these of $build, with the libraries dom0 lacks, onto the payload
+# disk and from there into dom0's /usr/local/sbin.
 machine_load()
 {
 	local tree=$machine/payload file have size
 	have=$(dom0 'ls /lib/x86_64-linux-gnu')
 	rm -rf "$tree"
 	mkdir -p "$tree/usr/local/sbin" "$tree/lib/x86_64-linux-gnu"
-	install "$build/vifd" "$build/vifctl" "$@" "$tree/usr/local/sbin/"
+	install "${@/#/$build/}" "$tree/usr/local/sbin/"
 	with_libraries "$tree"/usr/local/sbin/* | grep '\.so' | while read -r file; do
 		grep -qxF "${file##*/}" <<<"$have" || [[ $file = /lib64/* ]] ||
 			install "$(realpath "$file")" "$tree/lib/x86_64-linux-gnu/${file##*/}"

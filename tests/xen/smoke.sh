@@ -3,11 +3,15 @@
 #
 # 'make check-xen': vifd as built serves two stock guests on real Xen, over the path an
 # operator takes: xl network-attach, the stock vif-bridge, real traffic, detach.
+#
+#	tests/xen/smoke.sh [KERNEL [GUEST-KERNEL]]
+#
+# shellcheck disable=SC2317 # 'check' calls them
 set -euo pipefail
 # shellcheck source=tests/xen/cases.bash
 . "$(dirname "$0")/cases.bash"
 
-TRANSFER=$((2 << 20)) # bytes
+TRANSFER=$((1 << 20)) # bytes
 
 no_netback() { dom0 '! lsmod | grep ^xen_netback && ! test -e /sys/bus/xen-backend/drivers/vif'; }
 
@@ -59,7 +63,7 @@ between()
 nothing_lost()
 {
 	dom0 'vifctl stats | tee /run/stats
-		! grep -E "dropped: [^n]|netdev:.* (dropped|errors) [^0]" /run/stats'
+		! grep -E "dropped:|netdev:" /run/stats | grep -vE "dropped: none|dropped 0 +errors 0"'
 }
 
 # libxl returns before all of it is gone.
@@ -80,10 +84,10 @@ detach()
 	guest "$1" '! test -e /sys/class/net/eth0'
 }
 
-begin
+begin "$@"
 know_domids
 check "no xen-netback in dom0" no_netback
-check "vifd starts" dom0 start-vifd
+check "vifd starts" dom0 "start-vifd --workers=2"
 for g in u1 u2; do
 	check "xl network-attach $g" attach "$g"
 	check "$g: netdev in the bridge" bridged "$g"
@@ -101,7 +105,7 @@ check "guest to guest: ping over IPv6" guest_pings u2 "$(address6_of u1)"
 check "guest to guest: TCP" between u1 u2 "$(address_of u2)"
 check "guest to guest: TCP over IPv6" between u2 u1 "$(address6_of u1)"
 check "no frame was dropped" nothing_lost
-check "vifd restarts under the guests" dom0 'stop-vifd; start-vifd'
+check "vifd restarts under the guests" dom0 'stop-vifd; start-vifd --workers=2'
 check "u1: ping after the restart" pings "$(address_of u1)"
 for g in u1 u2; do
 	check "xl network-detach $g leaves nothing" detach "$g"
