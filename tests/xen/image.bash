@@ -10,6 +10,8 @@
 #	snapshot-HASH                    machine.bash puts its snapshots beside them
 # shellcheck shell=bash
 
+shopt -s inherit_errexit # image's output is captured
+
 xen_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(realpath -m "${VIF_BUILD:-$xen_dir/../../build}")
 cache=$(realpath -m "${VIF_XEN_CACHE:-$build/xen-cache}")
@@ -112,6 +114,7 @@ vmlinux()
 	case $magic in
 	fd377a58) unpack=xz ;;
 	28b52ffd) unpack=zstd ;;
+	02214c18) unpack=lz4 ;;
 	1f8b*) unpack=gzip ;;
 	*) die "$image: unknown compression ($magic)" ;;
 	esac
@@ -253,7 +256,7 @@ prune()
 image()
 {
 	local kernel=${1:-linux-image-amd64} guest=${2:-${1:-linux-image-amd64}}
-	local xen=xen-hypervisor-$XEN_VERSION-amd64 debs=() name dir
+	local xen=xen-hypervisor-$XEN_VERSION-amd64 debs=() name found dir
 	mkdir -p "$cache/debs" "$cache/images"
 	exec {cache_lock}>"$cache/lock"
 	flock -w 600 "$cache_lock" || die "another rig holds $cache/lock"
@@ -262,12 +265,17 @@ image()
 		apt-get update -qq
 		look_up "$xen" busybox-static "$kernel" "$guest"
 	fi
-	debs=("$(kernel_deb "$kernel")" "$(kernel_deb "$guest")")
+	for name in "$kernel" "$guest"; do
+		found=$(kernel_deb "$name")
+		debs+=("$found")
+	done
 	for name in "$xen" busybox-static; do
 		[ -n "${candidate[$name]:-}" ] || die "apt knows no $name: is this Debian 12?"
-		debs+=("$(deb "${candidate[$name]%% *}")")
+		found=$(deb "${candidate[$name]%% *}")
+		debs+=("$found")
 	done
-	dir=$cache/images/$(key "${debs[@]}")
+	found=$(key "${debs[@]}")
+	dir=$cache/images/$found
 	if [ ! -d "$dir" ]; then
 		rm -rf "$dir.part"
 		mkdir "$dir.part"

@@ -34,12 +34,14 @@ def with_totals:
 	. + { total: (.xen + .dom0_kernel + .dom0_user + .guest_kernel + .guest_user) }
 	| . + { total_with_string_steps: (.total + .string_steps) };
 
-# Packets that arrived, run by run: as counted by the receiver; where only their sum is
-# known, as if each run had lost the same share.
+# The share of packets that arrived, where only the sum over all is known: that has the
+# warm-up in it, which is as long as the first run.
+def share: .arrived[0] / ((.packets | add) + .packets[0]);
+
+# Packets that arrived, run by run.
 def arrived:
-	(.packets | add) as $sent
-	| if (.arrived | length) == (.packets | length) then .arrived
-	  elif (.arrived | length) == 1 then .arrived[0] as $n | .packets | map(. * $n / $sent)
+	if (.arrived | length) == (.packets | length) then .arrived
+	  elif (.arrived | length) == 1 then share as $share | .packets | map(. * $share)
 	  else .packets end;
 
 # Its repetitions: [{sent, got, cost: {...}}], differences of largest and smallest run.

@@ -5,7 +5,9 @@
 # is one line of the plugin's. A series becomes one line of JSON in $results:
 #
 #	{"system", "direction", "bytes", "gap_us", "packets": [a run's...],
-#	 "arrived": [...], "counted": [...], "vifd": {"before", "after"}}
+#	 "arrived": [a run's...], "counted": [...], "vifd": {"before", "after"}}
+#
+# 'arrived' is empty if not counted, and one number if only in sum, with the warm-up.
 #
 # Directions: to_guest, from_guest, tcp_to_guest, tcp_from_guest (packets: MiB), and what
 # is to be subtracted: sender (to_guest's, into a device that drops all) and pacer
@@ -25,7 +27,7 @@ begin_counting() { counted_before=$(wc -l <"$machine/counts"); }
 # add_series SYSTEM DIRECTION BYTES GAP ARRIVED-OR-EMPTY [VIFD-BEFORE VIFD-AFTER]
 add_series()
 {
-	[ $(($(wc -l <"$machine/counts") - counted_before)) = "$(runs)" ] || { say "runs are missing"; return 1; }
+	all_counted || { say "runs are missing"; return 1; }
 	tail -n +$((counted_before + 1)) "$machine/counts" | jq -s -c \
 		--arg system "$1" --arg direction "$2" --argjson bytes "$3" --argjson gap "$4" \
 		--argjson arrived "$(jq -s -c . <<<"$5")" --argjson before "${6:-null}" --argjson after "${7:-null}" \
@@ -41,6 +43,7 @@ vifd_stats()
 	[ "$system" != vifd ] || dom0 'vifctl stats --json' | jq -c '.vifs[0] | { from_guest, to_guest, netdev }'
 }
 
+all_counted() { [ $(($(wc -l <"$machine/counts") - counted_before)) = "$(runs)" ]; }
 runs() { echo $((repeats * ${#counts[@]})); }
 
 # ---- dom0 and u1 ----
@@ -91,13 +94,21 @@ fetch_program()
 		[ \"\$(sha256sum <fetched)\" = '$sum' ] && mv fetched bench-load; }"
 }
 
+# guest_runs BENCH-LOAD'S ARGUMENTS: in u1, with nobody waiting for it in dom0, which would
+# be counted. When it has ended is seen from outside, by what the plugin has written.
+guest_runs()
+{
+	guest u1 "/run/bench-load $1 >/dev/null 2>&1 &"
+	await 300 all_counted
+}
+
 from_guest()
 {
 	local before sent
 	before=$(vifd_stats)
 	sent=$(dom0 'cat /sys/class/net/wire/statistics/tx_packets')
 	begin_counting
-	guest -t 300 u1 "/run/bench-load send $WIRE_ADDRESS $UDP_PORT $(($1 - HEADERS)) $2 $repeats ${counts[*]}" >&2
+	guest_runs "send $WIRE_ADDRESS $UDP_PORT $(($1 - HEADERS)) $2 $repeats ${counts[*]}"
 	sent=$(($(dom0 'cat /sys/class/net/wire/statistics/tx_packets') - sent))
 	add_series "$system" from_guest "$1" "$2" "$sent" "$before" "$(vifd_stats)"
 }
@@ -127,7 +138,7 @@ sender()
 pacer()
 {
 	begin_counting
-	guest -t 300 u1 "/run/bench-load send $WIRE_ADDRESS $UDP_PORT 0 $2 $repeats ${counts[*]}" >&2
+	guest_runs "send $WIRE_ADDRESS $UDP_PORT 0 $2 $repeats ${counts[*]}"
 	add_series "$system" pacer 0 "$2" ""
 }
 
@@ -149,7 +160,7 @@ tcp_from_guest()
 		bench-load swallow $TCP_PORT >/dev/null 2>&1 &
 		echo \$! >/run/swallower"
 	begin_counting
-	guest -t 300 u1 "/run/bench-load stream 10.0.0.1 $TCP_PORT $repeats ${counts[*]}" >&2
+	guest_runs "stream 10.0.0.1 $TCP_PORT $repeats ${counts[*]}"
 	add_series "$system" tcp_from_guest 0 0 ""
 }
 
