@@ -11,18 +11,24 @@
 # shellcheck source=tests/xen/machine.bash
 . "$(dirname "${BASH_SOURCE[0]}")/machine.bash"
 
-passed=0 failed=0 begun=$SECONDS
+passed=0 failed=0 begun=$SECONDS want_logs=1
 
 begin()
 {
 	local packed
 	packed=$(image "$@")
 	machine_open "$build/xen/$(basename "$0" .sh)-$$"
-	trap 'machine_stop' EXIT
-	trap 'exit 130' INT
+	trap at_exit EXIT
+	trap 'want_logs=; exit 130' INT
 	trap 'exit 143' TERM HUP
 	machine_restore "$packed"
 	machine_load vifd vifctl
+}
+
+at_exit()
+{
+	[ -z "$want_logs" ] || machine_logs
+	machine_stop
 }
 
 # check NAME COMMAND...: in a subshell that ends at the first failing command.
@@ -48,10 +54,8 @@ finish()
 {
 	echo
 	echo "$passed passed, $failed failed ($((SECONDS - begun)) s)"
-	if ((failed)); then
-		machine_logs
-		exit 1
-	fi
+	((failed == 0)) || exit 1
+	want_logs=
 	machine_stop
 	rm -rf "$machine"
 	exit 0

@@ -277,7 +277,7 @@ image()
 	found=$(key "${debs[@]}")
 	dir=$cache/images/$found
 	if [ ! -d "$dir" ]; then
-		rm -rf "$dir.part"
+		rm -rf "$cache"/images/*.part # of who was killed: the lock is ours
 		mkdir "$dir.part"
 		pack "$dir.part" "${debs[@]}"
 		mv "$dir.part" "$dir"

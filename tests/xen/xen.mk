@@ -5,4 +5,4 @@
 check-xen:
 	@.ci/deps build test xen
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/vifd $(BUILD)/vifctl
-	@VIF_BUILD=$(BUILD) timeout -k 30 900 tests/xen/smoke.sh
+	@VIF_BUILD=$(BUILD) timeout --foreground -k 90 900 tests/xen/smoke.sh

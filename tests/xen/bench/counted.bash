@@ -14,39 +14,30 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../machine.bash"
 
 bench_dir=$xen_dir/bench
-XEN_MEMORY=2048 NATIVE_MEMORY=1024 # MiB
+XEN_MEMORY=2048 NATIVE_MEMORY=1024 # MiB; the first as machine.bash has it
 counted_kind=xen
 NATIVE_MODULES=(virtio_pci virtio_blk virtio_console e1000e)
 
-# The processor: see machine.bash.
+# The rig's machine (machine.bash), or the one without Xen; counted.
+eval "xen_$(declare -f machine_arguments)"
 machine_arguments()
 {
+	"${counted_kind}_machine_arguments"
+	arguments+=(-icount "shift=0,sleep=off")
+}
+
+# The NICs hang on one hub: what one sends, the other receives.
+native_machine_arguments()
+{
 	arguments=(
-		-machine q35 -accel "tcg,thread=single" -icount "shift=0,sleep=off"
-		-cpu "max,-smap,-xsave" -smp 1 -display none -nodefaults -no-reboot -nic none
+		-machine q35 -accel "tcg,thread=single" -cpu "max,-smap,-xsave" -smp 1 -m "$NATIVE_MEMORY"
+		-display none -nodefaults -no-reboot -nic none
+		-kernel vmlinux -initrd native.cpio
+		-append "rdinit=/native-init console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 net.ifnames=0"
 		-device virtio-serial-pci
 		-device "virtserialport,chardev=agent,name=agent"
 		-device "virtconsole,chardev=terminal"
 		-device "virtio-blk-pci,drive=payload"
-	)
-	"${counted_kind}_arguments"
-}
-
-xen_arguments()
-{
-	arguments+=(
-		-m "$XEN_MEMORY" -kernel xen
-		-append "dom0_mem=768M,max:768M dom0_max_vcpus=1 console=com1 com1=115200 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no"
-		-initrd "vmlinux console=hvc0 quiet cryptomgr.notests mitigations=off audit=0,dom0.cpio"
-	)
-}
-
-# The NICs hang on one hub: what one sends, the other receives.
-native_arguments()
-{
-	arguments+=(
-		-m "$NATIVE_MEMORY" -kernel vmlinux -initrd native.cpio
-		-append "rdinit=/native-init console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 net.ifnames=0"
 		-netdev "hubport,id=wire0,hubid=0" -device "e1000e,netdev=wire0,mac=00:16:3e:00:00:20"
 		-netdev "hubport,id=wire1,hubid=0" -device "e1000e,netdev=wire1,mac=00:16:3e:00:00:21"
 	)
