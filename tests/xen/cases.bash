@@ -22,7 +22,7 @@ begin()
 	trap 'want_logs=; exit 130' INT
 	trap 'exit 143' TERM HUP
 	machine_restore "$packed"
-	machine_load vifd vifctl
+	machine_load
 }
 
 at_exit()

@@ -8,7 +8,7 @@
 #
 #	machine_open DIR
 #	machine_boot IMAGE        or  machine_restore IMAGE
-#	machine_load PROGRAM...   what was built, into dom0
+#	machine_load [FILE...]    vifd, vifctl and these, into dom0
 #	dom0 [-t SECONDS] SCRIPT
 #	guest [-t SECONDS] GUEST SCRIPT
 #	machine_logs
@@ -251,15 +251,16 @@ machine_restore()
 
 # ---- the program under test ----
 
-# machine_load PROGRAM...: these of $build, with the libraries dom0 lacks, onto the payload
-# disk and from there into dom0's /usr/local/sbin.
+# machine_load [FILE...]: vifd, vifctl and these, with the libraries dom0 lacks, onto the
+# payload disk and from there into dom0's /usr/local/sbin.
+# shellcheck disable=SC2120 # the bench has files of its own
 machine_load()
 {
 	local tree=$machine/payload file have size
 	have=$(dom0 'ls /lib/x86_64-linux-gnu')
 	rm -rf "$tree"
 	mkdir -p "$tree/usr/local/sbin" "$tree/lib/x86_64-linux-gnu"
-	install "${@/#/$build/}" "$tree/usr/local/sbin/"
+	install "$build/vifd" "$build/vifctl" "$@" "$tree/usr/local/sbin/"
 	with_libraries "$tree"/usr/local/sbin/* | grep '\.so' | while read -r file; do
 		grep -qxF "${file##*/}" <<<"$have" || [[ $file = /lib64/* ]] ||
 			install "$(realpath "$file")" "$tree/lib/x86_64-linux-gnu/${file##*/}"
