@@ -52,9 +52,8 @@ symbols_of()
 	local known=$1/bench-symbols
 	if [ ! -s "$known" ]; then
 		machine_restore "$1" >&2
-		dom0 'cat /proc/kallsyms' | awk '
-			$3 == "xen_asm_exc_xen_hypervisor_callback" { printf ",upcall=%s", $1 }
-			$3 == "xen_hypercall_pv" || $3 == "__SCT__xen_hypercall" { printf ",hypercall=%s", $1 }' >"$known.part"
+		dom0 'grep -wE "xen_asm_exc_xen_hypervisor_callback|xen_hypercall_pv|__SCT__xen_hypercall" /proc/kallsyms' |
+			awk '{ printf ",%s=%s", $3 ~ /callback$/ ? "upcall" : "hypercall", $1 }' >"$known.part"
 		machine_stop
 		mv "$known.part" "$known"
 	fi
