@@ -162,7 +162,8 @@ void queue_tap_written(struct queue *q, struct packet *p, int result)
 		struct log_scope scope = queue_scope(q);
 
 		counter_add(&c->from_guest_tap_error, 1);
-		log_limited(&q->limit, q->env->now_ns, LOG_LVL_DEBUG, &scope,
+		log_limited(&q->limit, q->env->now_ns,
+			    result == -EIO ? LOG_LVL_DEBUG : LOG_LVL_WARNING /* EIO: it is down */, &scope,
 			    "the TAP refused a frame of %u bytes: %s", p->size, strerror(-result));
 	}
 	packet_put(&q->pool, p);
