@@ -4,7 +4,7 @@
 # Aligns the lines of table.jq under headings.
 BEGIN {
 	FS = "\t"
-	split("10 8 8 7 8 9 9 9 8 9 9 9 7 7 7 6 7", width, " ")
+	split("10 8 8 7 8 9 9 9 8 9 9 8 7 7 8 6 6", width, " ")
 	head("system", "Xen dom0-k dom0-u guest total min max xnative xnetback strings xnb+str hyperc events dom0sys cr3 lost%")
 }
 
