@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: what the parts of a vif share; only backend/control/vif*.c include this.
+ *
+ *	vif.c	      its steps and life
+ *	vif_look.c    its situation
+ *	vif_queues.c  its queues in the datapath
+ *	vif_write.c   its states and errors in xenstore
+ */
+#ifndef VIF_CONTROL_VIF_PARTS_H
+#define VIF_CONTROL_VIF_PARTS_H
+
+#include "backend/control/vif.h"
+
+#define SCOPE(v) (&(const struct log_scope){ &(v)->id, -1 })
+
+struct state_write {
+	const struct vif *v;
+	enum xenbus_state state;
+	bool prepare;	     /* with everything a frontend wants to know at InitWait */
+	uint32_t max_queues; /* of prepare */
+};
+
+/* Writes the state and what belongs to it. Returns whether v is in it now: not if the
+ * toolstack wrote another meanwhile, then v is due again. */
+bool vif_write_state(struct control *c, struct vif *v, struct state_write *w);
+bool vif_move_to(struct control *c, struct vif *v, enum xenbus_state state);
+
+/* Removes the error node, whoever's it is; only if v failed, and forgets the failure. */
+void vif_remove_error_node(struct control *c, const struct vif *v);
+void vif_clear_error(struct control *c, struct vif *v);
+
+/* Gathers the situation. Returns false when xenstore does not answer. */
+bool vif_look(struct control *c, struct vif *v, uint64_t now_ns, struct vif_situation *s) must_check;
+
+/* Some are on their way to the datapath or back; some are attached: when not all could
+ * be, the vif has failed and those go back. */
+bool vif_queues_busy(const struct vif *v);
+bool vif_queues_attached(const struct vif *v);
+
+/* Opens the TAP's queues and gives each one to a worker. 0 or -errno: n_queues says how
+ * many are on their way. */
+int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys)
+	must_check;
+
+/* All queues are back: the netdev stays, with one queue and no carrier, so that the
+ * kernel drops frames nobody would read. */
+void vif_queues_gone(struct control *c, struct vif *v);
+
+#endif

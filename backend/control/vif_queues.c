@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vif's queues: handed to the datapath's workers, taken back, and what they counted.
+ */
+#include "backend/control/vif_parts.h"
+
+#include <string.h>
+
+#include "backend/control/control.h"
+
+static uint32_t count_queues(const struct vif *v, enum vif_queue_state state)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < v->n_queues; i++)
+		n += v->queue[i].state == state;
+	return n;
+}
+
+bool vif_has_queues(const struct vif *v)
+{
+	return count_queues(v, VIF_QUEUE_NONE) < v->n_queues;
+}
+
+bool vif_queues_busy(const struct vif *v)
+{
+	return count_queues(v, VIF_QUEUE_ATTACHING) || count_queues(v, VIF_QUEUE_DETACHING);
+}
+
+/* Any: when only some could be attached the vif has failed, and those go back. */
+bool vif_queues_attached(const struct vif *v)
+{
+	return count_queues(v, VIF_QUEUE_ATTACHED) > 0;
+}
+
+static void add_counters(struct queue_counters *to, const struct queue_counters *from)
+{
+	uint64_t *t = (uint64_t *)to;
+	const uint64_t *f = (const uint64_t *)from;
+
+	static_assert(sizeof(*to) % sizeof(*t) == 0, "only counters in struct queue_counters");
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*t); i++)
+		t[i] += counter_read(&f[i]);
+}
+
+void vif_counters(const struct control *c, const struct vif *v, struct queue_counters *out)
+{
+	*out = v->retired;
+	for (uint32_t i = 0; i < v->n_queues; i++)
+		if (v->queue[i].state != VIF_QUEUE_NONE)
+			add_counters(out, &c->workers.shared[v->queue[i].slot].counters);
+}
+
+static void queue_gone(struct control *c, struct vif *v, struct vif_queue *q)
+{
+	add_counters(&v->retired, &c->workers.shared[q->slot].counters);
+	c->slot_owner[q->slot] = NULL;
+	q->state = VIF_QUEUE_NONE;
+}
+
+/* All queues are back: the netdev stays, with one queue and no carrier, so that the
+ * kernel drops frames nobody would read. */
+void vif_queues_gone(struct control *c, struct vif *v)
+{
+	const struct netdev_ops *ops = c->env.netdev_ops;
+	int rc = ops->set_queues(c->env.netdev_ctx, &v->netdev, 1);
+
+	if (!rc)
+		rc = ops->set_carrier(c->env.netdev_ctx, &v->netdev, false);
+	if (rc)
+		log_warning(SCOPE(v), "%s: %s", v->name, strerror(-rc));
+	v->n_queues = 0;
+}
+
+void vif_detach(struct control *c, struct vif *v)
+{
+	for (uint32_t i = 0; i < v->n_queues; i++) {
+		struct vif_queue *q = &v->queue[i];
+
+		if (q->state != VIF_QUEUE_ATTACHING && q->state != VIF_QUEUE_ATTACHED)
+			continue;
+		q->state = VIF_QUEUE_DETACHING;
+		workers_detach(&c->workers, q->slot);
+	}
+}
+
+void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)
+{
+	struct vif_queue *q = &v->queue[e->queue.queue];
+
+	v->due = true;
+	switch (e->type) {
+	case WORKER_QUEUE_ATTACHED:
+		q->state = VIF_QUEUE_ATTACHED;
+		if (e->status) {
+			queue_gone(c, v, q);
+			vif_fail(c, v, now_ns, -e->status, "queue %u: %s", e->queue.queue, e->why);
+		}
+		break;
+	case WORKER_QUEUE_DETACHED:
+		queue_gone(c, v, q);
+		break;
+	case WORKER_QUEUE_FATAL:
+		vif_fail(c, v, now_ns, -e->status, "queue %u: %s%s", e->queue.queue,
+			 e->status == -EPROTO ? "the guest broke the protocol: " : "", e->why);
+		break;
+	case WORKER_FAILED:
+		break;
+	}
+	if (v->n_queues && !vif_has_queues(v))
+		vif_queues_gone(c, v);
+}
+
+/* Opens the TAP's queues and gives each one to a worker. */
+int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys)
+{
+	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
+
+	if (!rc)
+		rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
+	if (!rc)
+		rc = c->env.netdev_ops->set_carrier(c->env.netdev_ctx, &v->netdev, true);
+	for (uint32_t i = 0; !rc && i < keys->n_queues; i++) {
+		const struct frontend_queue *f = &keys->queue[i];
+		struct ipc_queue queue = { .vif = v->id,
+					   .queue = i,
+					   .features = v->features,
+					   .tx_gref = f->tx_gref,
+					   .rx_gref = f->rx_gref,
+					   .tx_port = f->tx_port,
+					   .rx_port = f->rx_port,
+					   .resume = v->resume };
+		int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i]);
+
+		if (slot < 0)
+			return slot;
+		v->queue[i] = (struct vif_queue){ VIF_QUEUE_ATTACHING, (uint32_t)slot };
+		c->slot_owner[slot] = v;
+		v->n_queues = i + 1;
+	}
+	return rc;
+}
