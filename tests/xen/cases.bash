@@ -61,11 +61,12 @@ finish()
 	exit 0
 }
 
-# ---- the two guests ----
+# ---- guests ----
 
-mac_of() { echo "00:16:3e:00:00:1${1#u}"; }
-address_of() { echo "10.0.0.1${1#u}"; }
-address6_of() { echo "fd00::1${1#u}"; }
+# Named with a digit at the end, each with one of its own.
+mac_of() { echo "00:16:3e:00:00:1${1: -1}"; }
+address_of() { echo "10.0.0.1${1: -1}"; }
+address6_of() { echo "fd00::1${1: -1}"; }
 
 # know_domids: before netdev_of GUEST [DEVID], and anew when a guest was started anew.
 declare -A domid_of

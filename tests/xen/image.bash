@@ -32,15 +32,45 @@ die() { say "$@"; exit 1; }
 
 # ---- packages ----
 
-# deb PACKAGE=VERSION: its path in the cache, downloaded if need be.
+# A package is named as apt does, NAME or NAME/SUITE: of another suite of the archive
+# this system's own packages come from.
+suite_of() { if [[ $1 = */* ]]; then echo "${1#*/}"; else echo; fi; }
+
+# apt_options SUITE: fills 'apt' with the options that make apt work on that suite alone,
+# with lists of its own in the cache, signed by Debian's key for it.
+apt_options()
+{
+	local state=$cache/apt/$1 archive
+	apt=(-o APT::Sandbox::User=root)
+	[ -n "$1" ] || return 0
+	apt+=(-o "Dir::State=$state" -o "Dir::Cache=$state" -o Dir::State::Status=/dev/null
+		-o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		-o Dir::Etc::PreferencesParts=/dev/null -o Acquire::Languages=none)
+	[ -z "$(find "$state/complete" -mtime -1 2>/dev/null)" ] || return 0
+	archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' \
+		'Component: main' | sort -u | head -n 1)
+	[ -n "$archive" ] || die "apt has no archive of Debian's in its sources (apt-get update?)"
+	say "reading what $1 has"
+	mkdir -p "$state/lists/partial"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $1 main" >"$state/sources.list"
+	if timeout 300 apt-get "${apt[@]}" -q update >"$state/log" 2>&1; then
+		touch "$state/complete"
+	else
+		cat "$state/log" >&2
+		[ -e "$state/complete" ] || die "cannot read the lists of $1"
+	fi
+}
+
+# deb PACKAGE=VERSION [SUITE]: its path in the cache, downloaded if need be.
 deb()
 {
-	local file=$cache/debs/${1/=/_}_amd64.deb got
+	local file=$cache/debs/${1/=/_}_amd64.deb got apt
 	file=${file//:/%3a}
 	if [ ! -e "$file" ]; then
+		apt_options "${2:-}"
 		say "downloading $1"
 		got=$(mktemp -d "$cache/debs/get.XXXXXX")
-		(cd "$got" && timeout 300 apt-get download -q -o APT::Sandbox::User=root "$1" >log 2>&1) ||
+		(cd "$got" && timeout 300 apt-get "${apt[@]}" -q download "$1" >log 2>&1) ||
 			{ cat "$got/log" >&2; rm -rf "$got"; die "cannot download $1 (apt-get update?)"; }
 		mv "$got"/*.deb "$file"
 		rm -rf "$got"
@@ -49,14 +79,31 @@ deb()
 }
 
 # look_up PACKAGE...: fills candidate[PACKAGE] with "PACKAGE=VERSION DEPENDS" from apt's
-# lists. One call for all: each takes most of a second.
+# lists. One call for all of a suite: each takes most of a second.
 declare -A candidate
 look_up()
 {
-	local package rest
+	local name suite names=()
+	for name; do
+		[ -f "$name" ] || names+=("$name")
+	done
+	while read -r suite; do
+		look_up_in "$suite" "${names[@]}"
+	done < <(for name in "${names[@]}"; do suite_of "$name"; done | sort -u)
+}
+
+# look_up_in SUITE PACKAGE...: those of them that are of this suite.
+look_up_in()
+{
+	local suite=$1 names=() name package rest apt
+	shift
+	for name in "$@"; do
+		[ "$(suite_of "$name")" != "$suite" ] || names+=("${name%%/*}")
+	done
+	apt_options "$suite"
 	while read -r package rest; do
-		candidate[${package%%=*}]="$package $rest"
-	done < <(apt-cache show --no-all-versions "$@" 2>/dev/null | awk '
+		candidate[${package%%=*}${suite:+/$suite}]="$package $rest"
+	done < <(apt-cache "${apt[@]}" show --no-all-versions "${names[@]}" 2>/dev/null | awk '
 		/^Package: / { name = $2 }
 		/^Version: / { version = $2 }
 		/^Depends: / { depends = substr($0, 10) }
@@ -78,7 +125,7 @@ kernel_deb()
 	if [[ $found =~ \ (linux-image-[^ ]*)\ \(=\ ([^\)]*)\) ]]; then
 		found=${BASH_REMATCH[1]}=${BASH_REMATCH[2]}
 	fi
-	deb "${found%% *}"
+	deb "${found%% *}" "$(suite_of "$1")"
 }
 
 # unpacked DEB: the directory it is unpacked in.
@@ -134,6 +181,8 @@ pack_modules()
 	modprobe -d "$from" -S "$version" -a --show-depends "$@" | awk '$1 == "insmod" { print $2 }' |
 		sort -u | while read -r path; do
 		install -D -m 644 "$path" "$root/lib/modules/${path##*/lib/modules/}"
+		# Newer packages compress them: unpacked here, as the kernel is.
+		[ "${path%.xz}" = "$path" ] || unxz "$root/lib/modules/${path##*/lib/modules/}"
 	done
 	depmod -b "$root" "$version"
 }
@@ -251,8 +300,8 @@ prune()
 }
 
 # image [KERNEL [GUEST-KERNEL]]: the directory of the image for these kernels, packed
-# unless the cache has it. KERNEL is a package's name or a .deb; by default Debian's
-# current one, and the guests' the same.
+# unless the cache has it. KERNEL is a package's name, NAME/SUITE or a .deb; by default
+# this system's current one, and the guests' the same.
 image()
 {
 	local kernel=${1:-linux-image-amd64} guest=${2:-${1:-linux-image-amd64}}

@@ -10,8 +10,8 @@
 set -euo pipefail
 # shellcheck source=tests/xen/cases.bash
 . "$(dirname "$0")/cases.bash"
-
-TRANSFER=$((1 << 20)) # bytes
+# shellcheck source=tests/xen/traffic.bash
+. "$(dirname "$0")/traffic.bash"
 
 no_netback() { dom0 '! lsmod | grep ^xen_netback && ! test -e /sys/bus/xen-backend/drivers/vif'; }
 
@@ -21,50 +21,9 @@ attach()
 	guest "$1" "until test -e /sys/class/net/eth0; do sleep 0.1; done; $(configuration_of "$1")"
 }
 
-# Greps run in dom0, on what they judge: a failure then shows all of it.
 bridged() { shows "bridge link show dev $(netdev_of "$1")" 'master xenbr0 state forwarding'; }
 listed() { shows "xl network-list $1" "^0 .* $(mac_of "$1") .* 4 "; }
 shown() { shows 'vifctl list' "^$(netdev_of "$1") +Connected +Connected .* connected +bridge"; }
-pings() { shows "ping -c 3 -i 0.2 -W 5 $1" ' 0% packet loss'; }
-guest_pings() { shows "guest-run $1 'ping -c 3 -i 0.2 -W 5 $2'" ' 0% packet loss'; }
-shows() { dom0 "$1 >/run/shown 2>&1; cat /run/shown; grep -qE '$2' /run/shown"; }
-
-# server PORT COMMAND: a guest's commands that start one and return when it listens. It
-# serves one connection, which the command has as its input and output.
-server() { echo "nc -l -p $1 -e $2 >/dev/null 2>&1 & until netstat -ltn | grep -q :$1; do sleep 0.1; done"; }
-random_data() { echo "head -c $TRANSFER /dev/urandom >/run/data; sha256sum </run/data"; }
-same_sum() { echo "$1 / $2" && [ "${1%% *}" = "${2%% *}" ] && [[ $1 =~ ^[0-9a-f]{64} ]]; }
-
-# What one side sends, the other has the sum of: dom0 to guest, guest to dom0, and
-# between guests.
-send_to()
-{
-	local sums
-	guest "$1" "$(server 5001 sha256sum)"
-	mapfile -t sums < <(dom0 "$(random_data); nc $2 5001 </run/data")
-	same_sum "${sums[@]}"
-}
-
-fetch_from()
-{
-	local sum
-	sum=$(guest "$1" "$(random_data); $(server 5002 'cat /run/data')")
-	same_sum "$sum" "$(dom0 "nc $2 5002 </dev/null | sha256sum")"
-}
-
-between()
-{
-	local sums
-	guest "$2" "$(server 5003 sha256sum)"
-	mapfile -t sums < <(guest "$1" "$(random_data); nc $3 5003 </run/data")
-	same_sum "${sums[@]}"
-}
-
-nothing_lost()
-{
-	dom0 'vifctl stats | tee /run/stats
-		! grep -E "dropped:|netdev:" /run/stats | grep -vE "dropped: none|dropped 0 +errors 0"'
-}
 
 # libxl returns before all of it is gone.
 detach()
