@@ -12,6 +12,7 @@ $(foreach t,$(UNIT_TESTS),$(eval $(t)-objs := tests/unit/$(t).c)$(eval $(t)-libs
 test_offload-objs    += tests/unit/frames.c
 test_from_guest-objs += tests/unit/frames.c
 test_to_guest-objs   += tests/unit/frames.c
+test_rss-objs	     += tests/unit/frames.c
 test_ipc-objs	     += backend/ipc.c
 
 # Grants and events run on the hosted Xen, whole in the test's own process.

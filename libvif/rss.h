@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 1: receive-side scaling: hashes of frames, and what a guest may set about them on
+ * its control ring. How frames are hashed and mapped is in steering.h.
+ */
+#ifndef VIF_RSS_H
+#define VIF_RSS_H
+
+#include "base.h"
+#include "steering.h"
+
+/*
+ * What a guest has set, as netif.h's control requests name it. Zeroed is a vif before its
+ * first request. The values are checked by whoever takes the requests: flags of netif.h's
+ * only, mapping_size <= STEER_MAPPING_MAX, each mapping[] below the number of queues.
+ */
+struct rss {
+	uint32_t algorithm;	     /* XEN_NETIF_CTRL_HASH_ALGORITHM_* */
+	uint32_t flags;		     /* XEN_NETIF_CTRL_HASH_TYPE_* */
+	uint32_t mapping_size;	     /* 0: the queue is hash % queues */
+	uint8_t key[STEER_KEY_SIZE]; /* a shorter one is padded with 0 */
+	uint32_t mapping[STEER_MAPPING_MAX];
+};
+
+/* All that a guest may set, for GET_HASH_FLAGS and for checking SET_HASH_FLAGS. */
+#define RSS_FLAGS (STEER_IPV4 | STEER_IPV4_TCP | STEER_IPV6 | STEER_IPV6_TCP)
+
+/*
+ * A vif without a guest's wishes: flows stay on a queue by a hash of ours. 'key' is random,
+ * so that nobody outside can choose what lands on which queue. Before any reader.
+ */
+void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY_SIZE]);
+
+/*
+ * Makes the guest's settings count, all at once; with algorithm NONE our own hash again.
+ * One writer; readers may run meanwhile. About 10,000 words are written. Only a reader that
+ * slept through two commits may mix them: one frame with a hash of neither.
+ */
+void rss_commit(struct steering *s, const struct rss *rss);
+
+/*
+ * The hash by the guest's settings of an Ethernet frame, which needs to hold still for the
+ * call only. Returns its type, one XEN_NETIF_CTRL_HASH_TYPE_* bit, or 0: the frame has none,
+ * or the guest has set no algorithm.
+ */
+uint32_t rss_hash(const struct steering *s, const uint8_t *frame, uint32_t size,
+		  uint32_t *hash) must_check;
+
+/* The queue the frame is steered to, by the guest's wishes or our own. */
+uint32_t rss_queue(const struct steering *s, const uint8_t *frame, uint32_t size);
+
+#endif
