@@ -31,14 +31,19 @@ static uint32_t usable_features(struct netfront *nf)
 
 	if (offered(nf, "feature-ipv6-csum-offload"))
 		f |= VIF_CSUM_V6;
-	if (offered(nf, "feature-sg")) {
+	if (offered(nf, "feature-sg"))
 		f |= VIF_SG;
-		if (offered(nf, "feature-gso-tcpv4"))
-			f |= VIF_GSO_TCPV4;
-		if ((f & VIF_CSUM_V6) && offered(nf, "feature-gso-tcpv6"))
-			f |= VIF_GSO_TCPV6;
-	}
-	return f & nf->config.dialect->offloads;
+	if (offered(nf, "feature-gso-tcpv4"))
+		f |= VIF_GSO_TCPV4;
+	if (offered(nf, "feature-gso-tcpv6"))
+		f |= VIF_GSO_TCPV6;
+	f &= nf->choice.dialect->offloads & ~nf->choice.without;
+	/* netdev_fix_features(): no segmentation without the checksum and scatter-gather */
+	if (!(f & VIF_SG) || !(f & VIF_CSUM_V4))
+		f &= ~VIF_GSO_TCPV4;
+	if (!(f & VIF_SG) || !(f & VIF_CSUM_V6))
+		f &= ~VIF_GSO_TCPV6;
+	return f;
 }
 
 static int read_device(struct netfront *nf)
@@ -67,7 +72,7 @@ static int read_device(struct netfront *nf)
 
 static void choose_queues(struct netfront *nf)
 {
-	uint32_t max, want = MIN(nf->config.n_queues, nf->config.dialect->n_queues_max);
+	uint32_t max, want = MIN(nf->choice.n_queues, nf->choice.dialect->n_queues_max);
 
 	if (store_read_uint_or(&nf->store, XBT_NULL, UINT32_MAX, 1, &max, "%s/%s", nf->backend_path,
 			       "multi-queue-max-queues") < 0)
@@ -151,14 +156,17 @@ static int write_keys(struct store *s, xs_transaction_t t, void *arg)
 	struct key_writer w = { .nf = nf, .t = t };
 
 	drop_stale(&w);
-	if (nf->config.dialect->n_queues_max > 1 &&
+	if (nf->choice.dialect->n_queues_max > 1 &&
 	    store_exists(s, XBT_NULL, "%s/multi-queue-max-queues", nf->backend_path))
 		put_number(&w, "", "multi-queue-num-queues", nf->n_queues);
 	for (uint32_t i = 0; i < nf->n_queues; i++)
 		write_queue(&w, i);
-	for (const struct dialect_key *k = nf->config.dialect->keys; k->key; k++)
-		if (!k->if_offered || offered(nf, k->if_offered))
-			put_text(&w, "", k->key, k->value);
+	for (const struct dialect_key *k = nf->choice.dialect->keys; k->key; k++) {
+		const char *value = dialect_key_value(&nf->choice, k);
+
+		if (value && (!k->if_offered || offered(nf, k->if_offered)))
+			put_text(&w, "", k->key, value);
+	}
 	return w.err;
 }
 
@@ -175,13 +183,15 @@ static int refuse(struct netfront *nf, int err, const char *what)
 
 int netfront_connect(struct netfront *nf)
 {
-	bool split =
-	    nf->config.dialect->split_events && offered(nf, "feature-split-event-channels");
+	bool split;
 	int err;
 
+	nf->choice = nf->config.choice;
+	split = nf->choice.dialect->split_events && offered(nf, "feature-split-event-channels");
 	if (!offered(nf, "feature-rx-copy"))
 		return refuse(nf, -ENODEV, "the backend does not copy into our pages");
 	nf->features = usable_features(nf);
+	nf->accepts = dialect_accepts(&nf->choice);
 	err = read_device(nf);
 	if (err < 0)
 		return refuse(nf, err, "reading mac and mtu");

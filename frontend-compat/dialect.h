@@ -8,10 +8,15 @@
 
 #include "features.h"
 
+/* More than a kernel takes by itself (xen-netfront.c MAX_QUEUES_DEFAULT is 8). */
+#define NETFRONT_QUEUES_MAX 16u
+
 struct dialect_key {
 	const char *key;
-	const char *value;
+	const char *value;	/* NULL: the key is not written, unless 'without' is */
 	const char *if_offered; /* written only if this backend key is 1; NULL: always */
+	uint32_t feature;	/* the enum vif_feature it grants to the backend, 0: none */
+	const char *without;	/* its value when that feature is switched off; NULL: left out */
 };
 
 /* When a frontend asks to be told of transmit responses. */
@@ -35,5 +40,28 @@ extern const struct frontend_dialect frontend_dialects[];
 
 /* NULL: no such dialect. */
 const struct frontend_dialect *dialect_find(const char *name);
+
+/* Which frontend to be. */
+struct frontend_choice {
+	const struct frontend_dialect *dialect;
+	uint32_t n_queues; /* wanted; the backend and the dialect may allow fewer */
+	uint32_t without;  /* enum vif_feature: of FEATURES_SWITCHABLE, neither taken nor used */
+};
+
+/* What can be switched off on top of any dialect. */
+#define FEATURES_SWITCHABLE (VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6)
+
+/* The features the backend may use for what it sends us: what our keys say. */
+uint32_t dialect_accepts(const struct frontend_choice *choice);
+
+/* Value of the key, or NULL: it is not written. */
+const char *dialect_key_value(const struct frontend_choice *choice, const struct dialect_key *key);
+
+/* "sg,csum-v4" and the bits of FEATURES_SWITCHABLE; "" is none. -EINVAL: no such name. */
+int features_parse(const char *list, uint32_t *out) must_check;
+
+#define FEATURES_TEXT_SIZE 48
+/* The reverse; returns 'out'. */
+const char *features_format(uint32_t features, char out[FEATURES_TEXT_SIZE]);
 
 #endif

@@ -7,6 +7,6 @@ netfront-objs := frontend-compat/bus.c frontend-compat/connect.c frontend-compat
 netfront-libs := -lxengnttab -lxenevtchn -lxenstore
 
 PROGRAMS += vif-guest
-vif-guest-objs := $(netfront-objs) frontend-compat/options.c frontend-compat/stats.c \
-		  frontend-compat/tap.c frontend-compat/vif_guest.c
+vif-guest-objs := $(netfront-objs) frontend-compat/options.c frontend-compat/remote.c \
+		  frontend-compat/stats.c frontend-compat/tap.c frontend-compat/vif_guest.c
 vif-guest-libs := $(netfront-libs) $(call pkg-libs,libmnl)

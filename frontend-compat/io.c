@@ -122,27 +122,42 @@ static void tx_pages(const struct netfront_queue *q, struct iovec iov[TX_PAGES_M
 	}
 }
 
+/* Whether the backend takes this frame's checksum blank. */
+static bool tx_may_blank(const struct netfront *nf, const struct iovec frame[], uint32_t size)
+{
+	struct frame_transport t;
+
+	if (frame_parse(frame[0].iov_base, MIN(size, XEN_PAGE), &t) < 0)
+		return false;
+	return nf->features & (t.ip_version == 6 ? VIF_CSUM_V6 : VIF_CSUM_V4);
+}
+
+static int tx_fill_checksum(struct virtio_net_hdr *vnet, const struct iovec frame[], uint32_t size)
+{
+	uint32_t n = DIV_ROUND_UP(size, XEN_PAGE);
+	struct iovec exact[TX_PAGES_MAX];
+
+	if (vnet->gso_type)
+		return -EPROTO;
+	memcpy(exact, frame, n * sizeof(*frame));
+	exact[n - 1].iov_len = size - (n - 1) * XEN_PAGE;
+	return tx_finish_checksum(vnet, exact, (int)n);
+}
+
 /* Brings a frame's offloads down to what the backend takes. */
 static int tx_prepare(struct netfront *nf, struct virtio_net_hdr *vnet, const struct iovec frame[],
 		      uint32_t size, struct netif_offload *out)
 {
-	const uint8_t *head = frame[0].iov_base;
-	bool ipv6 = size > 14 && head[12] == 0x86 && head[13] == 0xdd;
-	uint32_t csum = ipv6 ? VIF_CSUM_V6 : VIF_CSUM_V4, n = DIV_ROUND_UP(size, XEN_PAGE);
-	struct iovec last[TX_PAGES_MAX];
-	int err;
+	int err = 0;
 
-	if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !(nf->features & csum)) {
-		memcpy(last, frame, n * sizeof(*frame));
-		last[n - 1].iov_len = size - (n - 1) * XEN_PAGE;
-		err = vnet->gso_type ? -EPROTO : tx_finish_checksum(vnet, last, (int)n);
-		if (err < 0)
-			return err;
-	}
+	if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !tx_may_blank(nf, frame, size))
+		err = tx_fill_checksum(vnet, frame, size);
+	if (err < 0)
+		return err;
 	err = tx_offload(vnet, out);
 	if (err < 0)
 		return err;
-	if (n > 1 && !(nf->features & VIF_SG))
+	if (size > XEN_PAGE && !(nf->features & VIF_SG))
 		return -EPROTO;
 	if ((out->gso_type == XEN_NETIF_GSO_TYPE_TCPV4 && !(nf->features & VIF_GSO_TCPV4)) ||
 	    (out->gso_type == XEN_NETIF_GSO_TYPE_TCPV6 && !(nf->features & VIF_GSO_TCPV6)))
@@ -227,7 +242,7 @@ static uint8_t *rx_data(const struct netfront_queue *q, const struct rx_frame *f
 }
 
 /* Hands one frame to the stack. */
-static void rx_give(struct pass *p, const struct rx_frame *f)
+static void rx_give(struct pass *p, struct rx_frame *f)
 {
 	const struct netfront_config *c = &p->nf->config;
 	struct netfront_counters *n = &p->nf->counters;
@@ -246,6 +261,7 @@ static void rx_give(struct pass *p, const struct rx_frame *f)
 		n->to_guest_errors++;
 		return;
 	}
+	n->to_guest_unasked += (rx_uses(f) & ~p->nf->accepts) != 0;
 	if (c->stack_ops->give(c->stack, p->index, iov, (int)f->n_fragments + 1) < 0) {
 		n->to_guest_stack_drops++;
 		return;
@@ -313,7 +329,7 @@ static bool arm(struct pass *p)
 	uint32_t outstanding = tx->req_pub - tx->rsp_cons, wake = 1;
 	int n;
 
-	if (p->nf->config.dialect->tx_wakeup == TX_WAKE_HALFWAY)
+	if (p->nf->choice.dialect->tx_wakeup == TX_WAKE_HALFWAY)
 		wake = outstanding / 2 + 1;
 	n = front_ring_arm(tx, wake);
 	if (n < 0 || (uint32_t)n >= wake)

@@ -19,9 +19,9 @@ int netfront_open(struct netfront *nf, const struct netfront_config *config)
 {
 	int err;
 
-	assert(config->n_queues && config->n_queues <= NETFRONT_QUEUES_MAX);
 	memset(nf, 0, sizeof(*nf));
 	nf->config = *config;
+	netfront_choose(nf, &config->choice);
 	nf->log = (struct log_scope){ &nf->config.vif, -1 };
 
 	err = store_open(&nf->store);
@@ -237,6 +237,13 @@ void netfront_restart(struct netfront *nf)
 {
 	nf->bus.restarting = true;
 	nf->bus.failed = false;
+}
+
+void netfront_choose(struct netfront *nf, const struct frontend_choice *choice)
+{
+	assert(choice->dialect && choice->n_queues && choice->n_queues <= NETFRONT_QUEUES_MAX);
+	assert(!(choice->without & ~FEATURES_SWITCHABLE));
+	nf->config.choice = *choice;
 }
 
 bool netfront_has_left(const struct netfront *nf)

@@ -34,9 +34,6 @@
 #include "log.h"
 #include "store.h"
 
-/* xen-netfront.c MAX_QUEUES_DEFAULT */
-#define NETFRONT_QUEUES_MAX 8u
-
 /* Frames a queue moves each way in one step. */
 #define NETFRONT_BATCH 64u
 
@@ -65,6 +62,7 @@ struct guest_stack_ops {
 	X(to_guest_gso_frames)                                                                     \
 	X(to_guest_csum_blank)                                                                     \
 	X(to_guest_errors)	/* frames the backend described badly or gave up */                \
+	X(to_guest_unasked)	/* frames that use what our keys do not grant */               \
 	X(to_guest_stack_drops) /* frames the stack refused */                                     \
 	X(to_guest_notifies)                                                                       \
 	X(to_guest_events)                                                                         \
@@ -96,8 +94,7 @@ struct netfront_queue {
 
 struct netfront_config {
 	struct vif_id vif;
-	const struct frontend_dialect *dialect;
-	uint32_t n_queues; /* wanted; the backend and the dialect may allow fewer */
+	struct frontend_choice choice; /* of the next connect */
 	const struct guest_stack_ops *stack_ops;
 	void *stack;
 };
@@ -115,8 +112,9 @@ struct netfront {
 	uint32_t backend_domid;
 	uint8_t mac[6]; /* valid once connected */
 	uint32_t mtu;	/* valid once connected */
-	uint32_t
-	    features; /* enum vif_feature: what we may use of the backend's, valid when shared */
+	struct frontend_choice choice; /* valid when shared */
+	uint32_t features; /* enum vif_feature: what we use of the backend's, valid when shared */
+	uint32_t accepts;  /* and what it may use for what it sends us */
 
 	bool running;	 /* the data path may move */
 	int stack_error; /* -errno once take() failed for good; the owner's to act on */
@@ -143,6 +141,9 @@ int netfront_bus_step(struct netfront *nf) must_check;
  * netfront_bus_step(). */
 void netfront_leave(struct netfront *nf);
 void netfront_restart(struct netfront *nf);
+
+/* What to be from the next connect on. */
+void netfront_choose(struct netfront *nf, const struct frontend_choice *choice);
 
 /* After netfront_leave(): both sides are closed. */
 bool netfront_has_left(const struct netfront *nf);

@@ -18,12 +18,15 @@ static const char help[] =
     "  --domid N          this domain's number, if xenstore does not tell\n"
     "  --vif N            which of the domain's vifs [0]\n"
     "  --frontend NAME    which frontend to behave like (below)\n"
-    "  --queues N         most queues to use, 1..8 [1]\n"
+    "  --queues N         most queues to use, 1..16 [1]\n"
+    "  --without LIST     features switched off both ways, of: sg,gso-tcpv4,gso-tcpv6,\n"
+    "                     csum-v4,csum-v6\n"
     "  --netns NS         network namespace of the interface: a name or a path [this one]\n"
     "  --ifname NAME      name of the interface [eth0]\n"
     "  --ip ADDR/LEN      IPv4 address of the interface; may be repeated\n"
     "  --ip6 ADDR/LEN     IPv6 address of the interface; may be repeated\n"
     "  --stats-file FILE  counters in JSON, at exit and at most once a second on change\n"
+    "  --control SOCKET   take commands at this unix socket (below)\n"
     "  --ready-fd N       write a line to this descriptor when first connected\n"
     "  --log-level LEVEL  error, warning, info [info] or debug\n"
     "  --help, --version\n"
@@ -34,6 +37,11 @@ static const char help[] =
     "SIGUSR1: counters to the stats file, or to standard output without one.\n"
     "Exit status: 0 asked to stop, 1 failed, 2 usage.\n"
     "\n"
+    "Commands, a line each; the answer is a line:\n"
+    "  connect [frontend=NAME] [queues=N] [without=LIST]\n"
+    "                     close and connect anew as that; 'ok' once connected\n"
+    "  stats              counters in JSON\n"
+    "\n"
     "Frontends:\n";
 
 enum option_key {
@@ -41,11 +49,13 @@ enum option_key {
 	OPT_VIF,
 	OPT_FRONTEND,
 	OPT_QUEUES,
+	OPT_WITHOUT,
 	OPT_NETNS,
 	OPT_IFNAME,
 	OPT_IP,
 	OPT_IP6,
 	OPT_STATS_FILE,
+	OPT_CONTROL,
 	OPT_READY_FD,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
@@ -57,11 +67,13 @@ static const struct option long_options[] = {
 	{ "vif", required_argument, NULL, OPT_VIF },
 	{ "frontend", required_argument, NULL, OPT_FRONTEND },
 	{ "queues", required_argument, NULL, OPT_QUEUES },
+	{ "without", required_argument, NULL, OPT_WITHOUT },
 	{ "netns", required_argument, NULL, OPT_NETNS },
 	{ "ifname", required_argument, NULL, OPT_IFNAME },
 	{ "ip", required_argument, NULL, OPT_IP },
 	{ "ip6", required_argument, NULL, OPT_IP6 },
 	{ "stats-file", required_argument, NULL, OPT_STATS_FILE },
+	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -110,8 +122,8 @@ static int parse_address(struct options *o, const char *option, const char *text
 
 static int parse_frontend(struct options *o, const char *text)
 {
-	o->dialect = dialect_find(text);
-	if (o->dialect)
+	o->choice.dialect = dialect_find(text);
+	if (o->choice.dialect)
 		return 0;
 	fprintf(stderr, "vif-guest: --frontend %s: expected one of:", text);
 	for (const struct frontend_dialect *d = frontend_dialects; d->name; d++)
@@ -148,8 +160,13 @@ static int parse_one(struct options *o, int key, const char *arg)
 		return err;
 	case OPT_QUEUES:
 		err = parse_number("queues", arg, 1, NETFRONT_QUEUES_MAX, &n);
-		o->n_queues = (uint32_t)n;
+		o->choice.n_queues = (uint32_t)n;
 		return err;
+	case OPT_WITHOUT:
+		if (features_parse(arg, &o->choice.without) < 0)
+			return complain("without", arg,
+					"some of sg,gso-tcpv4,gso-tcpv6,csum-v4,csum-v6");
+		return 0;
 	case OPT_FRONTEND:
 		return parse_frontend(o, arg);
 	case OPT_NETNS:
@@ -164,6 +181,9 @@ static int parse_one(struct options *o, int key, const char *arg)
 		return parse_address(o, "ip6", arg, AF_INET6);
 	case OPT_STATS_FILE:
 		o->stats_file = arg;
+		return 0;
+	case OPT_CONTROL:
+		o->control = arg;
 		return 0;
 	case OPT_READY_FD:
 		return parse_ready_fd(o, arg);
@@ -181,8 +201,7 @@ int options_parse(int argc, char **argv, struct options *out)
 	int key;
 
 	*out = (struct options){ .domid = -1,
-				 .dialect = frontend_dialects,
-				 .n_queues = 1,
+				 .choice = { .dialect = frontend_dialects, .n_queues = 1 },
 				 .ifname = "eth0",
 				 .ready_fd = -1,
 				 .log_level = LOG_LVL_INFO };

@@ -12,13 +12,13 @@
 struct options {
 	int domid; /* -1: ask xenstore */
 	uint32_t vif;
-	const struct frontend_dialect *dialect;
-	uint32_t n_queues;
+	struct frontend_choice choice;
 	const char *netns; /* NULL: ours */
 	const char *ifname;
 	struct tap_address address[ADDRESSES_MAX];
 	uint32_t n_addresses;
 	const char *stats_file; /* NULL: none */
+	const char *control;	/* NULL: none */
 	int ready_fd;		/* -1: none */
 	enum log_level log_level;
 };

@@ -178,7 +178,7 @@ void rx_frame_read(const union to_guest_slot slots[], uint32_t n, RING_IDX cons,
 		rx_fault(out, VIF_DROP, "too many slots");
 }
 
-int rx_vnet(const struct netif_offload *offload, const uint8_t *head, uint32_t size,
+int rx_vnet(struct netif_offload *offload, const uint8_t *head, uint32_t size,
 	    struct virtio_net_hdr *out)
 {
 	struct frame_transport t;
@@ -192,6 +192,7 @@ int rx_vnet(const struct netif_offload *offload, const uint8_t *head, uint32_t s
 	}
 	if (frame_parse(head, size, &t) < 0 || !t.ip_version || t.fragment || !t.csum_offset)
 		return -EPROTO;
+	offload->ip_version = t.ip_version;
 	out->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	out->csum_start = t.transport_offset;
 	out->csum_offset = t.csum_offset;
@@ -203,4 +204,17 @@ int rx_vnet(const struct netif_offload *offload, const uint8_t *head, uint32_t s
 	out->gso_size = offload->gso_size;
 	out->hdr_len = t.header_size;
 	return 0;
+}
+
+uint32_t rx_uses(const struct rx_frame *f)
+{
+	uint32_t uses = f->n_fragments > 1 ? VIF_SG : 0;
+
+	if (f->offload.csum_blank)
+		uses |= f->offload.ip_version == 6 ? VIF_CSUM_V6 : VIF_CSUM_V4;
+	if (f->offload.gso_type == XEN_NETIF_GSO_TYPE_TCPV4)
+		uses |= VIF_GSO_TCPV4;
+	if (f->offload.gso_type == XEN_NETIF_GSO_TYPE_TCPV6)
+		uses |= VIF_GSO_TCPV6;
+	return uses;
 }

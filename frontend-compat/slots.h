@@ -11,6 +11,7 @@
 
 #include <sys/uio.h>
 
+#include "features.h"
 #include "offload.h"
 #include "ring.h"
 
@@ -72,9 +73,13 @@ void rx_frame_read(const union to_guest_slot slots[], uint32_t n, RING_IDX cons,
 
 /*
  * The virtio_net_hdr for a frame from the backend; head[0..size) is a private copy of its
- * beginning. -EPROTO: the offloads do not fit the headers (checksum_setup() drops it too).
+ * beginning. Sets offload->ip_version for a blank checksum. -EPROTO: the offloads do not fit
+ * the headers (checksum_setup() drops it too).
  */
-int rx_vnet(const struct netif_offload *offload, const uint8_t *head, uint32_t size,
+int rx_vnet(struct netif_offload *offload, const uint8_t *head, uint32_t size,
 	    struct virtio_net_hdr *out) must_check;
+
+/* The features the backend used for a frame rx_vnet() took: enum vif_feature. */
+uint32_t rx_uses(const struct rx_frame *f);
 
 #endif

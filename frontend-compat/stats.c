@@ -18,17 +18,18 @@ int stats_write(const struct netfront *nf, int fd)
 {
 	const struct netfront_config *c = &nf->config;
 	const struct netfront_counters *n = &nf->counters;
-	char text[TEXT_MAX];
+	char text[TEXT_MAX], without[FEATURES_TEXT_SIZE];
 	int size;
 
 	size = snprintf(text, sizeof(text),
-			"{\"domid\":%u,\"vif\":%" PRIu32 ",\"frontend\":\"%s\","
-			"\"connected\":%s,\"queues\":%" PRIu32
+			"{\"domid\":%u,\"vif\":%" PRIu32
+			",\"frontend\":\"%s\",\"without\":\"%s\",\"connected\":%s,\"queues\":%" PRIu32
 #define X(name) ",\"" #name "\":%" PRIu64
 			    NETFRONT_COUNTERS(X)
 #undef X
 				"}\n",
-			c->vif.domid, c->vif.devid, c->dialect->name,
+			c->vif.domid, c->vif.devid, c->choice.dialect->name,
+			features_format(c->choice.without, without),
 			netfront_is_connected(nf) ? "true" : "false",
 			nf->n_queues
 #define X(name) , n->name

@@ -119,8 +119,8 @@ void tap_close(struct tap *tap)
 
 int tap_set_offloads(struct tap *tap, uint32_t features)
 {
-	/* blank checksums always: netfront finishes those the backend does not take */
-	unsigned flags = TUN_F_CSUM;
+	/* one switch for both families: netfront finishes those the backend does not take */
+	unsigned flags = features & (VIF_CSUM_V4 | VIF_CSUM_V6) ? TUN_F_CSUM : 0;
 
 	if (features & VIF_GSO_TCPV4)
 		flags |= TUN_F_TSO4;

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "frontend-compat/options.h"
+#include "frontend-compat/remote.h"
 #include "frontend-compat/stats.h"
 
 /* How long the backend has to follow us when we close: XENNET_TIMEOUT. */
@@ -27,14 +28,24 @@
 
 #define STATS_INTERVAL_NS NS_PER_S
 
-enum { POLL_SIGNAL, POLL_BUS, POLL_EVENT, POLL_TAP, N_POLL = POLL_TAP + NETFRONT_QUEUES_MAX };
+enum {
+	POLL_SIGNAL,
+	POLL_BUS,
+	POLL_EVENT,
+	POLL_REMOTE,
+	POLL_TAP,
+	N_POLL = POLL_TAP + NETFRONT_QUEUES_MAX
+};
 
 struct guest {
 	struct options options;
 	struct netfront nf;
 	struct tap tap;
 	int signal_fd;
+	struct remote remote;
+	bool connecting; /* a command that waits for it; no other is taken */
 	bool connected;	 /* as the TAP was told */
+	uint64_t connects; /* of netfront's, the one the TAP was set up for */
 	bool store_lost; /* xenstore hung up: traffic goes on, states do not */
 	bool done;
 	int status;	       /* what to exit with */
@@ -136,9 +147,11 @@ static void follow_connection(struct guest *g)
 	bool connected = netfront_is_connected(&g->nf);
 	int err;
 
-	if (connected == g->connected)
+	/* a backend may let us go and come back within one look at the store */
+	if (connected == g->connected && (!connected || g->connects == g->nf.counters.connects))
 		return;
 	g->connected = connected;
+	g->connects = g->nf.counters.connects;
 	err = connected ? link_up(g) : tap_set_carrier(&g->tap, false);
 	if (err < 0 && !g->nf.stack_error) {
 		log_error(&g->nf.log, "setting up interface %s: %s", g->tap.name, strerror(-err));
@@ -185,6 +198,51 @@ static void take_signal(struct guest *g)
 	}
 }
 
+/* Answers the command that waits for a connection. */
+static void follow_connecting(struct guest *g)
+{
+	if (!g->connecting || g->nf.bus.restarting)
+		return;
+	if (g->connected)
+		remote_say(&g->remote, "ok");
+	else if (g->nf.bus.failed)
+		remote_say(&g->remote, "error: could not connect, the log says why");
+	else
+		return;
+	g->connecting = false;
+}
+
+static void reconnect_as(struct guest *g, char *words)
+{
+	struct frontend_choice choice = g->nf.config.choice;
+	const char *wrong = remote_parse_choice(words, g->options.choice.n_queues, &choice);
+	char text[REMOTE_LINE_MAX];
+
+	if (wrong) {
+		snprintf(text, sizeof(text), "error: %.200s", wrong);
+		remote_say(&g->remote, text);
+		return;
+	}
+	netfront_choose(&g->nf, &choice);
+	netfront_restart(&g->nf);
+	g->connecting = true;
+	follow_bus(g);
+}
+
+static void take_command(struct guest *g)
+{
+	char *line = remote_take(&g->remote);
+
+	if (!line)
+		return;
+	if (!strncmp(line, "connect", 7) && (!line[7] || line[7] == ' '))
+		reconnect_as(g, line + 7);
+	else if (!strcmp(line, "stats"))
+		(void)!stats_write(&g->nf, g->remote.client);
+	else
+		remote_say(&g->remote, "error: connect or stats");
+}
+
 static void lose_store(struct guest *g)
 {
 	log_error(&g->nf.log, "xenstore hung up: traffic goes on, but nothing can change");
@@ -212,6 +270,7 @@ static void fill_poll(const struct guest *g, struct pollfd fds[N_POLL])
 	fds[POLL_SIGNAL] = (struct pollfd){ g->signal_fd, POLLIN, 0 };
 	fds[POLL_BUS] = (struct pollfd){ g->store_lost ? -1 : netfront_bus_fd(&g->nf), POLLIN, 0 };
 	fds[POLL_EVENT] = (struct pollfd){ netfront_event_fd(&g->nf), POLLIN, 0 };
+	fds[POLL_REMOTE] = (struct pollfd){ g->connecting ? -1 : remote_fd(&g->remote), POLLIN, 0 };
 	for (uint32_t i = 0; i < NETFRONT_QUEUES_MAX; i++) {
 		bool wanted =
 		    i < g->tap.n_queues && netfront_has_room(&g->nf, i) && !g->nf.stack_error;
@@ -242,7 +301,10 @@ static void run(struct guest *g)
 			lose_store(g);
 		if (fds[POLL_EVENT].revents)
 			netfront_take_events(&g->nf);
+		if (fds[POLL_REMOTE].revents)
+			take_command(g);
 		follow_connection(g);
+		follow_connecting(g);
 		/* until the interface is up, frames for it wait in the ring */
 		again = g->connected && netfront_step(&g->nf);
 		follow_interface(g);
@@ -297,18 +359,26 @@ static int start(struct guest *g)
 	const struct options *o = &g->options;
 	struct netfront_config config = {
 		.vif = { .domid = (uint16_t)o->domid, .devid = o->vif },
-		.dialect = o->dialect,
-		.n_queues = o->n_queues,
+		.choice = o->choice,
 		.stack_ops = &tap_stack_ops,
 		.stack = &g->tap,
 	};
-	int err = tap_open(&g->tap, o->ifname, o->netns, o->n_queues);
+	int err = tap_open(&g->tap, o->ifname, o->netns, o->choice.n_queues);
 
 	if (err < 0)
 		return err;
+	err = remote_open(&g->remote, o->control);
+	if (err < 0)
+		goto close_tap;
 	err = netfront_open(&g->nf, &config);
 	if (err < 0)
-		tap_close(&g->tap);
+		goto close_remote;
+	return 0;
+
+close_remote:
+	remote_close(&g->remote);
+close_tap:
+	tap_close(&g->tap);
 	return err;
 }
 
@@ -330,6 +400,7 @@ int main(int argc, char **argv)
 	run(&g);
 	if (g.options.stats_file)
 		write_stats(&g);
+	remote_close(&g.remote);
 	netfront_close(&g.nf);
 	tap_close(&g.tap);
 	return g.status;

@@ -78,15 +78,17 @@ static int setup(void **state)
 	assert_int_equal(hosted_domain_create(GUEST), 0);
 	hosted_set_domid(GUEST);
 	b->nf.config = (struct netfront_config){ .vif = { .domid = GUEST },
-						 .dialect = dialect_find("linux"),
-						 .n_queues = 1,
+						 .choice = { .dialect = dialect_find("linux"),
+							     .n_queues = 1 },
 						 .stack_ops = &stack_ops,
 						 .stack = b };
 	assert_int_equal(events_open(&b->nf.events), 0);
 	b->nf.gntshr = xengntshr_open(NULL, 0);
 	assert_non_null(b->nf.gntshr);
 	b->nf.n_queues = 1;
-	b->nf.features = b->nf.config.dialect->offloads;
+	b->nf.choice = b->nf.config.choice;
+	b->nf.features = b->nf.choice.dialect->offloads;
+	b->nf.accepts = dialect_accepts(&b->nf.choice);
 	assert_int_equal(netfront_share(&b->nf, true), 0);
 	b->nf.running = true;
 	b->q = &b->nf.queue[0];
@@ -321,6 +323,22 @@ static void receives_and_posts_again(void **state)
 	assert_int_equal(b->rx->rsp_event, 4);
 }
 
+/* What our keys do not grant is delivered as Linux does, and counted. */
+static void counts_what_was_not_asked_for(void **state)
+{
+	struct bench *b = *state;
+
+	b->nf.accepts = VIF_CSUM_V4;
+	netfront_step(&b->nf);
+	respond(b, 0, NETRXF_more_data, 4096);
+	respond(b, 1, 0, 100);
+	respond(b, 2, 0, 60);
+	b->rx->rsp_prod += 3;
+	assert_false(netfront_step(&b->nf));
+	assert_int_equal(b->n_got, 2);
+	assert_int_equal(b->nf.counters.to_guest_unasked, 1);
+}
+
 /* A whole ring of frames at once: handed over in order, over more than one step. */
 static void receives_a_full_ring(void **state)
 {
@@ -395,6 +413,7 @@ int main(void)
 		io_test(rx_responses_beyond_requests),
 		io_test(rx_response_out_of_slot),
 		io_test(receives_and_posts_again),
+		io_test(counts_what_was_not_asked_for),
 		io_test(receives_a_full_ring),
 		io_test(receive_errors_cost_a_frame),
 		io_test(many_laps),

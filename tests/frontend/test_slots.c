@@ -325,7 +325,7 @@ static void rx_vnet_header(void **state)
 	/* Ethernet, IPv4, TCP */
 	uint8_t frame[54] = { [12] = 8, [14] = 0x45, [16] = 0, [17] = 40, [23] = 6, [46] = 0x50 };
 	struct netif_offload none = { 0 }, valid = { .data_validated = true };
-	struct netif_offload blank = { .csum_blank = true }, no_blank = tso4, six = tso4;
+	struct netif_offload blank = { .csum_blank = true }, no_blank = tso4, six = tso4, gso = tso4;
 	struct virtio_net_hdr v;
 
 	(void)state;
@@ -339,7 +339,7 @@ static void rx_vnet_header(void **state)
 	assert_int_equal(v.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
 	assert_int_equal(v.csum_start, 34);
 	assert_int_equal(v.csum_offset, 16);
-	assert_int_equal(rx_vnet(&tso4, frame, sizeof(frame), &v), 0);
+	assert_int_equal(rx_vnet(&gso, frame, sizeof(frame), &v), 0);
 	assert_int_equal(v.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
 	assert_int_equal(v.gso_size, 1448);
 	assert_int_equal(v.hdr_len, 54);
@@ -525,6 +525,57 @@ static void dialects(void **state)
 	}
 }
 
+/* What a frame used of our keys is told by its slots and offloads. */
+static void rx_uses_features(void **state)
+{
+	struct rx_frame f = { .n_fragments = 1 };
+
+	(void)state;
+	assert_int_equal(rx_uses(&f), 0);
+	f.offload.data_validated = true;
+	assert_int_equal(rx_uses(&f), 0);
+	f.n_fragments = 2;
+	assert_int_equal(rx_uses(&f), VIF_SG);
+	f.offload = (struct netif_offload){ .csum_blank = true, .ip_version = 4 };
+	assert_int_equal(rx_uses(&f), VIF_SG | VIF_CSUM_V4);
+	f.offload.ip_version = 6;
+	f.offload.gso_type = XEN_NETIF_GSO_TYPE_TCPV6;
+	assert_int_equal(rx_uses(&f), VIF_SG | VIF_CSUM_V6 | VIF_GSO_TCPV6);
+}
+
+static const char *written(const struct frontend_choice *c, const char *key)
+{
+	for (const struct dialect_key *k = c->dialect->keys; k->key; k++)
+		if (!strcmp(k->key, key))
+			return dialect_key_value(c, k);
+	return NULL;
+}
+
+static void features_switched_off(void **state)
+{
+	struct frontend_choice c = { .dialect = dialect_find("linux"), .n_queues = 1 };
+	char text[FEATURES_TEXT_SIZE];
+	uint32_t f;
+
+	(void)state;
+	assert_int_equal(dialect_accepts(&c), FEATURES_SWITCHABLE);
+	assert_string_equal(written(&c, "feature-sg"), "1");
+	assert_null(written(&c, "feature-no-csum-offload"));
+	assert_int_equal(features_parse("", &f), 0);
+	assert_int_equal(f, 0);
+	assert_int_equal(features_parse("sg,csum-v4", &c.without), 0);
+	assert_int_equal(c.without, VIF_SG | VIF_CSUM_V4);
+	assert_int_equal(dialect_accepts(&c), VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V6);
+	assert_null(written(&c, "feature-sg"));
+	assert_string_equal(written(&c, "feature-no-csum-offload"), "1");
+	assert_string_equal(written(&c, "feature-gso-tcpv4"), "1");
+	assert_int_equal(features_parse("s", &f), -EINVAL);
+	assert_int_equal(features_parse("sg,,csum-v4", &f), -EINVAL);
+	assert_int_equal(features_parse("sgx", &f), -EINVAL);
+	assert_int_equal(features_parse(features_format(FEATURES_SWITCHABLE, text), &f), 0);
+	assert_int_equal(f, FEATURES_SWITCHABLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,6 +590,8 @@ int main(void)
 		cmocka_unit_test(rx_bad),
 		cmocka_unit_test(rx_noise),
 		cmocka_unit_test(rx_vnet_header),
+		cmocka_unit_test(rx_uses_features),
+		cmocka_unit_test(features_switched_off),
 		cmocka_unit_test(ring_indices),
 		cmocka_unit_test(bus_moves),
 		cmocka_unit_test(dialects),

@@ -51,7 +51,7 @@ counters_agree()
 				{ echo "$key: $(guest_stat "${way}_$key") $(vifd_stat "$way.$key")"; return 1; }
 		done
 	done
-	for key in to_guest_errors to_guest_stack_drops from_guest_drops from_guest_error_responses \
+	for key in to_guest_errors to_guest_unasked to_guest_stack_drops from_guest_drops from_guest_error_responses \
 		disabled; do
 		[[ $(guest_stat "$key") == 0 ]] || { echo "$key: $(guest_stat "$key")"; return 1; }
 	done
@@ -116,7 +116,30 @@ without_gso()
 	[[ $(guest_stat from_guest_gso_frames) == 0 && $(guest_stat to_guest_gso_frames) == 0 ]]
 }
 
-export -f await listening copy sizes guest_stat vifd_stat same counters_agree prepare traffic \
+told() { vif-lab guest tell 1 stats | jq ".$1"; }
+
+# One process reconnects with each feature off in turn, then all: the bytes arrive both ways,
+# and no frame of either side uses what is off.
+each_feature_off()
+{
+	local without key
+	prepare
+	truncate -s 4M "$www/sent"
+	for without in sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6 sg,gso-tcpv4,gso-tcpv6,csum-v4,csum-v6 ''; do
+		[[ $(vif-lab guest tell 1 connect without="$without") == ok ]]
+		copy "$n-g1" "$n-wire" 10.77.0.11
+		copy "$n-wire" "$n-g1" 10.77.0.1
+		copy "$n-g1" "$n-wire" '[fd77::11]'
+		copy "$n-wire" "$n-g1" '[fd77::1]'
+		for key in to_guest_unasked to_guest_errors from_guest_drops disabled; do
+			[[ $(told $key) == 0 ]] || { echo "without $without: $key"; return 1; }
+		done
+	done
+	[[ $(told connects) == 8 && $(told to_guest_gso_frames) -gt 0 ]]
+	[[ $(vif-lab guest tell 1 connect without=jumbo) == "error: without=jumbo" ]]
+}
+
+export -f await told each_feature_off listening copy sizes guest_stat vifd_stat same counters_agree prepare traffic \
 	segments with_gso without_gso size_of grown datapath_killed
 export port
 
@@ -129,5 +152,6 @@ dialect()
 ok "linux: every size, 150 MB compared, counters agree" dialect linux with_gso
 ok "linux-single-event: the same" dialect linux-single-event with_gso
 ok "linux-no-sg: the same, no segmentation" dialect linux-no-sg without_gso
+ok "each feature off in turn, the vif reconnected by command" dialect linux each_feature_off
 ok "the datapath killed under traffic: bytes intact, guest undisturbed" dialect linux datapath_killed
 exit "$failed"

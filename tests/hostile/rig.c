@@ -200,8 +200,8 @@ static void open_good(struct rig *r)
 {
 	const struct netfront_config config = {
 		.vif = { .domid = GOOD_DOMID },
-		.dialect = &frontend_dialects[0],
-		.n_queues = 1,
+		.choice.dialect = &frontend_dialects[0],
+		.choice.n_queues = 1,
 		.stack_ops = &stack_ops,
 		.stack = &r->good,
 	};

@@ -4,11 +4,14 @@
  * xl's: the domain exists and its vif waits before the guest runs at all.
  */
 #include <err.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "frontend-compat/dialect.h"
@@ -19,11 +22,14 @@
 #define TOOL_WAIT_MS	 10000
 #define CONNECT_WAIT_MS	 20000
 #define SHUTDOWN_WAIT_MS 10000
+#define TELL_WAIT_MS	 20000
+
+#define CONTROL_SOCKET LAB_DIR "/guest-%u.sock"
 
 /* The names and addresses of one guest. */
 struct guest {
 	uint32_t n;
-	char domid[12], store[64], ip[24], ip6[24], stats[64];
+	char domid[12], queues[12], store[64], ip[24], ip6[24], stats[64], control[64];
 	char proxy_name[32], name[32];
 	struct lab_name netns;
 	char hosted_xen[PATH_MAX], vif_guest[PATH_MAX];
@@ -34,10 +40,12 @@ static struct guest guest_of(const struct lab *lab, uint32_t n)
 	struct guest g = { .n = n, .netns = lab_guest(lab, n) };
 
 	snprintf(g.domid, sizeof(g.domid), "%u", n);
+	snprintf(g.queues, sizeof(g.queues), "%u", lab->n_queues);
 	snprintf(g.store, sizeof(g.store), LAB_DIR "/store-%u", n);
 	snprintf(g.ip, sizeof(g.ip), "10.77.0.%u/24", 10 + n);
 	snprintf(g.ip6, sizeof(g.ip6), "fd77::%u/64", 10 + n);
 	snprintf(g.stats, sizeof(g.stats), LAB_LOGS "/guest-%u.stats", n);
+	snprintf(g.control, sizeof(g.control), CONTROL_SOCKET, n);
 	snprintf(g.proxy_name, sizeof(g.proxy_name), "store-proxy-%u", n);
 	snprintf(g.name, sizeof(g.name), "guest-%u", n);
 	snprintf(g.hosted_xen, sizeof(g.hosted_xen), "%s/hosted-xen", lab->bin_dir);
@@ -56,6 +64,20 @@ void guest_set_frontend(struct lab *lab, const char *name)
 		exit(LAB_EXIT_FAILED);
 	}
 	snprintf(lab->frontend, sizeof(lab->frontend), "%s", name);
+}
+
+void guest_set_without(struct lab *lab, const char *list)
+{
+	uint32_t features;
+
+	if (features_parse(list, &features) ||
+	    snprintf(lab->without, sizeof(lab->without), "%s", list) >= (int)sizeof(lab->without)) {
+		fprintf(stderr,
+			"vif-lab: --without is not '%s' but some of sg,gso-tcpv4,"
+			"gso-tcpv6,csum-v4,csum-v6\n",
+			list);
+		exit(LAB_EXIT_FAILED);
+	}
 }
 
 struct guest_mac guest_mac(uint32_t guest, uint32_t devid)
@@ -138,14 +160,17 @@ static int start_proxy(const struct guest *g)
 
 static int start_vif_guest(const struct lab *lab, const struct guest *g)
 {
-	const struct daemon d = { .name = g->name,
-				  .domid = g->n,
-				  .store = g->store,
-				  .argv = { g->vif_guest, "--domid", g->domid, "--netns",
-					    g->netns.s, "--ifname", "eth0", "--ip", g->ip, "--ip6",
-					    g->ip6, "--frontend", lab->frontend, "--stats-file",
-					    g->stats, "--ready-fd", PROCESS_READY_FD },
-				  .ready_ms = CONNECT_WAIT_MS };
+	const struct daemon d = {
+		.name = g->name,
+		.domid = g->n,
+		.store = g->store,
+		.argv = { g->vif_guest, "--domid",    g->domid,	       "--netns",  g->netns.s,
+			  "--ifname",	"eth0",	      "--ip",	       g->ip,	   "--ip6",
+			  g->ip6,	"--frontend", lab->frontend,   "--queues", g->queues,
+			  "--without",	lab->without, "--stats-file",  g->stats,   "--control",
+			  g->control,	"--ready-fd", PROCESS_READY_FD },
+		.ready_ms = CONNECT_WAIT_MS
+	};
 
 	return start_daemon(g, &d);
 }
@@ -214,4 +239,71 @@ int guest_stop(const struct lab *lab, uint32_t n, bool destroy)
 		warnx("guest %u did not shut down within %u s", n, SHUTDOWN_WAIT_MS / 1000);
 	err = destroy_domain(&g);
 	return err ? err : stop_err;
+}
+
+static int open_control(uint32_t n)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(a.sun_path, sizeof(a.sun_path), CONTROL_SOCKET, n);
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Waits for a line. */
+static int hear(int fd, char *line, size_t size)
+{
+	uint64_t deadline = process_now_ms() + TELL_WAIT_MS;
+	size_t n = 0;
+
+	while (!n || line[n - 1] != '\n') {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		uint64_t now = process_now_ms();
+		ssize_t got;
+
+		if (now >= deadline || poll(&p, 1, (int)(deadline - now)) <= 0)
+			return -ETIMEDOUT;
+		got = recv(fd, line + n, size - 1 - n, 0);
+		if (got <= 0)
+			return got ? -errno : -EPIPE;
+		n += (size_t)got;
+	}
+	line[n] = 0;
+	return 0;
+}
+
+int guest_tell(uint32_t n, char *const words[])
+{
+	char line[4096] = "";
+	size_t size = 0;
+	int fd = open_control(n), err = 0;
+
+	if (fd < 0) {
+		warnx("guest %u: " CONTROL_SOCKET ": %s", n, n, strerror(-fd));
+		return fd;
+	}
+	for (size_t i = 0; words[i] && size < sizeof(line); i++)
+		size += (size_t)snprintf(line + size, sizeof(line) - size, "%s%s", i ? " " : "",
+					 words[i]);
+	if (size >= sizeof(line) - 1)
+		err = -E2BIG;
+	strcpy(line + MIN(size, sizeof(line) - 2), "\n");
+	if (!err && send(fd, line, size + 1, MSG_NOSIGNAL) < 0)
+		err = -errno;
+	if (!err)
+		err = hear(fd, line, sizeof(line));
+	close(fd);
+	if (err) {
+		warnx("guest %u: no answer: %s", n, strerror(-err));
+		return err;
+	}
+	fputs(line, stdout);
+	return strncmp(line, "error", 5) ? 0 : -EREMOTEIO;
 }

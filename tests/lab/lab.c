@@ -50,6 +50,7 @@ int lab_defaults(struct lab *lab)
 
 	memset(lab, 0, sizeof(*lab));
 	strcpy(lab->name, "lab");
+	lab->n_queues = 1;
 	n = readlink("/proc/self/exe", lab->bin_dir, sizeof(lab->bin_dir) - 1);
 	if (n < 0)
 		return -errno;
@@ -92,7 +93,10 @@ void lab_export(const struct lab *lab)
 	setenv("VIF_LAB_DIR", LAB_LOGS, 1);
 	snprintf(value, sizeof(value), "%u", lab->n_guests);
 	setenv("VIF_LAB_GUESTS", value, 1);
+	snprintf(value, sizeof(value), "%u", lab->n_queues);
+	setenv("VIF_LAB_QUEUES", value, 1);
 	setenv("VIF_LAB_FRONTEND", lab->frontend, 1);
+	setenv("VIF_LAB_WITHOUT", lab->without, 1);
 	setenv("XENSTORED_RUNDIR", LAB_STORE, 1);
 	setenv("XEN_HOSTED_DIR", LAB_XEN, 1);
 	unsetenv("XEN_HOSTED_DOMID");
@@ -104,16 +108,19 @@ void lab_export(const struct lab *lab)
 int lab_import(struct lab *lab)
 {
 	const char *name = getenv("VIF_LAB_NAME"), *guests = getenv("VIF_LAB_GUESTS");
-	const char *frontend = getenv("VIF_LAB_FRONTEND");
+	const char *frontend = getenv("VIF_LAB_FRONTEND"), *queues = getenv("VIF_LAB_QUEUES");
+	const char *without = getenv("VIF_LAB_WITHOUT");
 	int err = lab_defaults(lab);
 
 	if (err)
 		return err;
-	if (!name || !guests || !frontend || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
+	if (!name || !guests || !frontend || !queues || !without || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
 		return -ENOENT;
 	strcpy(lab->name, name);
 	lab->n_guests = (uint32_t)strtoul(guests, NULL, 10);
+	lab->n_queues = (uint32_t)strtoul(queues, NULL, 10);
 	snprintf(lab->frontend, sizeof(lab->frontend), "%s", frontend);
+	snprintf(lab->without, sizeof(lab->without), "%s", without);
 	return 0;
 }
 

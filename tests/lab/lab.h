@@ -43,7 +43,8 @@ struct lab {
 	char name[LAB_NAME_MAX + 1];
 	uint32_t n_guests;
 	uint32_t n_workers; /* 0: vifd's own choice */
-	char frontend[32];
+	uint32_t n_queues; /* of a guest's frontend */
+	char frontend[32], without[48]; /* vif-guest's options */
 	char bin_dir[PATH_MAX - 64]; /* where vif-lab and the programs beside it are */
 };
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "frontend-compat/dialect.h"
 #include "guest.h"
 #include "process.h"
 #include "record.h"
@@ -26,8 +27,9 @@
 static const char usage[] =
     "vif-lab: a Xen host with guests and a wire, on a machine without Xen\n"
     "\n"
-    "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--model bridge]\n"
-    "              [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
+    "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--queues N]\n"
+    "              [--without FEATURE,...] [--model bridge] [--workers N] [--keep]\n"
+    "              [--logs DIR] -- COMMAND...\n"
     "      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
     "      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
     "      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
@@ -40,6 +42,8 @@ static const char usage[] =
     "Inside a lab:\n"
     "  vif-lab guest start N                     as 'xl create'\n"
     "  vif-lab guest stop [--destroy] N          as 'xl shutdown' or 'xl destroy'\n"
+    "  vif-lab guest tell N COMMAND...           a command for vif-guest, as\n"
+    "                                            'connect without=sg,csum-v4' (vif-guest(1))\n"
     "  vif-lab attach --domid D [--devid N] [--mac M] [--bridge B] [--script S]\n"
     "                 [--key KEY[=VALUE]]...     as 'xl network-attach'; KEY alone is\n"
     "                                            left out of the backend's directory\n"
@@ -100,7 +104,17 @@ static void need_programs(const struct lab *lab)
 		errx(LAB_EXIT_FAILED, "there is no /dev/net/tun: 'modprobe tun'");
 }
 
-enum run_option { RUN_NAME, RUN_GUESTS, RUN_FRONTEND, RUN_MODEL, RUN_WORKERS, RUN_KEEP, RUN_LOGS };
+enum run_option {
+	RUN_NAME,
+	RUN_GUESTS,
+	RUN_FRONTEND,
+	RUN_QUEUES,
+	RUN_WITHOUT,
+	RUN_MODEL,
+	RUN_WORKERS,
+	RUN_KEEP,
+	RUN_LOGS
+};
 
 static void take_run_option(struct lab *lab, struct lab_run *run, int option, const char *value)
 {
@@ -113,6 +127,12 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 		break;
 	case RUN_FRONTEND:
 		guest_set_frontend(lab, value);
+		break;
+	case RUN_QUEUES:
+		lab->n_queues = number("--queues", value, 1, NETFRONT_QUEUES_MAX);
+		break;
+	case RUN_WITHOUT:
+		guest_set_without(lab, value);
 		break;
 	case RUN_MODEL:
 		if (strcmp(value, "bridge") != 0)
@@ -136,7 +156,8 @@ static int run_main(struct lab *lab, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "name", 1, NULL, RUN_NAME },	       { "guests", 1, NULL, RUN_GUESTS },
-		{ "frontend", 1, NULL, RUN_FRONTEND }, { "model", 1, NULL, RUN_MODEL },
+		{ "frontend", 1, NULL, RUN_FRONTEND }, { "queues", 1, NULL, RUN_QUEUES },
+		{ "without", 1, NULL, RUN_WITHOUT },   { "model", 1, NULL, RUN_MODEL },
 		{ "workers", 1, NULL, RUN_WORKERS },   { "keep", 0, NULL, RUN_KEEP },
 		{ "logs", 1, NULL, RUN_LOGS },	       { 0 },
 	};
@@ -276,8 +297,10 @@ static int guest_main(struct lab *lab, int argc, char **argv)
 	int o, rc;
 
 	need_inside(lab);
+	if (!strcmp(verb, "tell") && argc > 3)
+		return guest_tell(number("guest", argv[2], 1, LAB_GUESTS_MAX), argv + 3) ? 1 : 0;
 	if (strcmp(verb, "start") != 0 && strcmp(verb, "stop") != 0)
-		fail("guest start or guest stop, not", verb);
+		fail("guest start, stop or tell, not", verb);
 	argc--, argv++;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o != 'd' || strcmp(verb, "stop") != 0)

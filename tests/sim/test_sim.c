@@ -271,8 +271,8 @@ static void sim_start(struct sim *s, uint64_t seed)
 		struct guest *g = &s->guest[i];
 		struct netfront_config nf = {
 			.vif = { .domid = (uint16_t)(i + 1) },
-			.dialect = &frontend_dialects[0],
-			.n_queues = 1,
+			.choice.dialect = &frontend_dialects[0],
+			.choice.n_queues = 1,
 			.stack_ops = &stack_ops,
 			.stack = g,
 		};
