@@ -19,7 +19,8 @@
  *
  * Every queue has a slot number, chosen by control, which indexes struct
  * shared_queue in the shared memfd: its journal and counters. Control reads
- * counters there without asking anybody.
+ * counters there without asking anybody. Every vif with queues has a number of its
+ * own as well, which indexes struct shared_vif: what its queues' workers share.
  */
 #ifndef VIF_IPC_H
 #define VIF_IPC_H
@@ -31,7 +32,8 @@
 #define IPC_FIRST_FD	 3
 #define IPC_WORKERS_MAX	 16
 #define IPC_QUEUES_MAX	 4096 /* slots in the shared memfd */
-#define IPC_VERSION	 1
+#define IPC_VIFS_MAX	 IPC_QUEUES_MAX
+#define IPC_VERSION	 2
 #define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
 
 /* Journal and counters of one queue. Written by its worker, read by control
@@ -41,6 +43,19 @@ struct shared_queue {
 	struct ring_journal to_guest;
 	struct queue_counters counters;
 } __attribute__((aligned(64)));
+
+/* What belongs to a vif and not to one of its queues. Control clears it before the vif's
+ * first queue is handed out and keeps it for the vif until the last one is back. Each
+ * member says who writes it; others read it with the care that asks for. */
+struct shared_vif {
+	struct vif_id id; /* control: whose it is */
+} __attribute__((aligned(64)));
+
+/* The shared memfd. */
+struct ipc_shared {
+	struct shared_queue queue[IPC_QUEUES_MAX];
+	struct shared_vif vif[IPC_VIFS_MAX];
+};
 
 enum ipc_type {
 	IPC_HELLO = 1,
@@ -65,6 +80,7 @@ struct ipc_hello {
 
 struct ipc_queue {
 	struct vif_id vif;
+	uint32_t vif_slot; /* index of its struct shared_vif */
 	uint32_t queue; /* 0..n-1 of the vif */
 	uint32_t features; /* enum vif_feature: the frontend's */
 	uint32_t tx_gref, rx_gref;

@@ -249,6 +249,7 @@ int vif_new(struct control *c, struct vif_id id, uint64_t now_ns, struct vif **o
 	if (!v)
 		return -ENOMEM;
 	v->id = id;
+	v->vif_slot = -1;
 	v->due = true;
 	v->last_pass_ns = now_ns;
 	snprintf(v->path, sizeof(v->path), "backend/vif/%u/%u", id.domid, id.devid);

@@ -69,6 +69,7 @@ struct vif {
 	bool netdev_ready;
 	struct vif_queue queue[NETDEV_QUEUES_MAX];
 	uint32_t n_queues; /* in queue[], 0: none attached or on their way */
+	int vif_slot;	   /* of the workers, for all of queue[]; -1: none */
 	uint32_t features;
 	bool split_events;
 	struct queue_counters retired; /* of queues that were taken back */

@@ -48,12 +48,12 @@ void vif_counters(const struct control *c, const struct vif *v, struct queue_cou
 	*out = v->retired;
 	for (uint32_t i = 0; i < v->n_queues; i++)
 		if (v->queue[i].state != VIF_QUEUE_NONE)
-			add_counters(out, &c->workers.shared[v->queue[i].slot].counters);
+			add_counters(out, &c->workers.shared->queue[v->queue[i].slot].counters);
 }
 
 static void queue_gone(struct control *c, struct vif *v, struct vif_queue *q)
 {
-	add_counters(&v->retired, &c->workers.shared[q->slot].counters);
+	add_counters(&v->retired, &c->workers.shared->queue[q->slot].counters);
 	c->slot_owner[q->slot] = NULL;
 	q->state = VIF_QUEUE_NONE;
 }
@@ -70,6 +70,9 @@ void vif_queues_gone(struct control *c, struct vif *v)
 	if (rc)
 		log_warning(SCOPE(v), "%s: %s", v->name, strerror(-rc));
 	v->n_queues = 0;
+	if (v->vif_slot >= 0)
+		workers_give_vif(&c->workers, (uint32_t)v->vif_slot);
+	v->vif_slot = -1;
 }
 
 void vif_detach(struct control *c, struct vif *v)
@@ -120,9 +123,14 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 		rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
 	if (!rc)
 		rc = c->env.netdev_ops->set_carrier(c->env.netdev_ctx, &v->netdev, true);
+	if (!rc) {
+		v->vif_slot = workers_take_vif(&c->workers, v->id);
+		rc = MIN(v->vif_slot, 0);
+	}
 	for (uint32_t i = 0; !rc && i < keys->n_queues; i++) {
 		const struct frontend_queue *f = &keys->queue[i];
 		struct ipc_queue queue = { .vif = v->id,
+					   .vif_slot = (uint32_t)v->vif_slot,
 					   .queue = i,
 					   .features = v->features,
 					   .tx_gref = f->tx_gref,

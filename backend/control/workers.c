@@ -18,7 +18,7 @@
 
 #include "log.h"
 
-#define SHARED_SIZE (IPC_QUEUES_MAX * sizeof(struct shared_queue))
+#define SHARED_SIZE sizeof(struct ipc_shared)
 
 /* Read from one worker in a row: more than it ever has to say, unless it means harm. */
 #define MESSAGES_MAX (2 * IPC_QUEUES_MAX)
@@ -125,13 +125,38 @@ static uint32_t least_loaded(const struct workers *w)
 	return best;
 }
 
-/* A slot begins zeroed; punching its pages out also gives their memory back. */
-static int clear_slot(struct workers *w, uint32_t slot)
+/* What is handed out begins zeroed; punching its pages out also gives their memory back. */
+static int clear_shared(struct workers *w, size_t offset, size_t size)
 {
-	if (fallocate(w->shared_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      (off_t)(slot * sizeof(struct shared_queue)), sizeof(struct shared_queue)))
+	if (fallocate(w->shared_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+		      (off_t)size))
 		return -errno;
 	return 0;
+}
+
+static int clear_slot(struct workers *w, uint32_t slot)
+{
+	return clear_shared(w, offsetof(struct ipc_shared, queue[slot]),
+			    sizeof(w->shared->queue[slot]));
+}
+
+int workers_take_vif(struct workers *w, struct vif_id id)
+{
+	uint32_t i = 0;
+
+	while (i < IPC_VIFS_MAX && w->vif_used[i])
+		i++;
+	if (i == IPC_VIFS_MAX ||
+	    clear_shared(w, offsetof(struct ipc_shared, vif[i]), sizeof(w->shared->vif[i])))
+		return -ENOSPC;
+	w->vif_used[i] = true;
+	w->shared->vif[i].id = id;
+	return (int)i;
+}
+
+void workers_give_vif(struct workers *w, uint32_t vif_slot)
+{
+	w->vif_used[vif_slot] = false;
 }
 
 int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd)

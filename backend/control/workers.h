@@ -43,8 +43,8 @@ struct worker {
 
 /* owner: control */
 struct workers {
-	int shared_fd; /* sealed memfd of IPC_QUEUES_MAX struct shared_queue */
-	struct shared_queue *shared;
+	int shared_fd; /* sealed memfd of struct ipc_shared */
+	struct ipc_shared *shared;
 	uint32_t n_workers;
 	uint32_t n_due;	     /* slots in a _DUE state */
 	uint32_t n_asked;    /* slots in ATTACHING or DETACHING */
@@ -52,6 +52,7 @@ struct workers {
 	uint32_t slots_used; /* no slot at or above this was ever used */
 	struct worker worker[IPC_WORKERS_MAX];
 	struct slot slot[IPC_QUEUES_MAX];
+	bool vif_used[IPC_VIFS_MAX];
 };
 
 /* 0 or -errno. */
@@ -65,6 +66,13 @@ void workers_connect(struct workers *w, const int socks[]);
 void workers_disconnect(struct workers *w);
 
 bool workers_ready(const struct workers *w);
+
+/* Memory for the queues of a vif to share, zeroed but for whose it is. Returns its number,
+ * for struct ipc_queue, or -ENOSPC. */
+int workers_take_vif(struct workers *w, struct vif_id id) must_check;
+
+/* Every queue that was handed out with it is back. */
+void workers_give_vif(struct workers *w, uint32_t vif_slot);
 
 /* Hands a queue to the least loaded worker. 'tap_fd' stays the caller's and must stay
  * open until the slot is told detached or its attach failed. Returns the slot or -ENOSPC. */

@@ -27,7 +27,7 @@
 
 struct datapath {
 	struct ipc_hello hello;
-	struct shared_queue *shared;
+	struct ipc_shared *shared;
 	struct worker workers[IPC_WORKERS_MAX];
 	pthread_t threads[IPC_WORKERS_MAX];
 };
@@ -42,10 +42,9 @@ static void ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
-static int map_shared(int fd, struct shared_queue **out)
+static int map_shared(int fd, struct ipc_shared **out)
 {
-	void *p = mmap(NULL, sizeof(struct shared_queue) * IPC_QUEUES_MAX, PROT_READ | PROT_WRITE,
-		       MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, sizeof(struct ipc_shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
@@ -179,7 +178,7 @@ int datapath_main(void)
 	worker_thread(&d->workers[0]);
 	for (uint32_t i = 1; i < d->hello.n_workers; i++)
 		pthread_join(d->threads[i], NULL);
-	munmap(d->shared, sizeof(struct shared_queue) * IPC_QUEUES_MAX);
+	munmap(d->shared, sizeof(*d->shared));
 	free(d);
 	return 0;
 }

@@ -78,14 +78,24 @@ static void carry_on(struct queue *q)
 		event_send(q->env->events, (evtchn_port_t)q->rx_port);
 }
 
-int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_queue *shared,
+static bool same_vif(const struct vif_id *a, const struct vif_id *b)
+{
+	return a->domid == b->domid && a->devid == b->devid;
+}
+
+int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shared *shared,
 	       int tap_fd, struct queue **out, char *why, size_t why_size)
 {
 	const struct ipc_queue *cfg = &msg->queue;
 	const char *step = "allocating packets";
-	struct queue *q = calloc(1, sizeof(*q));
+	struct queue *q;
 	int err;
 
+	if (cfg->vif_slot >= IPC_VIFS_MAX || !same_vif(&shared->vif[cfg->vif_slot].id, &cfg->vif)) {
+		snprintf(why, why_size, "the vif's shared memory is another's");
+		return -EINVAL;
+	}
+	q = calloc(1, sizeof(*q));
 	if (!q) {
 		snprintf(why, why_size, "out of memory");
 		return -ENOMEM;
@@ -95,14 +105,14 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_q
 	q->slot = msg->slot;
 	q->number = cfg->queue;
 	q->features = cfg->features;
-	q->counters = &shared->counters;
+	q->counters = &shared->queue[msg->slot].counters;
 	q->tap_fd = -1;
 	q->tx_port = q->rx_port = -1;
 	q->rx_slots_last = 1;
 
 	err = packet_pool_init(&q->pool, QUEUE_PACKETS);
 	if (!err)
-		err = map_rings(q, cfg, shared, &step);
+		err = map_rings(q, cfg, &shared->queue[msg->slot], &step);
 	if (!err)
 		err = bind_ports(q, cfg, &step);
 	if (err) {

@@ -91,7 +91,7 @@ struct queue {
 /* Maps the rings and binds the ports; on a live ring shows what is still to be shown, and
  * wakes the guest. Takes tap_fd on success only. On failure
  * returns -errno and says why, for the log and the error node. */
-int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct shared_queue *shared,
+int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shared *shared,
 	       int tap_fd, struct queue **out, char *why, size_t why_size) must_check;
 
 /* Gives everything back; frames still queued are counted as dropped. Between passes all

@@ -9,7 +9,7 @@
 
 /* ---- life ---- */
 
-int worker_open(struct worker *w, uint32_t id, int sock, struct shared_queue *shared, char *why,
+int worker_open(struct worker *w, uint32_t id, int sock, struct ipc_shared *shared, char *why,
 		size_t why_size)
 {
 	int err;
@@ -149,7 +149,7 @@ static int attach_queue(struct worker *w, const struct ipc_msg *msg, int tap_fd,
 		snprintf(why, why_size, "slot %u is in use", msg->slot);
 		return -EBUSY;
 	}
-	err = queue_open(&w->env, msg, &w->shared[msg->slot], tap_fd, &q, why, why_size);
+	err = queue_open(&w->env, msg, w->shared, tap_fd, &q, why, why_size);
 	if (err)
 		return err;
 	w->by_slot[q->slot] = q;

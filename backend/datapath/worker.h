@@ -26,7 +26,7 @@ struct tap_ops {
 struct worker {
 	uint32_t id;
 	int sock; /* to control; nonblocking receives */
-	struct shared_queue *shared; /* [IPC_QUEUES_MAX] */
+	struct ipc_shared *shared;
 	struct grants grants;
 	struct events events;
 	struct queue_env env;
@@ -44,7 +44,7 @@ struct worker {
 
 /* Opens the Xen handles. 0 or -errno with the reason in why. On success the worker
  * owns sock. */
-int worker_open(struct worker *w, uint32_t id, int sock, struct shared_queue *shared, char *why,
+int worker_open(struct worker *w, uint32_t id, int sock, struct ipc_shared *shared, char *why,
 		size_t why_size) must_check;
 
 /* Closes every queue, publishing what was answered, then the handles. The outer loop must

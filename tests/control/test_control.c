@@ -448,7 +448,7 @@ static void slots_resume_in_the_next_datapath(void **state)
 	workers_flush(&t->w, 0);
 	say(t, 0, IPC_QUEUE_ATTACHED, 0, 0, "");
 	assert_int_equal(workers_next(&t->w, &e), 0);
-	t->w.shared[0].counters.to_guest_frames = 77;
+	t->w.shared->queue[0].counters.to_guest_frames = 77;
 	workers_detach(&t->w, 1);
 	close(t->theirs[0]);
 	close(t->theirs[1]);
@@ -463,7 +463,7 @@ static void slots_resume_in_the_next_datapath(void **state)
 	m = hear(t, 0);
 	assert_int_equal(m.type, IPC_QUEUE_ATTACH);
 	assert_int_equal(m.queue.resume, 1);
-	assert_int_equal(t->w.shared[0].counters.to_guest_frames, 77);
+	assert_int_equal(t->w.shared->queue[0].counters.to_guest_frames, 77);
 	assert_int_equal(hear(t, 1).type, 0);
 }
 
@@ -476,14 +476,32 @@ static void slots_begin_zeroed(void **state)
 	get_ready(t);
 	attach(t);
 	workers_flush(&t->w, 0);
-	memset(&t->w.shared[0], 0xff, sizeof(t->w.shared[0]));
+	memset(&t->w.shared->queue[0], 0xff, sizeof(t->w.shared->queue[0]));
 	say(t, 0, IPC_QUEUE_ATTACHED, 0, -EINVAL, "no\n\033[31m");
 	assert_int_equal(workers_next(&t->w, &e), 0);
 	assert_int_equal(e.status, -EINVAL);
 	assert_string_equal(e.why, "no??[31m");
 	assert_int_equal(attach(t), 0);
-	assert_memory_equal(&t->w.shared[0].counters, &zero, sizeof(zero));
-	assert_int_equal(t->w.shared[0].from_guest.valid, 0);
+	assert_memory_equal(&t->w.shared->queue[0].counters, &zero, sizeof(zero));
+	assert_int_equal(t->w.shared->queue[0].from_guest.valid, 0);
+}
+
+static void vifs_begin_zeroed(void **state)
+{
+	struct workers_test *t = *state;
+	int first = workers_take_vif(&t->w, (struct vif_id){ 3, 1 });
+	int second = workers_take_vif(&t->w, (struct vif_id){ 4, 2 });
+
+	assert_true(first >= 0 && second >= 0 && first != second);
+	memset(&t->w.shared->vif[first], 0xff, sizeof(t->w.shared->vif[first]));
+	workers_give_vif(&t->w, (uint32_t)first);
+	assert_int_equal(workers_take_vif(&t->w, (struct vif_id){ 5, 0 }), first);
+	assert_int_equal(t->w.shared->vif[first].id.domid, 5);
+	assert_int_equal(t->w.shared->vif[first].id.devid, 0);
+	assert_int_equal(t->w.shared->vif[second].id.domid, 4);
+	for (unsigned i = 2; i < IPC_VIFS_MAX; i++)
+		assert_true(workers_take_vif(&t->w, (struct vif_id){ 6, i }) >= 0);
+	assert_int_equal(workers_take_vif(&t->w, (struct vif_id){ 7, 0 }), -ENOSPC);
 }
 
 static void a_worker_that_hangs_is_noticed(void **state)
@@ -713,6 +731,7 @@ int main(void)
 		WORKERS_TEST(slots_wait_for_ready_and_spread),
 		WORKERS_TEST(slots_resume_in_the_next_datapath),
 		WORKERS_TEST(slots_begin_zeroed),
+		WORKERS_TEST(vifs_begin_zeroed),
 		WORKERS_TEST(nonsense_from_the_datapath_is_refused),
 		WORKERS_TEST(a_worker_that_hangs_is_noticed),
 		WORKERS_TEST(a_full_socket_is_tried_again),

@@ -909,7 +909,7 @@ static void datapath_dies_before_publishing(void **state)
 	turns(r, 3);
 	evil_events(e);
 	sim_datapath_kill(r->datapath);
-	journal = &r->control.workers.shared[rig_evil_vif(r)->queue[0].slot].to_guest;
+	journal = &r->control.workers.shared->queue[rig_evil_vif(r)->queue[0].slot].to_guest;
 	memcpy(journal->response[0], &noted, sizeof(noted));
 	journal->rsp_prod++;
 	turns(r, 6);

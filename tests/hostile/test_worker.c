@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,11 +62,24 @@ static void guest_close(struct guest *g)
 	xenevtchn_close(g->events);
 }
 
+/* As control would make it: pages come as they are touched. */
+static struct ipc_shared *shared_new(uint32_t n_vifs)
+{
+	struct ipc_shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(shared != MAP_FAILED);
+	for (uint32_t i = 0; i < n_vifs; i++)
+		shared->vif[i].id.domid = (uint16_t)(i + 1);
+	return shared;
+}
+
 static struct ipc_msg attach_message(const struct guest *g, uint32_t slot)
 {
 	return (struct ipc_msg){ .type = IPC_QUEUE_ATTACH,
 				 .slot = slot,
 				 .queue = { .vif = { .domid = (uint16_t)(slot + 1) },
+					    .vif_slot = slot,
 					    .features = VIF_SG,
 					    .tx_gref = g->tx_gref,
 					    .rx_gref = g->rx_gref,
@@ -85,7 +99,7 @@ static void say_and_die(int sock, const struct guest *g, int tap)
 
 static void control_dies_under_traffic(void **state)
 {
-	struct shared_queue *shared = calloc(1, sizeof(*shared));
+	struct ipc_shared *shared = shared_new(1);
 	struct uring_loop *loop;
 	struct guest g;
 	struct worker w;
@@ -109,17 +123,17 @@ static void control_dies_under_traffic(void **state)
 	worker_close(&w);
 
 	assert_int_equal(g.tx->rsp_prod, N_FRAMES);
-	assert_int_equal(shared->counters.from_guest_tap_full, 0);
+	assert_int_equal(shared->queue[0].counters.from_guest_tap_full, 0);
 	for (unsigned i = 0; i < N_FRAMES; i++)
 		assert_int_equal(recv(tap[0], frame, sizeof(frame), 0), PACKET_VNET_SIZE + 60);
-	assert_int_equal(shared->counters.from_guest_frames, N_FRAMES);
+	assert_int_equal(shared->queue[0].counters.from_guest_frames, N_FRAMES);
 	/* Closed, as soon as the kernel has let go of the ring. */
 	assert_int_equal(poll(&(struct pollfd){ .fd = tap[0], .events = POLLIN }, 1, 5000), 1);
 	assert_int_equal(recv(tap[0], frame, sizeof(frame), 0), 0);
 	close(tap[0]);
 	guest_close(&g);
 	hosted_inproc_stop();
-	free(shared);
+	munmap(shared, sizeof(*shared));
 }
 
 /* ---- queues that come and go ---- */
@@ -129,7 +143,7 @@ static void control_dies_under_traffic(void **state)
 
 struct churn {
 	struct worker worker;
-	struct shared_queue *shared;
+	struct ipc_shared *shared;
 	int sock; /* control's */
 	struct guest guest[N_GUESTS];
 	int tap[N_GUESTS][2]; /* ours, the worker's */
@@ -281,7 +295,7 @@ static void queues_come_and_go(void **state)
 	(void)state;
 	assert_non_null(c);
 	c->random = 7;
-	c->shared = calloc(N_GUESTS, sizeof(*c->shared));
+	c->shared = shared_new(N_GUESTS);
 	assert_int_equal(hosted_inproc_start(0), 0);
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		guest_open(&c->guest[i], i + 1);
@@ -312,7 +326,7 @@ static void queues_come_and_go(void **state)
 		close(c->tap[i][1]);
 	}
 	hosted_inproc_stop();
-	free(c->shared);
+	munmap(c->shared, sizeof(*c->shared));
 	free(c);
 }
 

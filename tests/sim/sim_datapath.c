@@ -26,7 +26,7 @@ struct sim_datapath {
 	int sock; /* -1: no process */
 	bool running; /* HELLO received */
 	bool ended;
-	struct shared_queue *shared;
+	struct ipc_shared *shared;
 	struct queue *queue[DOMAINS_MAX]; /* [domid], one queue each */
 	struct sim_tap tap[DOMAINS_MAX];
 };
@@ -132,7 +132,7 @@ static void end(struct sim_datapath *d)
 	else if (d->sock >= 0)
 		close(d->sock);
 	if (d->shared)
-		munmap(d->shared, sizeof(*d->shared) * IPC_QUEUES_MAX);
+		munmap(d->shared, sizeof(*d->shared));
 	d->shared = NULL;
 	d->ended |= d->sock >= 0;
 	d->sock = -1;
@@ -162,8 +162,7 @@ static void start_worker(struct sim_datapath *d)
 	if (err == -EAGAIN)
 		return;
 	assert(!err && hello.type == IPC_HELLO && n_fds == 1 && hello.hello.n_workers == 1);
-	d->shared = mmap(NULL, sizeof(*d->shared) * IPC_QUEUES_MAX, PROT_READ | PROT_WRITE,
-			 MAP_SHARED, fds[0], 0);
+	d->shared = mmap(NULL, sizeof(*d->shared), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 	assert(d->shared != MAP_FAILED);
 	close(fds[0]);
 	err = worker_open(&d->worker, 0, d->sock, d->shared, why, sizeof(why));
