@@ -83,6 +83,7 @@ struct ipc_queue {
 	uint32_t vif_slot; /* index of its struct shared_vif */
 	uint32_t queue; /* 0..n-1 of the vif */
 	uint32_t features; /* enum vif_feature: the frontend's */
+	uint32_t offered;  /* and what it was offered: it may send nothing else */
 	uint32_t tx_gref, rx_gref;
 	uint32_t tx_port, rx_port; /* the guest's event channels; equal: one for both ways */
 	uint32_t resume;	   /* the ring is live and the journal counts */

@@ -120,11 +120,20 @@ static void show_queues(const json_t *queues)
 		       json_is_true(json_object_get(q, "attached")) ? "" : ", not attached");
 }
 
+static void show_words(const char *title, const json_t *words)
+{
+	const json_t *word;
+
+	printf("  %-12s", title);
+	for (size_t i = 0; (word = json_array_get(words, i)); i++)
+		printf(" %s", json_string_value(word));
+	printf("\n");
+}
+
 static void show_one(const json_t *answer)
 {
-	const json_t *feature, *vif = json_object_get(answer, "vif");
+	const json_t *vif = json_object_get(answer, "vif");
 	const json_t *netdev = json_object_get(vif, "netdev");
-	const json_t *features = json_object_get(vif, "features");
 
 	printf("%s\n", text(vif, "vif"));
 	printf("  state        %s (frontend %s)%s\n", text(vif, "state"), text(vif, "frontend_state"),
@@ -138,10 +147,8 @@ static void show_one(const json_t *answer)
 		       number(netdev, "ifindex"),
 		       json_is_true(json_object_get(netdev, "up")) ? "up" : "down",
 		       json_is_true(json_object_get(netdev, "carrier")) ? "carrier" : "no carrier");
-	printf("  features    ");
-	for (size_t i = 0; (feature = json_array_get(features, i)); i++)
-		printf(" %s", json_string_value(feature));
-	printf("\n");
+	show_words("features", json_object_get(vif, "features"));
+	show_words("offered", json_object_get(vif, "offered"));
 	show_queues(json_object_get(vif, "queues"));
 	printf("  backend      %s\n", text(vif, "backend_path"));
 	printf("  frontend     %s\n", text(vif, "frontend_path"));

@@ -5,6 +5,8 @@
  */
 #include "features.h"
 
+#include <string.h>
+
 const struct feature_key frontend_features[] = {
 	{ .key = "feature-sg", .bit = VIF_SG },
 	{ .key = "feature-gso-tcpv4", .bit = VIF_GSO_TCPV4 },
@@ -20,12 +22,67 @@ const struct feature_key frontend_features[] = {
 };
 
 const struct offered_key backend_features[] = {
-	{ "feature-sg", "1" },
-	{ "feature-gso-tcpv4", "1" },
-	{ "feature-gso-tcpv6", "1" },
-	{ "feature-ipv6-csum-offload", "1" },
-	{ "feature-rx-copy", "1" },
-	{ "feature-rx-flip", "0" },
-	{ "feature-split-event-channels", "1" },
-	{ NULL, NULL },
+	{ .key = "feature-sg", .bit = VIF_SG },
+	{ .key = "feature-gso-tcpv4", .bit = VIF_GSO_TCPV4 },
+	{ .key = "feature-gso-tcpv6", .bit = VIF_GSO_TCPV6 },
+	{ .key = "feature-no-csum-offload", .bit = VIF_CSUM_V4, .inverted = true, .if_absent = true },
+	{ .key = "feature-ipv6-csum-offload", .bit = VIF_CSUM_V6 },
+	{ .key = "feature-rx-copy", .bit = VIF_RX_COPY },
+	{ .key = "feature-rx-flip", .bit = VIF_RX_COPY, .inverted = true },
+	{ .key = "feature-split-event-channels", .bit = VIF_SPLIT_EVENTS },
+	{ .key = NULL },
 };
+
+const struct feature_name feature_names[] = {
+	{ VIF_SG, "sg", true },
+	{ VIF_GSO_TCPV4, "gso-tcpv4", true },
+	{ VIF_GSO_TCPV6, "gso-tcpv6", true },
+	{ VIF_CSUM_V4, "csum-v4", true },
+	{ VIF_CSUM_V6, "csum-v6", true },
+	{ VIF_SPLIT_EVENTS, "split-event-channels", true },
+	{ VIF_RX_NOTIFY, "rx-notify", false },
+	{ 0, NULL, false },
+};
+
+uint32_t features_offerable(void)
+{
+	uint32_t all = 0;
+
+	for (const struct offered_key *k = backend_features; k->key; k++)
+		all |= k->bit;
+	return all;
+}
+
+uint32_t features_usable(uint32_t features)
+{
+	static const struct {
+		uint32_t bit, needs;
+	} rules[] = {
+		{ VIF_GSO_TCPV4, VIF_SG | VIF_CSUM_V4 },
+		{ VIF_GSO_TCPV6, VIF_SG | VIF_CSUM_V6 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if ((features & rules[i].needs) != rules[i].needs)
+			features &= ~rules[i].bit;
+	return features;
+}
+
+int features_parse_names(const char *list, uint32_t *out)
+{
+	static const char separators[] = ", \t";
+
+	*out = 0;
+	for (list += strspn(list, separators); *list; list += strspn(list, separators)) {
+		const struct feature_name *f = feature_names;
+		size_t size = strcspn(list, separators);
+
+		while (f->name && (strlen(f->name) != size || strncmp(f->name, list, size)))
+			f++;
+		if (!f->name || !f->optional)
+			return -EINVAL;
+		*out |= f->bit;
+		list += size;
+	}
+	return 0;
+}

@@ -20,6 +20,17 @@ enum vif_feature {
 				    * so, its event-channel-tx and -rx do */
 };
 
+/* The feature that one for a checksum or a segmentation of an IP version is. */
+static inline uint32_t feature_csum(uint8_t ip_version)
+{
+	return ip_version == 4 ? VIF_CSUM_V4 : VIF_CSUM_V6;
+}
+
+static inline uint32_t feature_gso(uint8_t ip_version)
+{
+	return ip_version == 4 ? VIF_GSO_TCPV4 : VIF_GSO_TCPV6;
+}
+
 struct feature_key {
 	const char *key;
 	uint32_t bit;
@@ -30,12 +41,38 @@ struct feature_key {
 /* What a frontend may say in its directory. NULL-terminated by key. */
 extern const struct feature_key frontend_features[];
 
+/* What the backend writes into its directory before InitWait: "1" or "0" each. */
 struct offered_key {
 	const char *key;
-	const char *value;
+	uint32_t bit;
+	bool inverted;	/* the key says what is *not* there */
+	bool if_absent; /* the bit's value when the key is missing */
 };
 
-/* What the backend writes into its directory before InitWait. NULL-terminated. */
+/* NULL-terminated by key. */
 extern const struct offered_key backend_features[];
+
+/* The names people use for features, to show and to withhold them. */
+struct feature_name {
+	uint32_t bit;
+	const char *name;
+	bool optional; /* the backend can do without offering it */
+};
+
+/* NULL-terminated by name. */
+extern const struct feature_name feature_names[];
+
+/* Everything the backend can offer. */
+uint32_t features_offerable(void);
+
+/*
+ * What of a side's features counts: segmentation without scatter-gather or without blank
+ * checksums is none (Linux net/core/dev.c netdev_fix_features() says the same).
+ */
+uint32_t features_usable(uint32_t features);
+
+/* Reads optional names, separated by spaces or commas; an empty list is no feature.
+ * 0 or -EINVAL. */
+int features_parse_names(const char *list, uint32_t *out) must_check;
 
 #endif

@@ -23,6 +23,7 @@ const char *from_guest_fault_name(enum from_guest_fault f)
 		[FROM_GUEST_RUNT] = "runt",
 		[FROM_GUEST_GRANT_FAILED] = "grant-failed",
 		[FROM_GUEST_BAD_OFFLOAD] = "bad-offload",
+		[FROM_GUEST_NOT_OFFERED] = "not-offered",
 		[FROM_GUEST_ABSURD_SLOTS] = "absurd-slots",
 		[FROM_GUEST_SIZE_MISMATCH] = "size-mismatch",
 		[FROM_GUEST_CROSSES_PAGE] = "crosses-page",
@@ -154,6 +155,16 @@ bool from_guest_plan(const union from_guest_slot slots[], uint32_t n, struct fro
 	return true;
 }
 
+void from_guest_check_offer(struct from_guest_frame *f, uint32_t offered)
+{
+	uint32_t used = f->n_fragments > 1 ? VIF_SG : 0;
+
+	if (f->offload.gso_type != XEN_NETIF_GSO_TYPE_NONE)
+		used |= feature_gso(f->offload.gso_type == XEN_NETIF_GSO_TYPE_TCPV4 ? 4 : 6);
+	if (used & ~offered)
+		frame_fails(f, VIF_DROP, FROM_GUEST_NOT_OFFERED);
+}
+
 uint32_t from_guest_ops(const struct from_guest_frame *f, uint16_t domid, struct packet *p,
 			grant_op ops[])
 {
@@ -173,7 +184,7 @@ uint32_t from_guest_ops(const struct from_guest_frame *f, uint16_t domid, struct
 }
 
 void from_guest_finish(struct from_guest_frame *f, struct packet *p, const grant_op ops[],
-		       uint32_t n_ops)
+		       uint32_t n_ops, uint32_t offered)
 {
 	for (uint32_t i = 0; i < n_ops; i++) {
 		if (ops[i].status != GNTST_okay) {
@@ -182,6 +193,9 @@ void from_guest_finish(struct from_guest_frame *f, struct packet *p, const grant
 		}
 	}
 	if (offload_from_netif(p, &f->offload) != VIF_OK)
+		frame_fails(f, VIF_DROP, FROM_GUEST_BAD_OFFLOAD);
+	else if (f->offload.ip_version && !(offered & feature_csum(f->offload.ip_version)) &&
+		 offload_finish_checksum(p) < 0)
 		frame_fails(f, VIF_DROP, FROM_GUEST_BAD_OFFLOAD);
 }
 

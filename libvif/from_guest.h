@@ -12,6 +12,7 @@
 #ifndef VIF_FROM_GUEST_H
 #define VIF_FROM_GUEST_H
 
+#include "features.h"
 #include "grant.h"
 #include "offload.h"
 #include "packet.h"
@@ -36,6 +37,7 @@ enum from_guest_fault {
 	FROM_GUEST_RUNT,	   /* total below an Ethernet header */
 	FROM_GUEST_GRANT_FAILED,   /* a copy's status was not okay */
 	FROM_GUEST_BAD_OFFLOAD,	   /* flags or GSO that do not fit the headers */
+	FROM_GUEST_NOT_OFFERED,	   /* more than a slot without SG; GSO without that */
 	/* fatal */
 	FROM_GUEST_ABSURD_SLOTS,    /* >= 20 */
 	FROM_GUEST_SIZE_MISMATCH,   /* fragments larger than the total */
@@ -73,6 +75,14 @@ struct from_guest_frame {
 bool from_guest_plan(const union from_guest_slot slots[], uint32_t n, struct from_guest_frame *out)
 	must_check;
 
+/*
+ * Drops what the guest may not send because the backend did not offer it ('offered': enum
+ * vif_feature). A blank checksum is not among it: Linux netfront never reads the backend's
+ * feature-no-csum-offload, so from_guest_finish() finishes it.
+ * Precondition: verdict VIF_OK.
+ */
+void from_guest_check_offer(struct from_guest_frame *f, uint32_t offered);
+
 /* Writes the copies that assemble the frame at p->frame and sets p->size. Returns
  * their number, <= FROM_GUEST_SLOTS_MAX (zero-length fragments need none).
  * Precondition: verdict VIF_OK. */
@@ -80,9 +90,10 @@ uint32_t from_guest_ops(const struct from_guest_frame *f, uint16_t domid, struct
 			grant_op ops[]);
 
 /* After the copies: looks at their statuses and the copied headers, and fills the
- * virtio_net_hdr. Sets f->verdict and f->fault (VIF_OK or VIF_DROP). */
+ * virtio_net_hdr; a blank checksum that was not offered is written into the frame. Sets
+ * f->verdict and f->fault (VIF_OK or VIF_DROP). */
 void from_guest_finish(struct from_guest_frame *f, struct packet *p, const grant_op ops[],
-		       uint32_t n_ops);
+		       uint32_t n_ops, uint32_t offered);
 
 /* Answers every slot of the frame in order: okay, error or null. */
 void from_guest_answer(struct ring *r, const struct from_guest_frame *f);

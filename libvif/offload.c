@@ -218,11 +218,12 @@ static bool gso_fits(const struct frame_transport *t, uint8_t gso_type, uint16_t
 	       t->protocol == IPPROTO_TCP;
 }
 
-enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload *in)
+enum vif_verdict offload_from_netif(struct packet *p, struct netif_offload *in)
 {
 	struct virtio_net_hdr *vnet = packet_vnet(p);
 	bool gso = in->gso_type != XEN_NETIF_GSO_TYPE_NONE;
 	struct frame_transport t;
+	uint32_t end;
 
 	*vnet = (struct virtio_net_hdr){ 0 };
 	if (!in->csum_blank && !gso) {
@@ -236,6 +237,9 @@ enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload
 	if (gso && p->size - t.header_size > OFFLOAD_SEGMENTS_MAX * in->gso_size)
 		return VIF_DROP;
 
+	in->ip_version = t.ip_version;
+	end = t.transport_offset + transport_size(p, &t, gso);
+	memset(p->frame + end, 0, p->size - end);
 	vnet->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	vnet->csum_start = t.transport_offset;
 	vnet->csum_offset = t.csum_offset;

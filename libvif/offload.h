@@ -27,7 +27,7 @@ struct netif_offload {
 	bool data_validated; /* the sender vouches for the checksum */
 	uint8_t gso_type;    /* XEN_NETIF_GSO_TYPE_*, 0 for none */
 	uint16_t gso_size;   /* MSS in bytes */
-	uint8_t ip_version;  /* 4 or 6: set by offload_to_netif() for a blank checksum */
+	uint8_t ip_version;  /* 4 or 6: found out for a blank checksum */
 };
 
 /* Where a frame's transport header is. Offsets are from the frame's first byte. */
@@ -55,12 +55,13 @@ int frame_parse(const uint8_t *frame, uint32_t size, struct frame_transport *out
  * netif -> virtio_net_hdr, for a frame a guest sent. Writes packet_vnet(p) and,
  * for a blank checksum, seeds the pseudo-header sum (guests may leave anything
  * there). GSO implies a blank checksum, said or not; GSO of a frame that is one segment
- * already is left out: the kernel has no use for it.
+ * already is left out: the kernel has no use for it. Sets in->ip_version, and clears what
+ * stands behind the IP packet: whoever finishes the checksum sums the padding as well.
  * VIF_DROP: offload asked of a frame that cannot have it (neither TCP nor UDP, an IP
  * fragment, GSO that does not match the headers or of size 0, more than
  * OFFLOAD_SEGMENTS_MAX segments, truncated headers).
  */
-enum vif_verdict offload_from_netif(struct packet *p, const struct netif_offload *in) must_check;
+enum vif_verdict offload_from_netif(struct packet *p, struct netif_offload *in) must_check;
 
 /*
  * virtio_net_hdr -> netif, for a frame read from a TAP. A blank checksum that is not

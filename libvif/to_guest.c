@@ -32,18 +32,14 @@ static bool has_gso(const struct to_guest_frame *f)
 static enum to_guest_fault settle_offloads(struct to_guest_frame *f, struct packet *p,
 					   uint32_t features)
 {
-	uint32_t csum_feature, gso_feature;
-
 	if (offload_to_netif(p, &f->offload) < 0)
 		return TO_GUEST_NOT_EXPRESSIBLE;
 	if (!f->offload.csum_blank)
 		return TO_GUEST_FINE;
 
-	csum_feature = f->offload.ip_version == 4 ? VIF_CSUM_V4 : VIF_CSUM_V6;
-	gso_feature = f->offload.ip_version == 4 ? VIF_GSO_TCPV4 : VIF_GSO_TCPV6;
-	if (has_gso(f) && (!(features & gso_feature) || !(features & csum_feature)))
+	if (has_gso(f) && !(features & feature_gso(f->offload.ip_version)))
 		return TO_GUEST_NO_GSO;
-	if (!(features & csum_feature)) {
+	if (!(features & feature_csum(f->offload.ip_version))) {
 		if (offload_finish_checksum(p) < 0)
 			return TO_GUEST_NOT_EXPRESSIBLE;
 		f->offload = (struct netif_offload){ 0 };

@@ -42,7 +42,7 @@ struct to_guest_frame {
 /*
  * How the frame will travel: fills offload, n_ring_slots and the verdict; may
  * finish a checksum in p that the guest cannot take blank. 'features' are the
- * frontend's (enum vif_feature). Needs no ring.
+ * frontend's, features_usable() ones. Needs no ring.
  */
 void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features);
 

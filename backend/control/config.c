@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "backend/ipc.h"
+#include "features.h"
 
 #define DEFAULT_WORKERS_MAX 4
 
@@ -58,6 +59,25 @@ static int set_max_queues(struct config *c, const char *value)
 static void print_max_queues(const struct config *c, FILE *out)
 {
 	fprintf(out, "%u", c->max_queues);
+}
+
+static int set_withhold(struct config *c, const char *value)
+{
+	return features_parse_names(strcmp(value, "none") ? value : "", &c->withheld);
+}
+
+static void print_withhold(const struct config *c, FILE *out)
+{
+	const char *before = "";
+
+	for (const struct feature_name *f = feature_names; f->name; f++) {
+		if (!(c->withheld & f->bit))
+			continue;
+		fprintf(out, "%s%s", before, f->name);
+		before = " ";
+	}
+	if (!c->withheld)
+		fputs("none", out);
 }
 
 static int set_hotplug_timeout(struct config *c, const char *value)
@@ -112,6 +132,8 @@ static const struct key keys[] = {
 	{ "socket", "an absolute path of at most 103 characters", set_socket, print_socket },
 	{ "log_level", "error, warning, info or debug", set_log_level, print_log_level },
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
+	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels",
+	  set_withhold, print_withhold },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 };
 

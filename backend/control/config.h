@@ -20,6 +20,7 @@
 struct config {
 	uint32_t n_workers;
 	uint32_t max_queues; /* offered to each frontend */
+	uint32_t withheld;   /* enum vif_feature: not offered */
 	uint32_t hotplug_timeout_s;
 	enum log_level log_level;
 	char user[64];		/* the datapath's */

@@ -99,6 +99,28 @@ int keys_read_backend(struct store *s, const char *path, struct vif_id id, struc
 	return 0;
 }
 
+int keys_read_offer(struct store *s, const char *path, struct backend_offer *out,
+		    struct keys_error *err)
+{
+	int rc = store_read_uint_or(s, XBT_NULL, NETDEV_QUEUES_MAX, 1, &out->max_queues,
+				    "%s/multi-queue-max-queues", path);
+
+	if (rc)
+		return bad_key(err, rc, "backend", "multi-queue-max-queues");
+	out->features = 0;
+	for (const struct offered_key *k = backend_features; k->key; k++) {
+		uint32_t value;
+
+		rc = store_read_uint_or(s, XBT_NULL, 1, k->if_absent != k->inverted, &value, "%s/%s",
+					path, k->key);
+		if (rc)
+			return bad_key(err, rc, "backend", k->key);
+		if (value != k->inverted)
+			out->features |= k->bit;
+	}
+	return 0;
+}
+
 static int read_features(struct store *s, const char *frontend, uint32_t *out, struct keys_error *err)
 {
 	*out = 0;

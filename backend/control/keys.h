@@ -30,6 +30,16 @@ struct backend_keys {
 int keys_read_backend(struct store *s, const char *path, struct vif_id id, struct backend_keys *out,
 		      struct keys_error *err) must_check;
 
+/* What our own directory says is offered. */
+struct backend_offer {
+	uint32_t features; /* enum vif_feature */
+	uint32_t max_queues;
+};
+
+/* Reads it: a vif taken over keeps what an earlier vifd offered it. 0 or -errno. */
+int keys_read_offer(struct store *s, const char *path, struct backend_offer *out,
+		    struct keys_error *err) must_check;
+
 struct frontend_queue {
 	uint32_t tx_gref, rx_gref;
 	uint32_t tx_port, rx_port;

@@ -334,12 +334,9 @@ static int kernel_set_offload(void *ctx, struct netdev *nd, uint32_t features)
 	(void)ctx;
 	if (features & (VIF_CSUM_V4 | VIF_CSUM_V6))
 		flags |= TUN_F_CSUM;
-	/* A segment is more than a slot, and its checksum is always blank. */
-	if ((features & (VIF_SG | VIF_GSO_TCPV4 | VIF_CSUM_V4)) ==
-	    (VIF_SG | VIF_GSO_TCPV4 | VIF_CSUM_V4))
+	if (features & VIF_GSO_TCPV4)
 		flags |= TUN_F_TSO4;
-	if ((features & (VIF_SG | VIF_GSO_TCPV6 | VIF_CSUM_V6)) ==
-	    (VIF_SG | VIF_GSO_TCPV6 | VIF_CSUM_V6))
+	if (features & VIF_GSO_TCPV6)
 		flags |= TUN_F_TSO6;
 	return ioctl(nd->queue_fd[0], TUNSETOFFLOAD, flags) ? -errno : 0;
 }

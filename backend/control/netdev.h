@@ -52,7 +52,7 @@ struct netdev_ops {
 	/* Opens or closes queues until there are n, 1..NETDEV_QUEUES_MAX. 0 or -errno. */
 	int (*set_queues)(void *ctx, struct netdev *nd, uint32_t n);
 
-	/* What the guest can receive unfinished (enum vif_feature). 0 or -errno. */
+	/* What the guest can receive unfinished: features_usable() ones. 0 or -errno. */
 	int (*set_offload)(void *ctx, struct netdev *nd, uint32_t features);
 
 	/* Without a carrier the kernel drops instead of queueing for nobody. 0 or -errno. */

@@ -16,23 +16,11 @@
 
 static json_t *view_features(uint32_t features)
 {
-	static const struct {
-		uint32_t bit;
-		const char *name;
-	} names[] = {
-		{ VIF_SG, "sg" },
-		{ VIF_GSO_TCPV4, "gso-tcpv4" },
-		{ VIF_GSO_TCPV6, "gso-tcpv6" },
-		{ VIF_CSUM_V4, "csum-ipv4" },
-		{ VIF_CSUM_V6, "csum-ipv6" },
-		{ VIF_RX_NOTIFY, "rx-notify" },
-		{ VIF_SPLIT_EVENTS, "split-event-channels" },
-	};
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (features & names[i].bit)
-			json_array_append_new(list, json_string(names[i].name));
+	for (const struct feature_name *f = feature_names; f->name; f++)
+		if (features & f->bit)
+			json_array_append_new(list, json_string(f->name));
 	return list;
 }
 
@@ -79,6 +67,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 			    v->keys_read ? json_string(v->keys.frontend) : json_null());
 	json_object_set_new(o, "mac", v->keys_read ? json_string(mac) : json_null());
 	json_object_set_new(o, "features", view_features(v->features));
+	json_object_set_new(o, "offered", view_features(v->offer.features));
 	json_object_set_new(o, "queues", view_queues(c, v));
 	json_object_set_new(o, "netdev",
 			    read_netdev(c, v, &nd) ?

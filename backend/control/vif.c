@@ -101,9 +101,11 @@ static int open_netdev(struct control *c, struct vif *v, uint64_t now_ns)
 
 static void step_prepare(struct control *c, struct vif *v, uint64_t now_ns)
 {
-	struct state_write w = { .state = XenbusStateInitWait,
-				 .prepare = true,
-				 .max_queues = c->config.max_queues };
+	const struct backend_offer offer = {
+		.features = features_usable(features_offerable() & ~c->config.withheld),
+		.max_queues = c->config.max_queues,
+	};
+	struct state_write w = { .state = XenbusStateInitWait, .offer = &offer };
 
 	if (open_netdev(c, v, now_ns))
 		return;
@@ -111,7 +113,8 @@ static void step_prepare(struct control *c, struct vif *v, uint64_t now_ns)
 	if (v->state != XenbusStateInitialising && v->state != XenbusStateInitWait &&
 	    v->state != XenbusStateUnknown)
 		w.state = v->state; /* taken over in the middle of its life */
-	vif_write_state(c, v, &w);
+	if (vif_write_state(c, v, &w))
+		v->offer = offer;
 }
 
 static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
@@ -120,13 +123,15 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 	struct keys_error err;
 	int rc;
 
-	rc = keys_read_frontend(&c->store, v->keys.frontend, c->config.max_queues, &keys, &err);
+	rc = keys_read_offer(&c->store, v->path, &v->offer, &err);
+	if (!rc)
+		rc = keys_read_frontend(&c->store, v->keys.frontend, v->offer.max_queues, &keys, &err);
 	if (rc) {
 		vif_fail(c, v, now_ns, -rc, "%s", err.text);
 		return;
 	}
 	v->split_events = keys.queue[0].tx_port != keys.queue[0].rx_port;
-	v->features = keys.features | (v->split_events ? VIF_SPLIT_EVENTS : 0);
+	v->features = features_usable(keys.features) | (v->split_events ? VIF_SPLIT_EVENTS : 0);
 	rc = vif_hand_out_queues(c, v, &keys);
 	if (rc)
 		vif_fail(c, v, now_ns, -rc, "attaching %u queues: %s", keys.n_queues, strerror(-rc));

@@ -70,7 +70,8 @@ struct vif {
 	struct vif_queue queue[NETDEV_QUEUES_MAX];
 	uint32_t n_queues; /* in queue[], 0: none attached or on their way */
 	int vif_slot;	   /* of the workers, for all of queue[]; -1: none */
-	uint32_t features;
+	struct backend_offer offer; /* of the vif's current life */
+	uint32_t features;	    /* the frontend's, those that count */
 	bool split_events;
 	struct queue_counters retired; /* of queues that were taken back */
 

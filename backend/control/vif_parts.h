@@ -17,8 +17,8 @@
 struct state_write {
 	const struct vif *v;
 	enum xenbus_state state;
-	bool prepare;	     /* with everything a frontend wants to know at InitWait */
-	uint32_t max_queues; /* of prepare */
+	const struct backend_offer *offer; /* what a frontend wants to know at InitWait; NULL:
+					    * nothing but the state */
 };
 
 /* Writes the state and what belongs to it. Returns whether v is in it now: not if the

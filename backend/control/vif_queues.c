@@ -133,6 +133,7 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 					   .vif_slot = (uint32_t)v->vif_slot,
 					   .queue = i,
 					   .features = v->features,
+					   .offered = v->offer.features,
 					   .tx_gref = f->tx_gref,
 					   .rx_gref = f->rx_gref,
 					   .tx_port = f->tx_port,

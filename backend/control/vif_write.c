@@ -21,9 +21,12 @@ static int write_features(struct store *s, xs_transaction_t t, const struct stat
 	char value[16];
 	int rc = 0;
 
-	for (const struct offered_key *f = backend_features; !rc && f->key; f++)
-		rc = store_write(s, t, f->value, "%s/%s", w->v->path, f->key);
-	snprintf(value, sizeof(value), "%u", w->max_queues);
+	for (const struct offered_key *k = backend_features; !rc && k->key; k++) {
+		bool has = w->offer->features & k->bit;
+
+		rc = store_write(s, t, has != k->inverted ? "1" : "0", "%s/%s", w->v->path, k->key);
+	}
+	snprintf(value, sizeof(value), "%u", w->offer->max_queues);
 	if (!rc)
 		rc = store_write(s, t, value, "%s/multi-queue-max-queues", w->v->path);
 	return rc;
@@ -43,7 +46,7 @@ static int write_state_in(struct store *s, xs_transaction_t t, void *arg)
 	if (!rc && found != w->v->stored)
 		return -ECANCELED;
 	rc = 0;
-	if (w->prepare)
+	if (w->offer)
 		rc = write_features(s, t, w);
 	snprintf(value, sizeof(value), "%d", w->state);
 	return rc ? rc : store_write(s, t, value, "%s/state", w->v->path);

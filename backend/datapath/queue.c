@@ -105,6 +105,7 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 	q->slot = msg->slot;
 	q->number = cfg->queue;
 	q->features = cfg->features;
+	q->offered = cfg->offered;
 	q->counters = &shared->queue[msg->slot].counters;
 	q->tap_fd = -1;
 	q->tx_port = q->rx_port = -1;

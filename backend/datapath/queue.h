@@ -65,6 +65,7 @@ struct queue {
 	uint32_t slot;	   /* index into the shared memory; names the queue to control */
 	uint32_t number;   /* queue of the vif */
 	uint32_t features; /* enum vif_feature: the frontend's */
+	uint32_t offered;  /* and what it was offered */
 	int tap_fd;
 	struct queue_counters *counters;
 	struct packet_pool pool;

@@ -44,6 +44,8 @@ static void plan_batch(struct queue *q, uint32_t n, struct tx_batch *b)
 		if (f->verdict == VIF_FATAL)
 			return;
 		b->n_slots += f->n_ring_slots;
+		if (f->verdict == VIF_OK)
+			from_guest_check_offer(f, q->offered);
 		if (f->verdict == VIF_OK) {
 			struct packet *p = packet_get(&q->pool);
 
@@ -94,7 +96,7 @@ static enum from_guest_fault finish_batch(struct queue *q, uint32_t n_frames)
 		if (f->verdict == VIF_FATAL)
 			return f->fault;
 		if (f->verdict == VIF_OK)
-			from_guest_finish(f, p, ops, n_ops);
+			from_guest_finish(f, p, ops, n_ops, q->offered);
 		ops += n_ops;
 		ring_consume(&q->tx, f->n_ring_slots);
 		from_guest_answer(&q->tx, f);

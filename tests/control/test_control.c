@@ -21,6 +21,7 @@
 #include "backend/control/environment.h"
 #include "backend/control/supervise.h"
 #include "backend/control/workers.h"
+#include "features.h"
 
 /* ---- vifd.conf ---- */
 
@@ -46,13 +47,15 @@ static void config_is_read(void **state)
 	(void)state;
 	assert_int_equal(read_config("# a comment\n[vifd]\nworkers = 3\nuser=root\n"
 				     "socket = /tmp/x.sock ; inline\nlog_level = debug\n"
-				     "max_queues = 8\nhotplug_timeout_s=7\n", &c, &err), 0);
+				     "max_queues = 8\nhotplug_timeout_s=7\n"
+				     "withhold = gso-tcpv6, csum-v6\n", &c, &err), 0);
 	assert_int_equal(c.n_workers, 3);
 	assert_string_equal(c.user, "root");
 	assert_string_equal(c.socket_path, "/tmp/x.sock");
 	assert_int_equal(c.log_level, LOG_LVL_DEBUG);
 	assert_int_equal(c.max_queues, 8);
 	assert_int_equal(c.hotplug_timeout_s, 7);
+	assert_int_equal(c.withheld, VIF_GSO_TCPV6 | VIF_CSUM_V6);
 }
 
 static void config_prints_what_it_reads(void **state)
@@ -67,13 +70,29 @@ static void config_prints_what_it_reads(void **state)
 	config_defaults(&a);
 	a.n_workers = 5;
 	a.hotplug_timeout_s = 99;
+	a.withheld = VIF_SG | VIF_SPLIT_EVENTS;
 	config_print(&a, out);
 	fclose(out);
 	assert_int_equal(read_config(text, &b, &err), 0);
 	assert_int_equal(b.n_workers, 5);
 	assert_int_equal(b.hotplug_timeout_s, 99);
+	assert_int_equal(b.withheld, VIF_SG | VIF_SPLIT_EVENTS);
 	assert_string_equal(a.user, b.user);
 	free(text);
+}
+
+/* The words of the error name whatever can be withheld. */
+static void config_names_what_can_be_withheld(void **state)
+{
+	struct config_error err = { "" };
+	struct config c;
+
+	(void)state;
+	assert_int_equal(read_config("[vifd]\nwithhold = x\n", &c, &err), -EINVAL);
+	for (const struct feature_name *f = feature_names; f->name; f++)
+		assert_int_equal(!strstr(err.text, f->name), !f->optional);
+	assert_int_equal(read_config("[vifd]\nwithhold = none\n", &c, &err), 0);
+	assert_int_equal(c.withheld, 0);
 }
 
 /* Each must be refused with the line and these words. */
@@ -93,6 +112,8 @@ static void config_errors_say_where_and_what(void **state)
 		{ "[vifd]\nsocket = run/x\n", ":2: ", "an absolute path" },
 		{ "[vifd]\nhotplug_timeout_s = 0\n", ":2: ", "seconds, 1 to 3600" },
 		{ "[vifd]\nmax_queues = 99\n", ":2: ", "1 to 16" },
+		{ "[vifd]\nwithhold = sg tso\n", ":2: ", "none, or some of sg, gso-tcpv4" },
+		{ "[vifd]\nwithhold = rx-notify\n", ":2: ", "none, or some of sg" },
 		{ "[vif]\nworkers = 2\n", ":2: ", "unknown section [vif]; known is [vifd]" },
 		{ "workers = 2\n", ":1: ", "before any section" },
 		{ "[vifd]\nworkers = 2\nworkers = 3\n", ":3: ", "set twice, first on line 2" },
@@ -717,6 +738,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_is_read),
 		cmocka_unit_test(config_prints_what_it_reads),
+		cmocka_unit_test(config_names_what_can_be_withheld),
 		cmocka_unit_test(config_errors_say_where_and_what),
 		cmocka_unit_test(config_refuses_long_lines),
 		cmocka_unit_test(config_file_missing),

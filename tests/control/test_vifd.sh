@@ -310,6 +310,33 @@ four_queues()
 four_attached() { is_up && [[ $(ctl show vif8.0 --json | grep -c '"attached": true') == 4 ]]; }
 here "four queues, spread over workers, resumed and given back" four_queues
 
+offered() { ctl show "$1" | sed -n 's/^  offered  *//p'; }
+
+keeps_its_offer()
+{
+	local all="sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6 split-event-channels"
+	attach 8 # the guest of four_queues()
+	until_ 10 state_is 8 2
+	ip link set vif8.0 up
+	hotplug_done 8
+	until_ 10 state_is 8 4
+	[[ $(offered vif8.0) == "$all" ]]
+	stop_vifd
+	start_vifd --hotplug-timeout-s 1 --withhold "sg csum-v4"
+	until_ 10 says "Connected (frontend Connected)" 0 ctl show vif8.0
+	until_ 10 four_attached
+	[[ $(offered vif8.0) == "$all" ]]
+	kill -HUP "$guest_pid_8"
+	until_ 10 eval '[[ $(offered vif8.0) == "csum-v6 split-event-channels" ]]'
+	until_ 10 state_is 8 4
+	[[ $(xenstore-read "$(be 8)/feature-sg" "$(be 8)/feature-gso-tcpv6" \
+		"$(be 8)/feature-no-csum-offload") == $'0\n0\n1' ]]
+	[[ $(ctl show vif8.0 --json | grep -c '"attached": true') == 1 ]]
+	detach 8
+	until_ 5 netdev_is_gone 8
+}
+here "a connected vif keeps what it was offered, a new connection does not" keeps_its_offer
+
 schema() { ctl stats --json | grep >/dev/null '"ok": true' && ctl list --json | grep >/dev/null '"version"'; }
 case_ "vifctl --json" schema
 

@@ -81,6 +81,7 @@ static struct ipc_msg attach_message(const struct guest *g, uint32_t slot)
 				 .queue = { .vif = { .domid = (uint16_t)(slot + 1) },
 					    .vif_slot = slot,
 					    .features = VIF_SG,
+					    .offered = VIF_SG,
 					    .tx_gref = g->tx_gref,
 					    .rx_gref = g->rx_gref,
 					    .tx_port = (uint32_t)g->port,

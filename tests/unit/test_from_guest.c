@@ -586,7 +586,9 @@ static void any_slots_at_all(void **state)
 		}
 	}
 	for (unsigned fault = 0; fault < FROM_GUEST_N_FAULTS; fault++) {
-		bool planned = fault != FROM_GUEST_GRANT_FAILED && fault != FROM_GUEST_BAD_OFFLOAD;
+		bool planned = fault != FROM_GUEST_GRANT_FAILED &&
+			       fault != FROM_GUEST_BAD_OFFLOAD &&
+			       fault != FROM_GUEST_NOT_OFFERED;
 
 		assert_int_equal(n_seen[fault] > 0, planned);
 	}
@@ -601,6 +603,7 @@ struct guest {
 	netif_tx_sring_t *sring;
 	uint8_t pages[64][XEN_PAGE];
 	uint32_t revoked; /* the gref that is refused; 0: none */
+	uint32_t offered; /* what it may use */
 	struct ring ring;
 	struct ring_journal journal;
 	struct packet_pool pool;
@@ -629,6 +632,7 @@ static int guest_teardown(void **state)
 static void guest_connects(RING_IDX start)
 {
 	memset(ring_page, 0, sizeof(ring_page));
+	guest.offered = features_offerable();
 	guest.sring->req_prod = guest.sring->rsp_prod = start;
 	guest.sring->req_event = guest.sring->rsp_event = start + 1;
 	assert_int_equal(from_guest_ring_attach(&guest.ring, ring_page, &guest.journal, false), 0);
@@ -671,7 +675,7 @@ static struct from_guest_frame pass(struct packet *p)
 	if (f.verdict == VIF_OK) {
 		n_ops = from_guest_ops(&f, 3, p, ops);
 		xen_copies(ops, n_ops);
-		from_guest_finish(&f, p, ops, n_ops);
+		from_guest_finish(&f, p, ops, n_ops, guest.offered);
 	}
 	ring_consume(&guest.ring, f.n_ring_slots);
 	from_guest_answer(&guest.ring, &f);
@@ -772,6 +776,80 @@ static void a_gso_frame_with_headers_in_pieces(void **state)
 	packet_put(&guest.pool, p);
 }
 
+/* What was not offered, each alone: more slots than one, segmentation. */
+static void what_was_not_offered_is_dropped(void **state)
+{
+	static const struct {
+		uint32_t n_slots;
+		uint8_t gso_type;
+		uint32_t needs;
+	} cases[] = {
+		{ 1, XEN_NETIF_GSO_TYPE_NONE, 0 },
+		{ 2, XEN_NETIF_GSO_TYPE_NONE, VIF_SG },
+		{ 18, XEN_NETIF_GSO_TYPE_NONE, VIF_SG },
+		{ 1, XEN_NETIF_GSO_TYPE_TCPV4, VIF_GSO_TCPV4 },
+		{ 1, XEN_NETIF_GSO_TYPE_TCPV6, VIF_GSO_TCPV6 },
+		{ 3, XEN_NETIF_GSO_TYPE_TCPV6, VIF_GSO_TCPV6 | VIF_SG },
+	};
+	const uint32_t all = features_offerable();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (uint32_t bit = 0; bit <= VIF_CSUM_V6; bit = bit ? bit << 1 : 1) {
+			struct slots s = { .n = 0 };
+			struct from_guest_frame f;
+			bool dropped = cases[i].needs & bit;
+
+			add(&s, (cases[i].gso_type ? EXTRA : 0) | (cases[i].n_slots > 1 ? MORE : 0), 0,
+			    2000);
+			if (cases[i].gso_type)
+				add_gso(&s, cases[i].gso_type, 1448, false);
+			for (uint32_t n = 1; n < cases[i].n_slots; n++)
+				add(&s, n + 1 < cases[i].n_slots ? MORE : 0, 0, 10);
+			assert_true(from_guest_plan(s.slot, s.n, &f));
+			assert_int_equal(f.verdict, VIF_OK);
+			from_guest_check_offer(&f, all & ~bit);
+			assert_int_equal(f.verdict, dropped ? VIF_DROP : VIF_OK);
+			assert_int_equal(f.fault, dropped ? FROM_GUEST_NOT_OFFERED : FROM_GUEST_FINE);
+		}
+	}
+}
+
+/* Linux netfront leaves IPv4 checksums blank, whatever the backend says. */
+static void a_blank_checksum_that_was_not_offered_is_finished(void **state)
+{
+	static const struct frame_spec specs[] = {
+		{ .ip_version = 4, .protocol = IPPROTO_TCP, .payload = 700 },
+		{ .ip_version = 4, .protocol = IPPROTO_UDP, .payload = 2, .padding = 16 },
+		{ .ip_version = 6, .protocol = IPPROTO_TCP, .payload = 700, .n_vlan_tags = 1 },
+		{ .ip_version = 6, .protocol = IPPROTO_UDP, .payload = 31 },
+	};
+	static struct frame sent;
+	struct slots s;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(specs) * 2; i++) {
+		uint32_t without = i % 2 ? VIF_CSUM_V4 : VIF_CSUM_V6;
+		struct packet *p = packet_get(&guest.pool);
+		struct from_guest_frame f;
+		bool finished;
+
+		guest_connects(0);
+		guest.offered = features_offerable() & ~without;
+		frame_build(&sent, &specs[i / 2]);
+		memset(sent.bytes + sent.size - sent.spec.padding, 0x5a, sent.spec.padding);
+		guest_lays_out(&s, &sent, 1, BLANK);
+		guest_sends(&s);
+		f = pass(p);
+		finished = without == feature_csum((uint8_t)sent.spec.ip_version);
+		assert_int_equal(f.verdict, VIF_OK);
+		assert_int_equal(packet_vnet(p)->flags, finished ? 0 : VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		if (finished)
+			assert_true(frame_checksum_ok(&sent, p->frame));
+		packet_put(&guest.pool, p);
+	}
+}
+
 static void a_refused_grant_drops_the_frame_and_says_so(void **state)
 {
 	static struct frame sent;
@@ -867,6 +945,8 @@ int main(void)
 		cmocka_unit_test(any_slots_at_all),
 		GUEST_TEST(frames_arrive_across_every_wrap),
 		GUEST_TEST(a_gso_frame_with_headers_in_pieces),
+		cmocka_unit_test(what_was_not_offered_is_dropped),
+		GUEST_TEST(a_blank_checksum_that_was_not_offered_is_finished),
 		GUEST_TEST(a_refused_grant_drops_the_frame_and_says_so),
 		GUEST_TEST(a_wrong_offload_drops_the_frame_and_says_so),
 		GUEST_TEST(dropped_frames_answer_every_slot),
