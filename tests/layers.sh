@@ -31,6 +31,7 @@ rank_of()
 	backend/control/exit.h) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.*) echo 81 ;;
 	backend/control/*) echo 82 ;;
+	backend/vifbench/*) echo 90 ;;
 	backend/*.[ch]) echo 90 ;;
 	frontend-compat/*) echo 60 ;; # above libvif, beside the backend
 	*) echo none ;;
@@ -65,7 +66,8 @@ while IFS=: read -r file line name; do
 	elif [[ $file == frontend-compat/* && $target == backend/* ||
 		$file == backend/* && $target == frontend-compat/* ]]; then
 		breach "$file:$line: includes $target: frontend and backend share libvif only"
-	elif [[ $file == frontend-compat/* && $target == frontend-compat/* ]]; then
+	elif [[ $file == frontend-compat/* && $target == frontend-compat/* ||
+		$file == backend/vifbench/* && $target == backend/vifbench/* ]]; then
 		continue
 	elif ((to > from)) || { ((to == from)) && [[ $file != backend/control/* ]]; }; then
 		breach "$file:$line: rank $from includes $target of rank $to"

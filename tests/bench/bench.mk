@@ -1,3 +1,9 @@
 # SPDX-License-Identifier: MIT
-PROGRAMS += tap-pump
-tap-pump-objs := tests/bench/tap-pump.c
+#
+# Tests of vifbench: that its figures are what they say. The figures themselves are
+# 'make bench'.
+
+TESTS += test_measure
+test_measure-objs := tests/bench/test_measure.c backend/vifbench/measure.c backend/vifbench/floor.c
+test_measure-libs := -lcmocka
+SCRIPT_TESTS += tests/bench/test_vifbench.sh

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 90: what vifbench's commands share: a report is a JSON object, printed as it is or
+ * as a table.
+ *
+ *	{"bench": "lab", "machine": {...},
+ *	 "rows": [{"name", "size", "direction", "burst", "guests",
+ *		   "cycles_per_packet": {"median", "min", "max"}, "ratio_native",
+ *		   "disturbed", "lost", "split": {PART: cycles}, "counts": {...}}],
+ *	 "latency": [{"name", "round_trips", "us": {"p50", "p99", "p99.9"}}]}
+ *
+ * A size of 0 is the TCP stream. Numbers that could not be had are null.
+ */
+#ifndef VIFBENCH_BENCH_H
+#define VIFBENCH_BENCH_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base.h"
+
+struct lab_options {
+	uint32_t n_runs; /* of each row, interleaved */
+	uint32_t run_ms; /* about how long each */
+	bool quick;	 /* fewer sizes and bursts */
+	int cpu;	 /* -1: the last one allowed */
+};
+
+/* 'vifbench lab', called outside a lab: starts one and itself in it with 'argv'. Returns
+ * the exit status only if that fails. */
+int lab_enter(char **argv, bool quick);
+
+/* Inside: measures and returns the report, a new object. NULL: why says what is wrong. */
+json_t *lab_measure(const struct lab_options *o, char *why, size_t why_size);
+
+/* The report as a table for people. */
+void table_print(const json_t *report, FILE *out);
+
+/* Writes performance.md and its plots into 'dir', which is made if need be. 0 or -errno. */
+int report_write(const json_t *report, const char *dir) must_check;
+
+/* {"cpu", "kernel", "hz", "cpus", "vifd"} of this machine, a new object. */
+json_t *machine_describe(void);
+
+#endif

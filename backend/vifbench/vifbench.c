@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vifbench: cycles per packet of vifd's I/O models, beside native Linux's. See vifbench(1).
+ */
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/vifbench/bench.h"
+#include "backend/vifbench/measure.h"
+#include "backend/vifbench/path.h"
+
+#define EXIT_USAGE 2
+
+static const char usage[] =
+	"vifbench: cycles per packet, beside native Linux\n\n"
+	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
+	"                    [--json] [--output FILE]\n"
+	"       vifbench report FILE [--directory DIR]\n\n"
+	"  lab     in a lab without Xen: native Linux, a TAP loop, vifd, and the floors,\n"
+	"          interleaved on one processor (root; minutes)\n"
+	"  report  a page (Markdown, SVG) of a FILE that lab --output wrote\n\n"
+	"  --quick        two sizes, two bursts, one guest\n"
+	"  --runs N       runs of each row, 1..64 (default 7)\n"
+	"  --run-ms MS    about how long each, 1..10000 (default 60)\n"
+	"  --cpu N        the processor everything runs on (default: the last)\n"
+	"  --json         the report as JSON instead of a table\n"
+	"  --output FILE  the JSON there as well\n"
+	"  --directory D  where performance.md goes (default .)\n"
+	"  --help, --version\n";
+
+enum { OPT_QUICK = 256, OPT_RUNS, OPT_RUN_MS, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_HELP, OPT_VERSION };
+
+static const struct option options[] = {
+	{ "quick", no_argument, NULL, OPT_QUICK },
+	{ "runs", required_argument, NULL, OPT_RUNS },
+	{ "run-ms", required_argument, NULL, OPT_RUN_MS },
+	{ "cpu", required_argument, NULL, OPT_CPU },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "directory", required_argument, NULL, OPT_DIRECTORY },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct arguments {
+	struct lab_options lab;
+	bool json;
+	const char *output;
+	const char *directory;
+};
+
+static __attribute__((noreturn)) void usage_error(const char *what, const char *value)
+{
+	fprintf(stderr, "vifbench: %s%s%s ('vifbench --help' tells more)\n", what,
+		value ? ": " : "", value ? value : "");
+	exit(EXIT_USAGE);
+}
+
+static uint32_t number_of(const char *text, uint32_t min, uint32_t max, const char *what)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*end || end == text || *text == '-' || n < min || n > max)
+		usage_error(what, text);
+	return (uint32_t)n;
+}
+
+static void parse(int argc, char **argv, struct arguments *a)
+{
+	int c;
+
+	*a = (struct arguments){ .lab = { .n_runs = 7, .run_ms = 60, .cpu = -1 }, .directory = "." };
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case OPT_QUICK:
+			a->lab.quick = true;
+			break;
+		case OPT_RUNS:
+			a->lab.n_runs = number_of(optarg, 1, MEASURE_RUNS_MAX, "--runs takes 1..64, not");
+			break;
+		case OPT_RUN_MS:
+			a->lab.run_ms = number_of(optarg, 1, 10000, "--run-ms takes 1..10000, not");
+			break;
+		case OPT_CPU:
+			a->lab.cpu = (int)number_of(optarg, 0, 4095, "--cpu takes a processor, not");
+			break;
+		case OPT_JSON:
+			a->json = true;
+			break;
+		case OPT_OUTPUT:
+			a->output = optarg;
+			break;
+		case OPT_DIRECTORY:
+			a->directory = optarg;
+			break;
+		case OPT_HELP:
+			fputs(usage, stdout);
+			exit(0);
+		case OPT_VERSION:
+			puts("vifbench " VIFD_VERSION);
+			exit(0);
+		default:
+			exit(EXIT_USAGE);
+		}
+	}
+}
+
+/* vif-lab stands beside us, before it is installed and after. */
+int lab_enter(char **argv, bool quick)
+{
+	char self[PATH_MAX], lab[PATH_MAX + 16], copy[PATH_MAX], name[32], guests[8];
+	char *command[64] = { lab, "run", "--name", name, "--guests", guests, "--workers", "1", "--" };
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int at = 9;
+
+	if (n < 0)
+		return 1;
+	self[n] = '\0';
+	strcpy(copy, self);
+	snprintf(lab, sizeof(lab), "%s/vif-lab", dirname(copy));
+	snprintf(name, sizeof(name), "vb%d", getpid() % 1000000);
+	snprintf(guests, sizeof(guests), "%u", quick ? 1 : PATH_GUESTS_MAX);
+	command[at++] = self;
+	for (char **a = argv + 1; *a && at < 63; a++)
+		command[at++] = *a;
+	execv(lab, command);
+	fprintf(stderr, "vifbench: %s: %s (the lab comes with vifd's sources: 'make all')\n", lab,
+		strerror(errno));
+	return 1;
+}
+
+static int give(const json_t *report, const struct arguments *a)
+{
+	if (a->output && json_dump_file(report, a->output, JSON_INDENT(1) | JSON_REAL_PRECISION(6))) {
+		fprintf(stderr, "vifbench: %s: %s\n", a->output, strerror(errno));
+		return 1;
+	}
+	if (!a->json)
+		table_print(report, stdout);
+	else if (json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) || putchar('\n') < 0)
+		return 1;
+	return 0;
+}
+
+static int command_lab(const struct arguments *a, char **argv)
+{
+	char why[256] = "";
+	json_t *report;
+	int status;
+
+	if (geteuid()) {
+		fprintf(stderr, "vifbench: lab makes network namespaces and needs root\n");
+		return 1;
+	}
+	if (!getenv("VIF_LAB_NAME"))
+		return lab_enter(argv, a->lab.quick);
+	report = lab_measure(&a->lab, why, sizeof(why));
+	if (!report) {
+		fprintf(stderr, "vifbench: %s\n", why);
+		return 1;
+	}
+	status = give(report, a);
+	json_decref(report);
+	return status;
+}
+
+static int command_report(const struct arguments *a, const char *file)
+{
+	json_error_t error;
+	json_t *report = json_load_file(file, 0, &error);
+	int err;
+
+	if (!report || !json_is_array(json_object_get(report, "rows"))) {
+		fprintf(stderr, "vifbench: %s: %s\n", file,
+			report ? "not a report: it has no rows" : error.text);
+		json_decref(report);
+		return 1;
+	}
+	err = report_write(report, a->directory);
+	json_decref(report);
+	if (err)
+		fprintf(stderr, "vifbench: %s/performance.md: %s\n", a->directory, strerror(-err));
+	return err ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a;
+	const char *command;
+
+	parse(argc, argv, &a);
+	command = argv[optind];
+	if (!command)
+		usage_error("what to measure?", NULL);
+	if (!strcmp(command, "lab") && optind + 1 == argc)
+		return command_lab(&a, argv);
+	if (!strcmp(command, "report") && optind + 2 == argc)
+		return command_report(&a, argv[optind + 1]);
+	usage_error(strcmp(command, "lab") && strcmp(command, "report") ? "no such command"
+									 : "wrong words for", command);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* See who.h. */
+#include "backend/vifbench/who.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name;
+	const char *comm; /* how the process's name begins; NULL: told otherwise */
+} parts[PART_N] = {
+	[PART_PROGRAM] = { "program", NULL },  [PART_VIFD] = { "vifd", "vifd" },
+	[PART_GUEST] = { "guest", "vif-guest" }, [PART_PUMP] = { "pump", "tap-loop" },
+	[PART_OTHER] = { "other", NULL },
+};
+
+const char *part_name(enum part part)
+{
+	return parts[part].name;
+}
+
+static ssize_t read_file(const char *path, char *out, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	out[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
+static enum part part_of(int pid)
+{
+	char path[64], comm[32];
+
+	if (pid == getpid())
+		return PART_PROGRAM;
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (read_file(path, comm, sizeof(comm)) <= 0)
+		return PART_OTHER;
+	comm[strcspn(comm, "\n")] = '\0';
+	for (enum part p = 0; p < PART_N; p++)
+		if (parts[p].comm && !strncmp(comm, parts[p].comm, strlen(parts[p].comm)))
+			return p;
+	return PART_OTHER;
+}
+
+static int add_thread(struct who *w, int pid, int tid, int cpu)
+{
+	char path[96];
+	cpu_set_t set;
+	int fd;
+
+	if (w->n == WHO_THREADS_MAX)
+		return -E2BIG;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno; /* gone already */
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(tid, sizeof(set), &set) && errno != ESRCH) {
+		close(fd);
+		return -errno;
+	}
+	w->thread[w->n].part = part_of(pid);
+	w->thread[w->n++].fd = fd;
+	return 0;
+}
+
+static int add_process(struct who *w, int pid, int cpu)
+{
+	struct dirent *d;
+	char path[64];
+	DIR *tasks;
+	int err = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return 0;
+	while (!err && (d = readdir(tasks)))
+		if (atoi(d->d_name) > 0)
+			err = add_thread(w, pid, atoi(d->d_name), cpu);
+	closedir(tasks);
+	return err;
+}
+
+int who_open(struct who *w, int cpu)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	int err = 0;
+
+	*w = (struct who){ 0 };
+	if (!proc)
+		return -errno;
+	while (!err && (d = readdir(proc)))
+		if (atoi(d->d_name) > 0)
+			err = add_process(w, atoi(d->d_name), cpu);
+	closedir(proc);
+	if (err)
+		who_close(w);
+	return err;
+}
+
+void who_close(struct who *w)
+{
+	for (uint32_t i = 0; i < w->n; i++)
+		close(w->thread[i].fd);
+	w->n = 0;
+}
+
+void who_read(const struct who *w, struct who_spent *out)
+{
+	*out = (struct who_spent){ 0 };
+	for (uint32_t i = 0; i < w->n; i++) {
+		char text[96];
+		ssize_t n = pread(w->thread[i].fd, text, sizeof(text) - 1, 0);
+
+		if (n <= 0)
+			continue;
+		text[n] = '\0';
+		out->ns[w->thread[i].part] += strtoull(text, NULL, 10);
+	}
+}

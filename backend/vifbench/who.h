@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 90: who spent the time: every thread of the lab, by its part in carrying packets,
+ * pinned to one processor, with the kernel's account of what each ran (schedstat, in
+ * nanoseconds; system calls and the interrupts that hit a thread included).
+ */
+#ifndef VIFBENCH_WHO_H
+#define VIFBENCH_WHO_H
+
+#include "base.h"
+
+enum part {
+	PART_PROGRAM, /* ours: generator and application, and their kernel's work */
+	PART_VIFD,
+	PART_GUEST, /* vif-guest */
+	PART_PUMP,
+	PART_OTHER, /* of the lab: xenstored, hosted-xen, ... */
+	PART_N,
+};
+
+const char *part_name(enum part part);
+
+#define WHO_THREADS_MAX 256u
+
+struct who {
+	uint32_t n;
+	struct {
+		enum part part;
+		int fd; /* its schedstat */
+	} thread[WHO_THREADS_MAX];
+};
+
+struct who_spent {
+	uint64_t ns[PART_N];
+};
+
+/* Finds all threads there are and ties them to 'cpu'. 0 or -errno. Threads started later
+ * are not known: call it again (after who_close). */
+int who_open(struct who *w, int cpu) must_check;
+void who_close(struct who *w);
+
+/* What each part has run so far. A thread that ended counts nothing. */
+void who_read(const struct who *w, struct who_spent *out);
+
+#endif

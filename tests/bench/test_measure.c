@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* Medians, the histogram's error and the floors' monotony (backend/vifbench). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "backend/vifbench/floor.h"
+#include "backend/vifbench/measure.h"
+
+static void medians(void **state)
+{
+	double odd[] = { 5, 1, 9 }, even[] = { 4, 1, 3, 2 }, one[] = { 7 };
+	struct summary s = summary_of(odd, 3);
+
+	(void)state;
+	assert_true(s.min == 1 && s.median == 5 && s.max == 9 && s.n == 3);
+	s = summary_of(even, 4);
+	assert_true(s.min == 1 && s.median == 2.5 && s.max == 4);
+	s = summary_of(one, 1);
+	assert_true(s.min == 7 && s.median == 7 && s.max == 7);
+}
+
+/* Whatever is put in comes out within 1/HISTOGRAM_STEPS below it. */
+static void histogram_error(void **state)
+{
+	struct histogram *h = calloc(1, sizeof(*h));
+
+	(void)state;
+	for (unsigned shift = 0; shift < 64; shift++)
+		for (int off = -1; off <= 1; off++) {
+			uint64_t value = (1ull << shift) + (uint64_t)off, got;
+
+			*h = (struct histogram){ .n = 0 };
+			histogram_add(h, value);
+			got = histogram_at(h, .5);
+			assert_true(got <= value);
+			assert_true(value - got <= value / HISTOGRAM_STEPS);
+		}
+	free(h);
+}
+
+static void histogram_percentiles(void **state)
+{
+	struct histogram *h = calloc(1, sizeof(*h));
+
+	(void)state;
+	assert_int_equal(histogram_at(h, .5), 0);
+	for (uint64_t i = 1; i <= 50; i++)
+		histogram_add(h, i);
+	assert_int_equal(histogram_at(h, .5), 25);
+	assert_int_equal(histogram_at(h, .98), 49);
+	assert_int_equal(histogram_at(h, 1), 50);
+	assert_int_equal(histogram_at(h, 0), 1);
+	free(h);
+}
+
+/* More bytes cost more, and a ring costs more than the copy it makes. Minima of several:
+ * what else runs here can only add. */
+static uint64_t least_ring(uint32_t size)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < 20; i++)
+		least = MIN(least, floor_ring(size, 64, 640));
+	return least;
+}
+
+static uint64_t least_memcpy(uint32_t size)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < 20; i++)
+		least = MIN(least, floor_memcpy(size, 640));
+	return least;
+}
+
+static void floors_are_floors(void **state)
+{
+	(void)state;
+	assert_true(least_ring(60) > 0);
+	assert_true(least_ring(60) < least_ring(4000));
+	assert_true(least_memcpy(60) < least_memcpy(4000));
+	assert_true(least_memcpy(60) < least_ring(60));
+}
+
+static void calibration_is_steady(void **state)
+{
+	uint64_t least = UINT64_MAX, again = UINT64_MAX;
+
+	(void)state;
+	for (int i = 0; i < 50; i++)
+		least = MIN(least, calibration());
+	for (int i = 0; i < 50; i++)
+		again = MIN(again, calibration());
+	assert_true((double)MAX(least, again) < (double)MIN(least, again) * 1.5);
+	assert_true(tsc_hz() > 1e8 && tsc_hz() < 1e11);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(medians),
+		cmocka_unit_test(histogram_error),
+		cmocka_unit_test(histogram_percentiles),
+		cmocka_unit_test(floors_are_floors),
+		cmocka_unit_test(calibration_is_steady),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

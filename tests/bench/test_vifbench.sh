@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# vifbench as its user has it: words it refuses, a whole (very short) run, its JSON, the
+# report made of it. What the figures are does not matter here.
+#
+#	tests/bench/test_vifbench.sh [BUILD]
+# shellcheck disable=SC2317 # 'check' calls them
+set -uo pipefail
+
+build=$(realpath "${1:-build}")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+check()
+{
+	local title=$1
+	shift
+	if "$@" >"$dir/out" 2>&1; then
+		echo "ok - $title"
+	else
+		echo "not ok - $title"
+		tail -n 20 "$dir/out" | sed 's/^/#   /'
+		failed=1
+	fi
+}
+
+# refuses STATUS WORDS ARGUMENTS...: exits with STATUS and says WORDS.
+refuses()
+{
+	local status=$1 words=$2
+	shift 2
+	"$build/vifbench" "$@" >"$dir/said" 2>&1
+	local got=$?
+	cat "$dir/said"
+	[ "$got" = "$status" ] && grep -q -- "$words" "$dir/said"
+}
+
+report_of() { jq -e "$1" "$dir/report.json"; }
+every() { report_of "[.rows[] | select($1) | $2] | length > 0 and all"; }
+run() { timeout 150 "$build/vifbench" lab --quick --runs 2 --run-ms 2 --output "$dir/report.json"; }
+writes_page()
+{
+	"$build/vifbench" report "$dir/report.json" --directory "$dir/page" || return 1
+	grep -q '| software bridge | more than 5x native | `vifd-bridge` |' "$dir/page/performance.md" &&
+		grep -q '^vifd-bridge' "$dir/page/performance.md" && grep -q '<svg' "$dir/page/size.svg"
+}
+
+check "no command" refuses 2 "what to measure"
+check "an unknown command" refuses 2 "no such command: moon" moon
+check "an unknown option" refuses 2 "unrecognized option" lab --moon
+check "0 runs" refuses 2 "1..64" lab --runs 0
+check "a report of nothing" refuses 1 "moon.json" report "$dir/moon.json"
+echo '{"a": 1}' >"$dir/odd.json"
+check "a report of something else" refuses 1 "not a report" report "$dir/odd.json"
+check "--help" refuses 0 "Usage: vifbench" --help
+
+check "a lab measured" run
+for name in native tap-loop vifd-bridge; do
+	check "$name: both ways, all loads" every ".name == \"$name\"" '.cycles_per_packet.median > 0 or .disturbed'
+	check "$name: nothing lost" every ".name == \"$name\"" '.lost == 0'
+done
+check "floors" report_of '[.rows[] | select(.name | endswith("-floor"))] | length == 6'
+check "vifd's cost is told apart" every '.name == "vifd-bridge"' '.split.vifd > 0 and .split.guest > 0'
+# A frame in one page is one operation; vifd has no system call of its own for each packet
+# when there are many.
+check "one grant operation a datagram" every '.name == "vifd-bridge" and .size > 0' \
+	'.counts.grant_ops > 0.99 and .counts.grant_ops < 1.1'
+check "fewer system calls than packets at saturation" every '.name == "vifd-bridge" and .burst == 64' \
+	'.counts.syscalls == null or (.counts.syscalls > 0 and .counts.syscalls < 1)'
+check "latency: p50 <= p99 <= p99.9" report_of '.latency | length == 3 and all(.us.p50 > 0 and .us.p50 <= .us.p99 and .us.p99 <= .us."p99.9")'
+check "a page of it" writes_page
+check "nothing is left" bash -c '! ip netns list | grep -q "^vb.*-\(bsink\|bnative\|bloop\)"'
+exit $failed
