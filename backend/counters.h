@@ -20,6 +20,7 @@
 	X(from_guest_csum_blank)                                                                   \
 	X(from_guest_tap_full)	  /* dropped: the TAP refused (EAGAIN, ENOBUFS) */                 \
 	X(from_guest_tap_error)	  /* dropped: the TAP failed (down: EIO; EINVAL) */                \
+	X(from_guest_multicast_requests) /* to add or remove an address: done */                   \
 	X(from_guest_grant_ops)                                                                    \
 	X(from_guest_events)	  /* times the guest woke us */                                    \
 	X(from_guest_notifies)	  /* times we woke the guest */                                    \

@@ -27,6 +27,7 @@
 
 #include "base.h"
 #include "counters.h"
+#include "multicast.h"
 #include "ring.h"
 
 #define IPC_FIRST_FD	 3
@@ -49,6 +50,8 @@ struct shared_queue {
  * member says who writes it; others read it with the care that asks for. */
 struct shared_vif {
 	struct vif_id id; /* control: whose it is */
+	struct multicast_set multicast; /* the workers: what the guest wants to receive */
+	uint32_t multicast_filter;	/* control, atomic bool: drop what is not in the set */
 } __attribute__((aligned(64)));
 
 /* The shared memfd. */

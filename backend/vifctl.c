@@ -134,6 +134,7 @@ static void show_one(const json_t *answer)
 {
 	const json_t *vif = json_object_get(answer, "vif");
 	const json_t *netdev = json_object_get(vif, "netdev");
+	const json_t *multicast = json_object_get(vif, "multicast");
 
 	printf("%s\n", text(vif, "vif"));
 	printf("  state        %s (frontend %s)%s\n", text(vif, "state"), text(vif, "frontend_state"),
@@ -149,6 +150,10 @@ static void show_one(const json_t *answer)
 		       json_is_true(json_object_get(netdev, "carrier")) ? "carrier" : "no carrier");
 	show_words("features", json_object_get(vif, "features"));
 	show_words("offered", json_object_get(vif, "offered"));
+	if (json_is_object(multicast))
+		printf("  multicast    %s, %jd addresses\n",
+		       json_is_true(json_object_get(multicast, "filter")) ? "filtered" : "all",
+		       number(multicast, "addresses"));
 	show_queues(json_object_get(vif, "queues"));
 	printf("  backend      %s\n", text(vif, "backend_path"));
 	printf("  frontend     %s\n", text(vif, "frontend_path"));

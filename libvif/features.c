@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The keys of netif.h that say who can do what. A key is listed only once vifd does
- * what it says: multicast control, the control ring and XDP headroom are not offered.
+ * what it says: the control ring and XDP headroom are not offered.
  */
 #include "features.h"
 
@@ -30,6 +30,8 @@ const struct offered_key backend_features[] = {
 	{ .key = "feature-rx-copy", .bit = VIF_RX_COPY },
 	{ .key = "feature-rx-flip", .bit = VIF_RX_COPY, .inverted = true },
 	{ .key = "feature-split-event-channels", .bit = VIF_SPLIT_EVENTS },
+	{ .key = "feature-multicast-control", .bit = VIF_MULTICAST },
+	{ .key = "feature-dynamic-multicast-control", .bit = VIF_MULTICAST },
 	{ .key = NULL },
 };
 
@@ -40,6 +42,7 @@ const struct feature_name feature_names[] = {
 	{ VIF_CSUM_V4, "csum-v4", true },
 	{ VIF_CSUM_V6, "csum-v6", true },
 	{ VIF_SPLIT_EVENTS, "split-event-channels", true },
+	{ VIF_MULTICAST, "multicast-control", true },
 	{ VIF_RX_NOTIFY, "rx-notify", false },
 	{ 0, NULL, false },
 };

@@ -18,6 +18,7 @@ enum vif_feature {
 	VIF_RX_NOTIFY = BIT(6),	   /* frontend notifies when it posts buffers */
 	VIF_SPLIT_EVENTS = BIT(7), /* an event channel each way; no key of the frontend's says
 				    * so, its event-channel-tx and -rx do */
+	VIF_MULTICAST = BIT(8),	   /* netif.h "feature-multicast-control", the dynamic one too */
 };
 
 /* The feature that one for a checksum or a segmentation of an IP version is. */

@@ -10,6 +10,7 @@
 #include "from_guest.h"
 
 #include <linux/if_ether.h>
+#include <string.h>
 
 static_assert(XEN_NETIF_MAX_TX_SIZE <= PACKET_FRAME_MAX, "any total fits a packet");
 static_assert(FROM_GUEST_SLOTS_MAX == 18, "protocol.md 2");
@@ -23,6 +24,7 @@ const char *from_guest_fault_name(enum from_guest_fault f)
 		[FROM_GUEST_RUNT] = "runt",
 		[FROM_GUEST_GRANT_FAILED] = "grant-failed",
 		[FROM_GUEST_BAD_OFFLOAD] = "bad-offload",
+		[FROM_GUEST_BAD_MULTICAST] = "bad-multicast",
 		[FROM_GUEST_NOT_OFFERED] = "not-offered",
 		[FROM_GUEST_ABSURD_SLOTS] = "absurd-slots",
 		[FROM_GUEST_SIZE_MISMATCH] = "size-mismatch",
@@ -49,6 +51,15 @@ static bool plan_gso(struct from_guest_frame *f, const netif_extra_info_t *extra
 					 extra->u.gso.type == XEN_NETIF_GSO_TYPE_TCPV6);
 }
 
+static void plan_multicast(struct from_guest_frame *f, const netif_extra_info_t *extra)
+{
+	uint32_t n = f->n_multicast++;
+
+	static_assert(sizeof(f->multicast[n].address) == sizeof(extra->u.mcast.addr), "netif.h");
+	f->multicast[n].add = extra->type == XEN_NETIF_EXTRA_TYPE_MCAST_ADD;
+	memcpy(f->multicast[n].address, extra->u.mcast.addr, sizeof(extra->u.mcast.addr));
+}
+
 /* The two plan_ steps return false if the frame goes on beyond slots[0..n). */
 static bool plan_extras(struct from_guest_frame *f, const union from_guest_slot slots[], uint32_t n)
 {
@@ -71,6 +82,9 @@ static bool plan_extras(struct from_guest_frame *f, const union from_guest_slot 
 			frame_fails(f, VIF_FATAL, FROM_GUEST_BAD_GSO);
 			return true;
 		}
+		if (extra->type == XEN_NETIF_EXTRA_TYPE_MCAST_ADD ||
+		    extra->type == XEN_NETIF_EXTRA_TYPE_MCAST_DEL)
+			plan_multicast(f, extra);
 	} while (extra->flags & XEN_NETIF_EXTRA_FLAG_MORE);
 	return true;
 }
@@ -109,6 +123,18 @@ static bool plan_more_data(struct from_guest_frame *f, const union from_guest_sl
 	return true;
 }
 
+/* A dummy's gref, offset and size mean nothing. Linux' netback would take further requests
+ * for packets of their own; no frontend sends any. */
+static void plan_dummy(struct from_guest_frame *f)
+{
+	if (f->n_fragments > 1) {
+		frame_fails(f, VIF_DROP, FROM_GUEST_BAD_MULTICAST);
+		return;
+	}
+	f->n_fragments = 0;
+	f->size = 0;
+}
+
 static void plan_verdict(struct from_guest_frame *f, const netif_tx_request_t *first, uint32_t rest)
 {
 	if (first->offset + rest > XEN_PAGE) {
@@ -138,6 +164,7 @@ bool from_guest_plan(const union from_guest_slot slots[], uint32_t n, struct fro
 	out->size = first->size; /* the first request's size is the frame's */
 	out->id[0] = first->id;
 	out->extra_mask = 0;
+	out->n_multicast = 0;
 	out->offload = (struct netif_offload){
 		.csum_blank = first->flags & NETTXF_csum_blank,
 		.data_validated = first->flags & NETTXF_data_validated,
@@ -150,14 +177,18 @@ bool from_guest_plan(const union from_guest_slot slots[], uint32_t n, struct fro
 		return true;
 	if ((first->flags & NETTXF_more_data) && !plan_more_data(out, slots, n, &rest))
 		return false;
-	if (out->verdict == VIF_OK)
+	if (out->verdict != VIF_OK)
+		return true;
+	if (out->n_multicast)
+		plan_dummy(out);
+	else
 		plan_verdict(out, first, rest);
 	return true;
 }
 
 void from_guest_check_offer(struct from_guest_frame *f, uint32_t offered)
 {
-	uint32_t used = f->n_fragments > 1 ? VIF_SG : 0;
+	uint32_t used = f->n_fragments > 1 ? VIF_SG : f->n_multicast ? VIF_MULTICAST : 0;
 
 	if (f->offload.gso_type != XEN_NETIF_GSO_TYPE_NONE)
 		used |= feature_gso(f->offload.gso_type == XEN_NETIF_GSO_TYPE_TCPV4 ? 4 : 6);
@@ -197,6 +228,16 @@ void from_guest_finish(struct from_guest_frame *f, struct packet *p, const grant
 	else if (f->offload.ip_version && !(offered & feature_csum(f->offload.ip_version)) &&
 		 offload_finish_checksum(p) < 0)
 		frame_fails(f, VIF_DROP, FROM_GUEST_BAD_OFFLOAD);
+}
+
+void from_guest_amend(struct from_guest_frame *f, struct multicast_set *set)
+{
+	for (uint32_t i = 0; i < f->n_multicast; i++) {
+		if (!f->multicast[i].add)
+			multicast_remove(set, f->multicast[i].address);
+		else if (multicast_add(set, f->multicast[i].address))
+			frame_fails(f, VIF_DROP, FROM_GUEST_BAD_MULTICAST);
+	}
 }
 
 void from_guest_answer(struct ring *r, const struct from_guest_frame *f)

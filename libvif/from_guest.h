@@ -14,6 +14,7 @@
 
 #include "features.h"
 #include "grant.h"
+#include "multicast.h"
 #include "offload.h"
 #include "packet.h"
 #include "ring.h"
@@ -37,6 +38,7 @@ enum from_guest_fault {
 	FROM_GUEST_RUNT,	   /* total below an Ethernet header */
 	FROM_GUEST_GRANT_FAILED,   /* a copy's status was not okay */
 	FROM_GUEST_BAD_OFFLOAD,	   /* flags or GSO that do not fit the headers */
+	FROM_GUEST_BAD_MULTICAST,  /* a dummy request: no group address, one too many, or data */
 	FROM_GUEST_NOT_OFFERED,	   /* more than a slot without SG; GSO without that */
 	/* fatal */
 	FROM_GUEST_ABSURD_SLOTS,    /* >= 20 */
@@ -65,6 +67,13 @@ struct from_guest_frame {
 	uint16_t id[FROM_GUEST_RING_SLOTS_MAX];
 	uint32_t extra_mask; /* bit i: slot i is extra info and gets NETIF_RSP_NULL */
 	struct netif_offload offload;
+	/* netif.h "feature-multicast-control": n > 0 makes it a dummy request, which sends
+	 * nothing and has no fragments; each extra type comes once, so there are two at most */
+	uint32_t n_multicast;
+	struct {
+		bool add;
+		uint8_t address[6];
+	} multicast[2];
 };
 
 /*
@@ -94,6 +103,11 @@ uint32_t from_guest_ops(const struct from_guest_frame *f, uint16_t domid, struct
  * f->verdict and f->fault (VIF_OK or VIF_DROP). */
 void from_guest_finish(struct from_guest_frame *f, struct packet *p, const grant_op ops[],
 		       uint32_t n_ops, uint32_t offered);
+
+/* Does what a dummy request asks for, in its order. Doing it again, after a crash before the
+ * answer, changes nothing. Sets f->verdict and f->fault (VIF_OK or VIF_DROP).
+ * Precondition: verdict VIF_OK. */
+void from_guest_amend(struct from_guest_frame *f, struct multicast_set *set);
 
 /* Answers every slot of the frame in order: okay, error or null. */
 void from_guest_answer(struct ring *r, const struct from_guest_frame *f);

@@ -17,6 +17,7 @@ const char *to_guest_fault_name(enum to_guest_fault f)
 		[TO_GUEST_NOT_EXPRESSIBLE] = "not-expressible",
 		[TO_GUEST_NO_GSO] = "no-gso",
 		[TO_GUEST_GRANT_FAILED] = "grant-failed",
+		[TO_GUEST_FILTERED] = "multicast-filter",
 		[TO_GUEST_DETACHED] = "detached",
 	};
 

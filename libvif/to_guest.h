@@ -22,6 +22,7 @@ enum to_guest_fault {
 	TO_GUEST_NOT_EXPRESSIBLE, /* an offload netif has no word for */
 	TO_GUEST_NO_GSO,	 /* GSO frame for a guest without it */
 	TO_GUEST_GRANT_FAILED,
+	TO_GUEST_FILTERED,	 /* multicast the guest asked not to get */
 	TO_GUEST_DETACHED,	 /* still queued when the vif went away */
 	TO_GUEST_N_FAULTS,
 };

@@ -15,7 +15,7 @@ rank_of()
 	libvif/base.h) echo 0 ;;
 	libvif/log.*) echo 1 ;;
 	libvif/steering.h) echo 9 ;;
-	libvif/packet.* | libvif/rss.*) echo 10 ;;
+	libvif/packet.* | libvif/rss.* | libvif/multicast.*) echo 10 ;;
 	libvif/offload.*) echo 11 ;;
 	libvif/ring.* | libvif/grant.* | libvif/event.* | libvif/store.*) echo 20 ;;
 	libvif/features.* | libvif/xenbus.*) echo 30 ;;

@@ -172,8 +172,8 @@ static void on_backend_event(struct control *c, const char *path, uint64_t now_n
 		discover(c, (struct vif_id){ (uint16_t)domid, devid }, now_ns);
 }
 
-/* Our own token, "f/D/N": the path is not looked at. */
-static void on_frontend_event(struct control *c, const char *token)
+/* Our own token, "f/D/N", says which vif it is. */
+static void on_frontend_event(struct control *c, const char *token, const char *path)
 {
 	uint32_t domid, devid;
 	const char *rest;
@@ -184,7 +184,7 @@ static void on_frontend_event(struct control *c, const char *token)
 		return;
 	v = control_find(c, (struct vif_id){ (uint16_t)domid, devid });
 	if (v)
-		v->due = true;
+		vif_on_frontend(v, path);
 }
 
 /* Returns whether more may be waiting. */
@@ -202,7 +202,7 @@ static bool step_store(struct control *c, uint64_t now_ns)
 		if (rc)
 			return false;
 		if (e.token[0] == 'f')
-			on_frontend_event(c, e.token);
+			on_frontend_event(c, e.token, e.path);
 		else
 			on_backend_event(c, e.path, now_ns);
 	}

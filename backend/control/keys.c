@@ -197,3 +197,22 @@ int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queue
 	}
 	return rc;
 }
+
+static const char *const wishes[] = { "request-multicast-control" };
+
+bool keys_is_wish(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+		if (!strcmp(key, wishes[i]))
+			return true;
+	return false;
+}
+
+void keys_read_wishes(struct store *s, const char *frontend, struct frontend_wishes *out)
+{
+	uint32_t value;
+
+	*out = (struct frontend_wishes){ .multicast_control = false };
+	if (!store_read_uint(s, XBT_NULL, UINT32_MAX, &value, "%s/request-multicast-control", frontend))
+		out->multicast_control = value;
+}

@@ -56,4 +56,16 @@ struct frontend_keys {
 int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queues,
 		       struct frontend_keys *out, struct keys_error *err) must_check;
 
+/* What a guest wishes: it may change its mind while it is connected. */
+struct frontend_wishes {
+	bool multicast_control; /* netif.h "request-multicast-control" */
+};
+
+/* Reads them. A wish that is missing, or nonsense, is none: nothing depends on it but how
+ * the guest itself is served. */
+void keys_read_wishes(struct store *s, const char *frontend, struct frontend_wishes *out);
+
+/* Whether this key of the frontend's directory is a wish. */
+bool keys_is_wish(const char *key);
+
 #endif

@@ -39,6 +39,18 @@ static json_t *view_queues(const struct control *c, const struct vif *v)
 	return list;
 }
 
+static json_t *view_multicast(const struct control *c, const struct vif *v)
+{
+	const struct shared_vif *shared;
+
+	if (v->vif_slot < 0)
+		return json_null();
+	shared = &c->workers.shared->vif[v->vif_slot];
+	return json_pack("{s:b, s:i}", "filter",
+			 (int)__atomic_load_n(&shared->multicast_filter, __ATOMIC_RELAXED),
+			 "addresses", (int)multicast_count(&shared->multicast));
+}
+
 static json_t *view_summary(const struct vif *v)
 {
 	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s?, s:s, s:i}", "vif", v->name,
@@ -68,6 +80,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "mac", v->keys_read ? json_string(mac) : json_null());
 	json_object_set_new(o, "features", view_features(v->features));
 	json_object_set_new(o, "offered", view_features(v->offer.features));
+	json_object_set_new(o, "multicast", view_multicast(c, v));
 	json_object_set_new(o, "queues", view_queues(c, v));
 	json_object_set_new(o, "netdev",
 			    read_netdev(c, v, &nd) ?

@@ -62,7 +62,7 @@ static void watch_frontend(struct control *c, struct vif *v)
 	if (v->watching || !v->keys_read)
 		return;
 	snprintf(token, sizeof(token), "f/%u/%u", v->id.domid, v->id.devid);
-	rc = store_watch(&c->store, token, "%s/state", v->keys.frontend);
+	rc = store_watch(&c->store, token, "%s", v->keys.frontend);
 	if (rc)
 		log_error(SCOPE(v), "watching the frontend: %s", strerror(-rc));
 	v->watching = !rc;
@@ -75,7 +75,7 @@ static void unwatch_frontend(struct control *c, struct vif *v)
 	if (!v->watching)
 		return;
 	snprintf(token, sizeof(token), "f/%u/%u", v->id.domid, v->id.devid);
-	if (store_unwatch(&c->store, token, "%s/state", v->keys.frontend))
+	if (store_unwatch(&c->store, token, "%s", v->keys.frontend))
 		log_debug(SCOPE(v), "the frontend's watch is gone");
 	v->watching = false;
 }
@@ -135,7 +135,9 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 	rc = vif_hand_out_queues(c, v, &keys);
 	if (rc)
 		vif_fail(c, v, now_ns, -rc, "attaching %u queues: %s", keys.n_queues, strerror(-rc));
-	if (!v->n_queues)
+	if (v->n_queues)
+		vif_begin_live(c, v);
+	else
 		vif_queues_gone(c, v);
 	v->resume = false;
 }
@@ -216,6 +218,8 @@ bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns)
 	for (int i = 0; i < STEPS_MAX; i++) {
 		if (!vif_look(c, v, now_ns, &s))
 			return false;
+		if (v->wishes_due && vif_has_queues(v))
+			vif_take_wishes(c, v);
 		step = vif_next_step(&s);
 		if (step == VIF_STAY)
 			return false;

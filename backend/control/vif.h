@@ -49,7 +49,7 @@ struct vif {
 	char name[24];	     /* vif<D>.<handle>; a netdev's fits IFNAMSIZ */
 	struct backend_keys keys;
 	bool keys_read;
-	bool watching; /* the frontend's state */
+	bool watching; /* the frontend's directory */
 
 	enum xenbus_state state;    /* ours, as last written or found */
 	enum xenbus_state stored;   /* what the store says of it, the toolstack's doing included */
@@ -72,6 +72,10 @@ struct vif {
 	int vif_slot;	   /* of the workers, for all of queue[]; -1: none */
 	struct backend_offer offer; /* of the vif's current life */
 	uint32_t features;	    /* the frontend's, those that count */
+	struct frontend_wishes wishes;
+	bool wishes_due;     /* to be read again */
+	bool multicast_lost; /* an earlier vifd held the guest's addresses: nothing is filtered
+			      * until it connects anew */
 	bool split_events;
 	struct queue_counters retired; /* of queues that were taken back */
 
@@ -91,6 +95,9 @@ void vif_free(struct control *c, struct vif *v, bool destroy_netdev);
 /* Looks at v and takes steps until there is nothing to do. Returns whether v is to be
  * forgotten: the caller removes it with vif_free(..., true). */
 bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns) must_check;
+
+/* Something at 'path', in the frontend's directory, changed. Marks v due if it matters. */
+void vif_on_frontend(struct vif *v, const char *path);
 
 /* A queue's answer from the datapath. Marks v due. */
 void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns);

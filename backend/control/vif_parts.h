@@ -4,6 +4,7 @@
  *
  *	vif.c	      its steps and life
  *	vif_look.c    its situation
+ *	vif_live.c    what may change while it is connected
  *	vif_queues.c  its queues in the datapath
  *	vif_write.c   its states and errors in xenstore
  */
@@ -42,6 +43,12 @@ bool vif_queues_attached(const struct vif *v);
  * many are on their way. */
 int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys)
 	must_check;
+
+/* The vif's queues are on their way to the datapath: sets what they share. */
+void vif_begin_live(struct control *c, struct vif *v);
+
+/* Reads what the guest wishes and lets the queues know. */
+void vif_take_wishes(struct control *c, struct vif *v);
 
 /* All queues are back: the netdev stays, with one queue and no carrier, so that the
  * kernel drops frames nobody would read. */

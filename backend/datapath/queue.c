@@ -107,6 +107,7 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 	q->features = cfg->features;
 	q->offered = cfg->offered;
 	q->counters = &shared->queue[msg->slot].counters;
+	q->shared_vif = &shared->vif[cfg->vif_slot];
 	q->tap_fd = -1;
 	q->tx_port = q->rx_port = -1;
 	q->rx_slots_last = 1;

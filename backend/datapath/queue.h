@@ -68,6 +68,7 @@ struct queue {
 	uint32_t offered;  /* and what it was offered */
 	int tap_fd;
 	struct queue_counters *counters;
+	struct shared_vif *shared_vif; /* with the vif's other queues, of whatever worker */
 	struct packet_pool pool;
 	struct queue *next_ready; /* the worker's */
 	bool is_ready;

@@ -46,7 +46,7 @@ static void plan_batch(struct queue *q, uint32_t n, struct tx_batch *b)
 		b->n_slots += f->n_ring_slots;
 		if (f->verdict == VIF_OK)
 			from_guest_check_offer(f, q->offered);
-		if (f->verdict == VIF_OK) {
+		if (f->verdict == VIF_OK && !f->n_multicast) {
 			struct packet *p = packet_get(&q->pool);
 
 			s->packets[b->n_frames - 1] = p;
@@ -75,10 +75,25 @@ static void count_from_guest(struct queue *q, const struct from_guest_frame *f)
 		counter_add(&c->from_guest_drops[f->fault], 1);
 		return;
 	}
+	if (f->n_multicast) {
+		counter_add(&c->from_guest_multicast_requests, 1);
+		return;
+	}
 	if (f->offload.csum_blank)
 		counter_add(&c->from_guest_csum_blank, 1);
 	if (f->offload.gso_type)
 		counter_add(&c->from_guest_gso_frames, 1);
+}
+
+static void judge(struct queue *q, struct from_guest_frame *f, struct packet *p,
+		  const grant_op ops[], uint32_t n_ops)
+{
+	if (f->verdict != VIF_OK)
+		return;
+	if (f->n_multicast)
+		from_guest_amend(f, &q->shared_vif->multicast);
+	else
+		from_guest_finish(f, p, ops, n_ops, q->offered);
 }
 
 /* The copies are done: judge, answer and queue each frame in ring order. Returns the
@@ -95,13 +110,12 @@ static enum from_guest_fault finish_batch(struct queue *q, uint32_t n_frames)
 
 		if (f->verdict == VIF_FATAL)
 			return f->fault;
-		if (f->verdict == VIF_OK)
-			from_guest_finish(f, p, ops, n_ops, q->offered);
+		judge(q, f, p, ops, n_ops);
 		ops += n_ops;
 		ring_consume(&q->tx, f->n_ring_slots);
 		from_guest_answer(&q->tx, f);
 		count_from_guest(q, f);
-		if (f->verdict == VIF_OK)
+		if (f->verdict == VIF_OK && p)
 			packet_fifo_push(&q->to_tap, p);
 		else
 			packet_put(&q->pool, p);

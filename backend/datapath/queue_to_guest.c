@@ -38,10 +38,20 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 	packet_fifo_push(&q->from_tap, p);
 }
 
-static void drop_to_guest(struct queue *q, const struct to_guest_frame *f, struct packet *p)
+static void drop_to_guest(struct queue *q, enum to_guest_fault fault, struct packet *p)
 {
-	counter_add(&q->counters->to_guest_drops[f->fault], 1);
+	counter_add(&q->counters->to_guest_drops[fault], 1);
 	packet_put(&q->pool, p);
+}
+
+/* netif.h "request-multicast-control"; broadcast always passes, as with Linux' netback. */
+static bool is_filtered(const struct queue *q, const struct packet *p)
+{
+	const struct shared_vif *vif = q->shared_vif;
+
+	return multicast_is_group(p->frame) &&
+	       __atomic_load_n(&vif->multicast_filter, __ATOMIC_RELAXED) &&
+	       !multicast_is_broadcast(p->frame) && !multicast_has(&vif->multicast, p->frame);
 }
 
 /* Looks at the receive ring in one pass: two empty a full from_tap, and one may be lost to
@@ -67,6 +77,10 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 		struct to_guest_frame *f = &s->to_guest[b->n_frames];
 		struct packet *p = q->from_tap.head;
 
+		if (is_filtered(q, p)) {
+			drop_to_guest(q, TO_GUEST_FILTERED, packet_fifo_pop(&q->from_tap));
+			continue;
+		}
 		to_guest_prepare(f, p, q->features);
 		if (f->verdict == VIF_OK && f->n_ring_slots > n - at) {
 			b->n_wanted = f->n_ring_slots;
@@ -74,7 +88,7 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 		}
 		packet_fifo_pop(&q->from_tap);
 		if (f->verdict != VIF_OK) {
-			drop_to_guest(q, f, p);
+			drop_to_guest(q, f->fault, p);
 			continue;
 		}
 		q->rx_slots_last = f->n_ring_slots;
@@ -98,7 +112,7 @@ static void answer_batch(struct queue *q, uint32_t n_frames)
 		to_guest_answer(&q->rx, f, ops, f->n_data_slots);
 		ops += f->n_data_slots;
 		if (f->verdict != VIF_OK) {
-			drop_to_guest(q, f, s->packets[i]);
+			drop_to_guest(q, f->fault, s->packets[i]);
 			continue;
 		}
 		counter_add(&c->to_guest_frames, 1);

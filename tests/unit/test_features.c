@@ -83,6 +83,8 @@ static void offers_what_it_does_and_nothing_else(void **state)
 		{ "feature-rx-copy", 1 },
 		{ "feature-rx-flip", 0 },
 		{ "feature-split-event-channels", 1 },
+		{ "feature-multicast-control", 1 },
+		{ "feature-dynamic-multicast-control", 1 },
 	};
 	uint32_t offered = features_usable(features_offerable());
 	size_t n = 0;

@@ -395,19 +395,105 @@ static void nonsense_gso_is_fatal(void **state)
 	}
 }
 
-/* Multicast control is not offered; its dummy requests carry no frame. */
-static void a_multicast_request_is_dropped_and_answered(void **state)
+/* ---- dummy requests: multicast control ---- */
+
+static struct slots *add_multicast(struct slots *s, uint8_t type, uint8_t first, uint8_t last,
+				   bool more)
+{
+	const uint8_t address[6] = { first, 0, 0x5e, 1, 2, last };
+
+	add_extra(s, type, more);
+	memcpy(s->slot[s->n - 1].extra.u.mcast.addr, address, sizeof(address));
+	return s;
+}
+
+static bool set_has(const struct multicast_set *set, uint8_t last)
+{
+	const uint8_t address[6] = { 1, 0, 0x5e, 1, 2, last };
+
+	return multicast_has(set, address);
+}
+
+/* Neither its gref nor its size means anything: nothing is copied. */
+static void a_dummy_request_adds_and_removes(void **state)
+{
+	struct multicast_set set = { .place = { 0 } };
+	struct slots s = { .n = 0 };
+	struct from_guest_frame f;
+	struct packet p = { .size = 7 };
+	grant_op ops[FROM_GUEST_SLOTS_MAX];
+
+	(void)state;
+	add(&s, EXTRA, 4000, 9999);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1, 1, false);
+	f = plan(&s);
+	assert_int_equal(f.verdict, VIF_OK);
+	assert_int_equal(f.n_ring_slots, 2);
+	assert_int_equal(f.extra_mask, 2);
+	assert_int_equal(from_guest_ops(&f, 3, &p, ops), 0);
+	from_guest_amend(&f, &set);
+	from_guest_amend(&f, &set); /* after a crash */
+	assert_int_equal(f.verdict, VIF_OK);
+	assert_true(set_has(&set, 1));
+	assert_int_equal(multicast_count(&set), 1);
+
+	s.n = 0;
+	add(&s, EXTRA, 0, 0);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_DEL, 1, 1, true);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1, 2, false);
+	f = plan(&s);
+	assert_int_equal(f.n_ring_slots, 3);
+	from_guest_amend(&f, &set);
+	assert_int_equal(f.verdict, VIF_OK);
+	assert_false(set_has(&set, 1));
+	assert_true(set_has(&set, 2));
+}
+
+static void a_dummy_request_can_be_refused(void **state)
+{
+	struct multicast_set set = { .place = { 0 } };
+	struct slots s = { .n = 0 };
+	struct from_guest_frame f;
+
+	(void)state;
+	for (uint32_t i = 0; i <= MULTICAST_MAX; i++) {
+		s.n = 0;
+		add(&s, EXTRA, 0, 0);
+		add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1, (uint8_t)i, false);
+		f = plan(&s);
+		from_guest_amend(&f, &set);
+		assert_int_equal(f.verdict, i < MULTICAST_MAX ? VIF_OK : VIF_DROP);
+	}
+	assert_int_equal(f.fault, FROM_GUEST_BAD_MULTICAST);
+
+	s.n = 0; /* unicast */
+	add(&s, EXTRA, 0, 0);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 0, 9, false);
+	f = plan(&s);
+	from_guest_amend(&f, &set);
+	assert_int_equal(f.fault, FROM_GUEST_BAD_MULTICAST);
+	assert_int_equal(multicast_count(&set), MULTICAST_MAX);
+}
+
+static void a_dummy_request_with_data_is_refused(void **state)
 {
 	struct slots s = { .n = 0 };
 	struct from_guest_frame f;
 
 	(void)state;
-	add(&s, EXTRA, 0, 0);
-	add_extra(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, false);
+	add(&s, EXTRA | MORE, 0, 200);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1, 1, false);
+	add(&s, 0, 0, 100);
 	f = plan(&s);
 	assert_int_equal(f.verdict, VIF_DROP);
-	assert_int_equal(f.fault, FROM_GUEST_RUNT);
-	assert_int_equal(f.n_ring_slots, 2);
+	assert_int_equal(f.fault, FROM_GUEST_BAD_MULTICAST);
+	assert_int_equal(f.n_ring_slots, 3);
+
+	s.n = 0; /* twice the same type */
+	add(&s, EXTRA, 0, 0);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1, 1, true);
+	add_multicast(&s, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1, 2, false);
+	expect_fault(&s, VIF_FATAL, FROM_GUEST_BAD_EXTRA);
 }
 
 /* ---- the plan: malformed packets ---- */
@@ -526,6 +612,11 @@ static uint32_t any_slots(struct random *r, union from_guest_slot slots[], uint3
 		slots[i] = any_slot(r, i + 1 == n_packet);
 	if (n && random_below(r, 10)) /* a total that may just do */
 		slots[0].req.size = (uint16_t)(random_below(r, 3000) * 20);
+	if (n > 1 && !random_below(r, 5)) {
+		slots[0].req.flags |= EXTRA;
+		slots[1].extra.type = (uint8_t)random_below(r, 6);
+		slots[1].extra.flags = !random_below(r, 5);
+	}
 	return n;
 }
 
@@ -533,6 +624,7 @@ static void check_frame(const struct from_guest_frame *f, uint32_t n, struct pac
 {
 	grant_op ops[FROM_GUEST_SLOTS_MAX];
 	uint32_t n_ops, sum = 0;
+	bool dummy;
 
 	assert_true(f->verdict <= VIF_FATAL && f->fault < FROM_GUEST_N_FAULTS);
 	assert_int_equal(f->verdict == VIF_OK, f->fault == FROM_GUEST_FINE);
@@ -540,12 +632,18 @@ static void check_frame(const struct from_guest_frame *f, uint32_t n, struct pac
 		return;
 	assert_true(f->n_ring_slots >= 1 && f->n_ring_slots <= n);
 	assert_true(f->n_ring_slots <= FROM_GUEST_RING_SLOTS_MAX);
+	dummy = f->verdict == VIF_OK && f->n_multicast;
 	assert_int_equal(f->n_ring_slots,
-			 f->n_fragments + (uint32_t)__builtin_popcount(f->extra_mask));
+			 f->n_fragments + dummy + (uint32_t)__builtin_popcount(f->extra_mask));
 	assert_int_equal(f->extra_mask >> f->n_ring_slots, 0);
 	assert_false(f->extra_mask & 1);
 	if (f->verdict == VIF_DROP)
 		return;
+	if (dummy) {
+		assert_int_equal(f->size + f->n_fragments + from_guest_ops(f, 3, p, ops), 0);
+		assert_true(f->n_multicast <= ARRAY_SIZE(f->multicast));
+		return;
+	}
 
 	assert_true(f->n_fragments <= FROM_GUEST_SLOTS_MAX);
 	assert_true(f->size >= 14 && f->size <= 65535);
@@ -936,7 +1034,9 @@ int main(void)
 		cmocka_unit_test(an_unknown_extra_is_fatal),
 		cmocka_unit_test(a_repeated_extra_is_fatal),
 		cmocka_unit_test(nonsense_gso_is_fatal),
-		cmocka_unit_test(a_multicast_request_is_dropped_and_answered),
+		cmocka_unit_test(a_dummy_request_adds_and_removes),
+		cmocka_unit_test(a_dummy_request_can_be_refused),
+		cmocka_unit_test(a_dummy_request_with_data_is_refused),
 		cmocka_unit_test(runts_are_dropped),
 		cmocka_unit_test(fragments_beyond_the_total_are_fatal),
 		cmocka_unit_test(crossing_a_page_is_fatal),

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a guest may ask for and take back while it is connected, by guests that do it well,
+ * badly and all the time: netif.h's multicast control.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/hostile/rig.h"
+
+#define ADD XEN_NETIF_EXTRA_TYPE_MCAST_ADD
+#define DEL XEN_NETIF_EXTRA_TYPE_MCAST_DEL
+
+static int start(void **state)
+{
+	*state = rig_start(true);
+	return 0;
+}
+
+static int end(void **state)
+{
+	rig_end(*state);
+	return 0;
+}
+
+static void turns(struct rig *r, unsigned n)
+{
+	while (n--)
+		rig_turn(r);
+}
+
+static void wish(const char *key, const char *value)
+{
+	sim_frontend_put(EVIL_DOMID, 0, key, "%s", value);
+}
+
+static struct shared_vif *shared(struct rig *r)
+{
+	return &r->control.workers.shared->vif[rig_evil_vif(r)->vif_slot];
+}
+
+static void put_extra(struct evil *e, uint8_t type, uint8_t first, uint16_t n, uint8_t flags)
+{
+	union from_guest_slot slot = { .extra = { .type = type, .flags = flags } };
+	const uint8_t address[6] = { first, 0, 0x5e, 0, (uint8_t)(n >> 8), (uint8_t)n };
+
+	memcpy(slot.extra.u.mcast.addr, address, sizeof(address));
+	evil_tx_raw(e, &slot.req);
+}
+
+/* One dummy request. Returns what it was answered with. */
+static int16_t amend(struct rig *r, uint8_t type, uint8_t first, uint16_t n)
+{
+	struct evil *e = &r->evil;
+	RING_IDX at = e->tx_prod;
+
+	evil_tx(e, 0, 0, 0, NETTXF_extra_info);
+	put_extra(e, type, first, n, 0);
+	evil_publish(e);
+	rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
+	assert_int_equal(evil_tx_response(e, at).id, (uint16_t)at);
+	assert_int_equal(evil_tx_response(e, at + 1).status, NETIF_RSP_NULL);
+	return evil_tx_response(e, at).status;
+}
+
+/* The bridge sends it a frame to 'first':00:5e:00:<n>. Returns whether it arrived. */
+static bool receives(struct rig *r, uint8_t first, uint16_t n)
+{
+	struct evil *e = &r->evil;
+	uint8_t frame[SIM_FRAME_MAX];
+	const uint8_t address[6] = { first, 0, 0x5e, 0, (uint8_t)(n >> 8), (uint8_t)n };
+	struct queue_counters before = rig_evil_counters(r), after;
+
+	evil_rx(e, 1);
+	evil_publish(e);
+	sim_frame_make(frame, 0);
+	memcpy(frame, address, sizeof(address));
+	if (first == 0xff)
+		memset(frame, 0xff, sizeof(address));
+	assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sim_frame_size(0)));
+	turns(r, 4);
+	after = rig_evil_counters(r);
+	assert_int_equal(after.to_guest_frames + after.to_guest_drops[TO_GUEST_FILTERED],
+			 before.to_guest_frames + before.to_guest_drops[TO_GUEST_FILTERED] + 1);
+	return after.to_guest_frames > before.to_guest_frames;
+}
+
+static void the_filter_is_applied_if_asked_for(void **state)
+{
+	struct rig *r = *state;
+
+	assert_string_equal(sim_backend_get(EVIL_DOMID, 0, "feature-multicast-control"), "1");
+	assert_string_equal(sim_backend_get(EVIL_DOMID, 0, "feature-dynamic-multicast-control"),
+			    "1");
+	assert_int_equal(amend(r, ADD, 1, 7), NETIF_RSP_OKAY);
+	assert_true(receives(r, 1, 7));
+	assert_true(receives(r, 1, 8)); /* not asked for yet */
+
+	wish("request-multicast-control", "1");
+	turns(r, 10);
+	assert_true(receives(r, 1, 7));
+	assert_false(receives(r, 1, 8));
+	assert_true(receives(r, 0, 8));	   /* unicast */
+	assert_true(receives(r, 0xff, 0)); /* broadcast */
+	assert_int_equal(amend(r, ADD, 1, 8), NETIF_RSP_OKAY);
+	assert_int_equal(amend(r, DEL, 1, 7), NETIF_RSP_OKAY);
+	assert_true(receives(r, 1, 8));
+	assert_false(receives(r, 1, 7));
+
+	wish("request-multicast-control", "0");
+	turns(r, 10);
+	assert_true(receives(r, 1, 7));
+	assert_int_equal(r->evil.n_bridge, 0); /* no dummy went anywhere */
+	rig_expect_alive(r);
+}
+
+/* Asked for before it connects; what an earlier connection added is forgotten. */
+static void the_filter_is_sampled_at_connect(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(amend(r, ADD, 1, 7), NETIF_RSP_OKAY);
+	wish("request-multicast-control", "1");
+	evil_reconnect(r);
+	assert_false(receives(r, 1, 7));
+	assert_int_equal(multicast_count(&shared(r)->multicast), 0);
+	assert_int_equal(amend(r, ADD, 1, 7), NETIF_RSP_OKAY);
+	assert_true(receives(r, 1, 7));
+	rig_expect_alive(r);
+}
+
+static void nonsense_is_no_wish(void **state)
+{
+	static const char *const nonsense[] = { "", "yes", "-1", "1 ", "4294967296", "\x1b[2J" };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(nonsense); i++) {
+		wish("request-multicast-control", nonsense[i]);
+		turns(r, 10);
+		assert_true(receives(r, 1, 8));
+	}
+	rig_expect_alive(r);
+}
+
+/* The 65th is refused, and what is no group address. */
+static void sixty_four_addresses(void **state)
+{
+	struct rig *r = *state;
+
+	for (uint16_t n = 0; n < MULTICAST_MAX; n++)
+		assert_int_equal(amend(r, ADD, 1, n), NETIF_RSP_OKAY);
+	assert_int_equal(amend(r, ADD, 1, 64), NETIF_RSP_ERROR);
+	assert_int_equal(amend(r, ADD, 1, 63), NETIF_RSP_OKAY); /* there already */
+	assert_int_equal(amend(r, DEL, 1, 1000), NETIF_RSP_OKAY);
+	assert_int_equal(amend(r, DEL, 1, 0), NETIF_RSP_OKAY);
+	assert_int_equal(amend(r, ADD, 1, 64), NETIF_RSP_OKAY);
+	assert_int_equal(amend(r, DEL, 1, 1), NETIF_RSP_OKAY);
+	assert_int_equal(amend(r, ADD, 0, 1), NETIF_RSP_ERROR); /* unicast */
+	assert_int_equal(amend(r, DEL, 0, 0), NETIF_RSP_OKAY);
+	assert_int_equal(multicast_count(&shared(r)->multicast), MULTICAST_MAX - 1);
+	assert_int_equal(rig_evil_counters(r).from_guest_drops[FROM_GUEST_BAD_MULTICAST], 2);
+	rig_expect_alive(r);
+}
+
+/* The ring full of dummy requests, again and again: bounded, and nobody else waits. */
+static void a_hundred_thousand_requests(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+
+	for (uint32_t i = 0; i < 100000; i += RING_SLOTS / 2) {
+		for (uint32_t k = 0; k < RING_SLOTS / 2; k++) {
+			evil_tx(e, 0, 0, 0, NETTXF_extra_info);
+			put_extra(e, k % 3 ? ADD : DEL, 1, (uint16_t)((i + k) % 1000), 0);
+		}
+		evil_publish(e);
+		rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
+	}
+	assert_true(multicast_count(&shared(r)->multicast) <= MULTICAST_MAX);
+	assert_int_equal(e->n_bridge, 0);
+	rig_expect_alive(r);
+}
+
+/* XSA-527: the list is changed while frames are held against it. */
+static void changed_while_in_use(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	uint8_t frame[SIM_FRAME_MAX];
+
+	wish("request-multicast-control", "1");
+	turns(r, 5);
+	sim_frame_make(frame, 0);
+	memcpy(frame, (const uint8_t[6]){ 1, 0, 0x5e, 0, 0, 3 }, 6);
+	for (uint32_t i = 0; i < 2000; i++) {
+		evil_tx(e, 0, 0, 0, NETTXF_extra_info);
+		put_extra(e, i % 2 ? DEL : ADD, 1, 3, 0);
+		evil_rx(e, 1);
+		evil_publish(e);
+		(void)sim_datapath_give(r->datapath, EVIL_DOMID, frame, sim_frame_size(0));
+		if (i % 500 == 250)
+			wish("request-multicast-control", i % 1000 == 250 ? "0" : "1");
+		rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
+		e->rx_prod = e->rx->req_prod = e->rx->rsp_prod; /* takes back what is left */
+	}
+	rig_expect_alive(r);
+}
+
+/* In the middle of other chains, with data, with offloads. */
+static void dummies_that_lie(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	RING_IDX at = e->tx_prod;
+
+	evil_tx(e, 0, 0, 200, NETTXF_extra_info | NETTXF_more_data);
+	put_extra(e, ADD, 1, 7, 0);
+	evil_tx(e, 1, 0, 100, 0);
+	evil_publish(e);
+	rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
+	assert_int_equal(evil_tx_response(e, at).status, NETIF_RSP_ERROR);
+	assert_int_equal(evil_tx_response(e, at + 1).status, NETIF_RSP_NULL);
+	assert_int_equal(evil_tx_response(e, at + 2).status, NETIF_RSP_ERROR);
+	assert_int_equal(multicast_count(&shared(r)->multicast), 0);
+
+	evil_tx(e, 0, 4095, 0xffff, NETTXF_extra_info | NETTXF_csum_blank);
+	evil_tx_gso(e, XEN_NETIF_GSO_TYPE_TCPV4, 1448, XEN_NETIF_EXTRA_FLAG_MORE);
+	put_extra(e, ADD, 1, 7, XEN_NETIF_EXTRA_FLAG_MORE);
+	put_extra(e, DEL, 1, 8, 0);
+	evil_publish(e);
+	rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
+	assert_int_equal(multicast_count(&shared(r)->multicast), 1);
+	assert_int_equal(e->n_bridge, 0);
+	rig_expect_alive(r);
+
+	evil_tx(e, 0, 0, 0, NETTXF_extra_info);
+	put_extra(e, ADD, 1, 7, XEN_NETIF_EXTRA_FLAG_MORE);
+	put_extra(e, ADD, 1, 8, 0);
+	evil_publish(e);
+	rig_expect_disabled(r, from_guest_fault_name(FROM_GUEST_BAD_EXTRA));
+}
+
+/* Its successor knows the addresses; a dummy that was not answered is done again. */
+static void the_datapath_dies(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+
+	r->ns_per_turn = 5 * NS_PER_S;
+	wish("request-multicast-control", "1");
+	assert_int_equal(amend(r, ADD, 1, 7), NETIF_RSP_OKAY);
+	evil_tx(e, 0, 0, 0, NETTXF_extra_info);
+	put_extra(e, ADD, 1, 8, 0);
+	evil_publish(e);
+	sim_datapath_kill(r->datapath);
+	rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
+	assert_int_equal(multicast_count(&shared(r)->multicast), 2);
+	assert_true(receives(r, 1, 7));
+	assert_true(receives(r, 1, 8));
+	assert_false(receives(r, 1, 9));
+	rig_expect_alive(r);
+}
+
+/* XSA-349: what it rewrites all the time costs passes that are rationed, and no memory. */
+static void wishes_that_change_all_the_time(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		wish("request-multicast-control", i % 2 ? "1" : "0");
+		wish("some-key-of-its-own", "x");
+		if (i % 10 == 0)
+			rig_turn(r);
+	}
+	assert_true(rig_evil_vif(r)->n_passes <= VIF_PASS_BURST);
+	wish("request-multicast-control", "1");
+	turns(r, 50);
+	assert_false(receives(r, 1, 8));
+	rig_expect_alive(r);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(the_filter_is_applied_if_asked_for),
+		CASE(the_filter_is_sampled_at_connect),
+		CASE(nonsense_is_no_wish),
+		CASE(sixty_four_addresses),
+		CASE(a_hundred_thousand_requests),
+		CASE(changed_while_in_use),
+		CASE(dummies_that_lie),
+		CASE(the_datapath_dies),
+		CASE(wishes_that_change_all_the_time),
+	};
+
+	return cmocka_run_group_tests_name("wishes", tests, NULL, NULL);
+}
