@@ -145,6 +145,12 @@ bench-quick: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/vifbench lab --quick --output $(BUILD)/bench.json
 
+# ---- what a developer runs ----
+
+# Not what is compiled for the kernel's BPF machine.
+C_FILES := $(filter-out %.bpf.c,$(sort $(wildcard libvif/*.c libvif/hosted/*.c backend/*.c \
+	     backend/*/*.c frontend-compat/*.c tests/*/*.c)))
+
 ## compile_commands.json: for editors and clang-tidy
 compile_commands.json: Makefile $(C_FILES)
 	@{ echo '['; sep=; for f in $(C_FILES); do \

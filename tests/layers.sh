@@ -22,14 +22,14 @@ rank_of()
 	libvif/from_guest.* | libvif/to_guest.* | libvif/ctrl.*) echo 40 ;;
 	backend/counters.h) echo 50 ;;
 	backend/ipc.*) echo 51 ;;
-	backend/nic/*) echo 60 ;;
+	backend/nic/* | backend/bpf/*) echo 60 ;;
 	backend/datapath/queue.*) echo 70 ;;
 	backend/datapath/queue_*) echo 71 ;;
 	backend/datapath/worker.*) echo 72 ;;
 	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 73 ;;
 	backend/datapath/datapath.*) echo 74 ;;
 	backend/control/exit.h) echo 80 ;;
-	backend/control/config.* | backend/control/notify.* | backend/control/netdev.*) echo 81 ;;
+	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.*) echo 81 ;;
 	backend/control/*) echo 82 ;;
 	backend/vifbench/*) echo 90 ;;
 	backend/*.[ch]) echo 90 ;;

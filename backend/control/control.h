@@ -46,6 +46,7 @@ struct control {
 	struct vif *slot_owner[IPC_QUEUES_MAX];
 	struct supervisor supervisor;
 	struct api api;
+	bool steering_refused; /* and that was logged */
 	bool stopping;
 	uint64_t stop_deadline_ns;
 };

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend/control/steering.h"
 #include "features.h"
 
 #define TXQUEUELEN   1000u
@@ -266,7 +267,8 @@ static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct link *
 	fd = tap_open_more(k, link->ifindex);
 	if (fd < 0)
 		return fail(err, fd, "%s: cannot be taken over: %s", link->name, strerror(-fd));
-	*nd = (struct netdev){ .ifindex = link->ifindex, .adopted = true, .n_queues = 1 };
+	*nd = (struct netdev){ .ifindex = link->ifindex, .adopted = true, .n_queues = 1,
+				 .steering_fd = -1 };
 	nd->queue_fd[0] = fd;
 	return 0;
 }
@@ -289,7 +291,7 @@ static int create(struct netdev_kernel *k, struct netdev *nd, const char *name, 
 		close(fd);
 		return fail(err, rc, "%s: cannot be set up: %s", name, strerror(-rc));
 	}
-	*nd = (struct netdev){ .ifindex = link.ifindex, .n_queues = 1 };
+	*nd = (struct netdev){ .ifindex = link.ifindex, .n_queues = 1, .steering_fd = -1 };
 	nd->queue_fd[0] = fd;
 	return 0;
 }
@@ -313,10 +315,21 @@ static int kernel_open(void *ctx, struct netdev *nd, const char *name, const cha
 	return create(k, nd, name, alias, err);
 }
 
+/* The last one first: the kernel fills a gap with its last queue. Detached, not only closed:
+ * a datapath that is just being killed may hold it a moment longer. */
+static void close_last_queue(struct netdev *nd)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_DETACH_QUEUE };
+	int fd = nd->queue_fd[--nd->n_queues];
+
+	(void)ioctl(fd, TUNSETQUEUE, &ifr);
+	close(fd);
+}
+
 static int kernel_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 {
 	while (nd->n_queues > n)
-		close(nd->queue_fd[--nd->n_queues]);
+		close_last_queue(nd);
 	while (nd->n_queues < n) {
 		int fd = tap_open_more(ctx, nd->ifindex);
 
@@ -325,6 +338,18 @@ static int kernel_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 		nd->queue_fd[nd->n_queues++] = fd;
 	}
 	return 0;
+}
+
+static int kernel_steer(void *ctx, struct netdev *nd)
+{
+	int fd;
+
+	(void)ctx;
+	if (nd->steering_fd >= 0)
+		return steering_reset(nd->steering_fd, nd->n_queues);
+	fd = steering_attach(nd->queue_fd[0], nd->n_queues);
+	nd->steering_fd = MAX(fd, -1);
+	return MIN(fd, 0);
 }
 
 static int kernel_set_offload(void *ctx, struct netdev *nd, uint32_t features)
@@ -381,12 +406,16 @@ static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
 		(void)ioctl(nd->queue_fd[0], TUNSETPERSIST, 0);
 	while (nd->n_queues)
 		close(nd->queue_fd[--nd->n_queues]);
+	if (nd->steering_fd >= 0)
+		close(nd->steering_fd);
+	nd->steering_fd = -1;
 	nd->ifindex = 0;
 }
 
 const struct netdev_ops netdev_kernel_ops = {
 	.open = kernel_open,
 	.set_queues = kernel_set_queues,
+	.steer = kernel_steer,
 	.set_offload = kernel_set_offload,
 	.set_carrier = kernel_set_carrier,
 	.stats = kernel_stats,

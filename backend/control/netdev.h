@@ -24,6 +24,7 @@ struct netdev {
 	bool adopted;
 	uint32_t n_queues;
 	int queue_fd[NETDEV_QUEUES_MAX];
+	int steering_fd; /* map of the program that spreads frames over queues; -1: none */
 };
 
 /* Seen from the guest, like every counter of ours. */
@@ -49,8 +50,16 @@ struct netdev_ops {
 	int (*open)(void *ctx, struct netdev *nd, const char *name, const char *other_name,
 		    struct netdev_error *err);
 
-	/* Opens or closes queues until there are n, 1..NETDEV_QUEUES_MAX. 0 or -errno. */
+	/* Opens or closes queues until there are n, 1..NETDEV_QUEUES_MAX. Queue i is the
+	 * kernel's queue i, whoever else still holds one. 0 or -errno. */
 	int (*set_queues)(void *ctx, struct netdev *nd, uint32_t n);
+
+	/*
+	 * Spreads frames over the queues by flow, through the map nd->steering_fd: by a hash
+	 * of ours until a guest writes there what it wants. 0 or -errno: the kernel spreads
+	 * them its own way, which moves a flow to the queue its other direction last used.
+	 */
+	int (*steer)(void *ctx, struct netdev *nd);
 
 	/* What the guest can receive unfinished: features_usable() ones. 0 or -errno. */
 	int (*set_offload)(void *ctx, struct netdev *nd, uint32_t features);

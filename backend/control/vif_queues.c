@@ -114,11 +114,26 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 		vif_queues_gone(c, v);
 }
 
+/* Keeps flows on their queues. A kernel that will not is no reason to refuse a guest. */
+static void steer(struct control *c, struct vif *v)
+{
+	int rc = v->netdev.n_queues > 1 ? c->env.netdev_ops->steer(c->env.netdev_ctx, &v->netdev) : 0;
+
+	if (!rc || c->steering_refused)
+		return;
+	c->steering_refused = true;
+	log_warning(SCOPE(v), "the kernel takes no BPF program for the TAP (%s): flows of guests "
+		    "with several queues may change queue, and their hashes do not count",
+		    strerror(-rc));
+}
+
 /* Opens the TAP's queues and gives each one to a worker. */
 int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys)
 {
 	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
 
+	if (!rc)
+		steer(c, v);
 	if (!rc)
 		rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
 	if (!rc)

@@ -59,7 +59,7 @@ static int netdev_open(void *ctx, struct netdev *nd, const char *name, const cha
 	(void)name;
 	(void)other;
 	(void)err;
-	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1 };
+	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1, .steering_fd = -1 };
 	nd->queue_fd[0] = eventfd(0, EFD_CLOEXEC);
 	return nd->queue_fd[0] < 0 ? -errno : 0;
 }
@@ -69,6 +69,13 @@ static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 	(void)ctx;
 	(void)nd;
 	assert_int_equal(n, 1);
+	return 0;
+}
+
+static int netdev_steer(void *ctx, struct netdev *nd)
+{
+	(void)ctx;
+	(void)nd;
 	return 0;
 }
 
@@ -108,6 +115,7 @@ static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 const struct netdev_ops sim_netdev_ops = {
 	.open = netdev_open,
 	.set_queues = netdev_set_queues,
+	.steer = netdev_steer,
 	.set_offload = netdev_set_offload,
 	.set_carrier = netdev_set_carrier,
 	.stats = netdev_stats,
