@@ -155,6 +155,8 @@ static void show_one(const json_t *answer)
 		       json_is_true(json_object_get(multicast, "filter")) ? "filtered" : "all",
 		       number(multicast, "addresses"));
 	show_queues(json_object_get(vif, "queues"));
+	if (json_is_string(json_object_get(vif, "steering")))
+		printf("  steering     %s\n", text(vif, "steering"));
 	printf("  backend      %s\n", text(vif, "backend_path"));
 	printf("  frontend     %s\n", text(vif, "frontend_path"));
 }
@@ -191,6 +193,32 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 		       number(nd, "errors"));
 }
 
+static intmax_t n_drops(const json_t *direction)
+{
+	json_t *drops = json_object_get(direction, "drops");
+	json_int_t n = 0;
+
+	for (void *i = json_object_iter(drops); i; i = json_object_iter_next(drops, i))
+		n += json_integer_value(json_object_iter_value(i));
+	return (intmax_t)n;
+}
+
+/* One line a queue of those in use, where there are several. */
+static void show_queue_stats(const json_t *queues)
+{
+	const json_t *q;
+
+	for (size_t i = 0; json_array_size(queues) > 1 && (q = json_array_get(queues, i)); i++) {
+		const json_t *from = json_object_get(q, "from_guest");
+		const json_t *to = json_object_get(q, "to_guest");
+
+		printf("  queue %-4jd from guest frames %jd  bytes %jd  dropped %jd; to guest frames %jd  "
+		       "bytes %jd  dropped %jd\n", number(q, "queue"), number(from, "frames"),
+		       number(from, "bytes"), n_drops(from), number(to, "frames"), number(to, "bytes"),
+		       n_drops(to));
+	}
+}
+
 static void show_stats(const json_t *answer)
 {
 	const json_t *vif, *list = json_object_get(answer, "vifs");
@@ -199,6 +227,7 @@ static void show_stats(const json_t *answer)
 		printf("%s  %s\n", text(vif, "vif"), text(vif, "state"));
 		show_direction(vif, "from_guest", "from guest");
 		show_direction(vif, "to_guest", "to guest");
+		show_queue_stats(json_object_get(vif, "queues"));
 	}
 }
 

@@ -58,7 +58,7 @@ static int set_max_queues(struct config *c, const char *value)
 
 static void print_max_queues(const struct config *c, FILE *out)
 {
-	fprintf(out, "%u", c->max_queues);
+	fprintf(out, "%u", config_max_queues(c));
 }
 
 static int set_withhold(struct config *c, const char *value)
@@ -154,11 +154,15 @@ static uint32_t default_workers(void)
 	return MIN((uint32_t)CPU_COUNT(&cpus), DEFAULT_WORKERS_MAX);
 }
 
+uint32_t config_max_queues(const struct config *c)
+{
+	return c->max_queues ? c->max_queues : c->n_workers;
+}
+
 void config_defaults(struct config *c)
 {
 	*c = (struct config){
 		.n_workers = default_workers(),
-		.max_queues = 1,
 		.hotplug_timeout_s = 40, /* libxl's own patience with the script */
 		.log_level = LOG_LVL_INFO,
 		.socket_path = "/run/vifd/vifd.sock",

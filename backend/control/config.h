@@ -19,7 +19,7 @@
 
 struct config {
 	uint32_t n_workers;
-	uint32_t max_queues; /* offered to each frontend */
+	uint32_t max_queues; /* as set; 0: not. See config_max_queues() */
 	uint32_t withheld;   /* enum vif_feature: not offered */
 	uint32_t hotplug_timeout_s;
 	enum log_level log_level;
@@ -33,6 +33,9 @@ struct config_error {
 };
 
 void config_defaults(struct config *c);
+
+/* Queues to offer to each frontend: as set, else as many as there are workers. */
+uint32_t config_max_queues(const struct config *c);
 
 /* Sets one key. 0 or -EINVAL with the reason in err. */
 int config_set(struct config *c, const char *key, const char *value, struct config_error *err)

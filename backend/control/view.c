@@ -24,17 +24,24 @@ static json_t *view_features(uint32_t features)
 	return list;
 }
 
-static json_t *view_queues(const struct control *c, const struct vif *v)
+/* Each queue that the datapath has or is to have, with what 'add' adds; NULL: nothing. */
+static json_t *view_queues(const struct control *c, const struct vif *v,
+			   void (*add)(json_t *o, const struct queue_counters *n))
 {
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < v->n_queues; i++) {
-		const struct slot *slot = &c->workers.slot[v->queue[i].slot];
+		uint32_t number = v->queue[i].slot;
+		const struct slot *slot = &c->workers.slot[number];
+		json_t *o;
 
-		if (v->queue[i].state != VIF_QUEUE_NONE)
-			json_array_append_new(list, json_pack("{s:i, s:i, s:b}", "queue", (int)i,
-							      "worker", (int)slot->worker, "attached",
-							      slot->state == SLOT_ATTACHED));
+		if (v->queue[i].state == VIF_QUEUE_NONE)
+			continue;
+		o = json_pack("{s:i, s:i, s:b}", "queue", (int)i, "worker", (int)slot->worker,
+			      "attached", slot->state == SLOT_ATTACHED);
+		if (add)
+			add(o, &c->workers.shared->queue[number].counters);
+		json_array_append_new(list, o);
 	}
 	return list;
 }
@@ -49,6 +56,14 @@ static json_t *view_multicast(const struct control *c, const struct vif *v)
 	return json_pack("{s:b, s:i}", "filter",
 			 (int)__atomic_load_n(&shared->multicast_filter, __ATOMIC_RELAXED),
 			 "addresses", (int)multicast_count(&shared->multicast));
+}
+
+/* What spreads frames over the guest's queues. */
+static const char *view_steering(const struct vif *v)
+{
+	if (v->n_queues < 2)
+		return NULL;
+	return v->netdev.steering_fd >= 0 ? "program" : "kernel";
 }
 
 static json_t *view_summary(const struct vif *v)
@@ -81,7 +96,9 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "features", view_features(v->features));
 	json_object_set_new(o, "offered", view_features(v->offer.features));
 	json_object_set_new(o, "multicast", view_multicast(c, v));
-	json_object_set_new(o, "queues", view_queues(c, v));
+	json_object_set_new(o, "queues", view_queues(c, v, NULL));
+	json_object_set_new(o, "steering",
+			    view_steering(v) ? json_string(view_steering(v)) : json_null());
 	json_object_set_new(o, "netdev",
 			    read_netdev(c, v, &nd) ?
 				    json_pack("{s:s, s:i, s:b, s:b}", "name", nd.name, "ifindex",
@@ -141,6 +158,12 @@ static json_t *view_to_guest(const struct queue_counters *n)
 	return o;
 }
 
+static void add_directions(json_t *o, const struct queue_counters *n)
+{
+	json_object_set_new(o, "from_guest", view_from_guest(n));
+	json_object_set_new(o, "to_guest", view_to_guest(n));
+}
+
 static json_t *view_netdev_stats(const struct netdev_stats *nd)
 {
 	json_t *from = json_object(), *to = json_object();
@@ -160,12 +183,15 @@ static json_t *view_stats(struct control *c, const struct vif *v)
 {
 	struct queue_counters n;
 	struct netdev_stats nd;
+	json_t *o;
 
 	vif_counters(c, v, &n);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "vif", v->name, "state",
-			 xenbus_state_name(v->state), "from_guest", view_from_guest(&n), "to_guest",
-			 view_to_guest(&n), "netdev",
-			 read_netdev(c, v, &nd) ? view_netdev_stats(&nd) : json_null());
+	o = json_pack("{s:s, s:s}", "vif", v->name, "state", xenbus_state_name(v->state));
+	add_directions(o, &n);
+	json_object_set_new(o, "queues", view_queues(c, v, add_directions));
+	json_object_set_new(o, "netdev",
+			    read_netdev(c, v, &nd) ? view_netdev_stats(&nd) : json_null());
+	return o;
 }
 
 static json_t *view_datapath(const struct control *c)

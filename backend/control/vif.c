@@ -103,7 +103,7 @@ static void step_prepare(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	const struct backend_offer offer = {
 		.features = features_usable(features_offerable() & ~c->config.withheld),
-		.max_queues = c->config.max_queues,
+		.max_queues = config_max_queues(&c->config),
 	};
 	struct state_write w = { .state = XenbusStateInitWait, .offer = &offer };
 

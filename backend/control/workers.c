@@ -115,12 +115,22 @@ bool workers_ready(const struct workers *w)
 	return true;
 }
 
-static uint32_t least_loaded(const struct workers *w)
+/* A vif's queues go to different workers, as far as there are; among those, to the one with
+ * the fewest queues in all. */
+static uint32_t choose_worker(const struct workers *w, struct vif_id vif)
 {
-	uint32_t best = 0;
+	uint32_t of_vif[IPC_WORKERS_MAX] = { 0 }, best = 0;
 
+	for (uint32_t i = 0; i < w->slots_used; i++) {
+		const struct slot *s = &w->slot[i];
+
+		if (s->state != SLOT_FREE && s->queue.vif.domid == vif.domid &&
+		    s->queue.vif.devid == vif.devid)
+			of_vif[s->worker]++;
+	}
 	for (uint32_t i = 1; i < w->n_workers; i++)
-		if (w->worker[i].n_queues < w->worker[best].n_queues)
+		if (of_vif[i] < of_vif[best] ||
+		    (of_vif[i] == of_vif[best] && w->worker[i].n_queues < w->worker[best].n_queues))
 			best = i;
 	return best;
 }
@@ -169,7 +179,7 @@ int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd)
 	if (slot == IPC_QUEUES_MAX || clear_slot(w, slot))
 		return -ENOSPC;
 	w->slots_used = MAX(w->slots_used, slot + 1);
-	w->slot[slot].worker = least_loaded(w);
+	w->slot[slot].worker = choose_worker(w, queue->vif);
 	w->slot[slot].queue = *queue;
 	w->slot[slot].tap_fd = tap_fd;
 	w->worker[w->slot[slot].worker].n_queues++;

@@ -74,7 +74,7 @@ int workers_take_vif(struct workers *w, struct vif_id id) must_check;
 /* Every queue that was handed out with it is back. */
 void workers_give_vif(struct workers *w, uint32_t vif_slot);
 
-/* Hands a queue to the least loaded worker. 'tap_fd' stays the caller's and must stay
+/* Hands a queue to a worker with few of its vif's, and of all, queues. 'tap_fd' stays the caller's and must stay
  * open until the slot is told detached or its attach failed. Returns the slot or -ENOSPC. */
 int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd) must_check;
 

@@ -53,7 +53,7 @@ static void config_is_read(void **state)
 	assert_string_equal(c.user, "root");
 	assert_string_equal(c.socket_path, "/tmp/x.sock");
 	assert_int_equal(c.log_level, LOG_LVL_DEBUG);
-	assert_int_equal(c.max_queues, 8);
+	assert_int_equal(config_max_queues(&c), 8);
 	assert_int_equal(c.hotplug_timeout_s, 7);
 	assert_int_equal(c.withheld, VIF_GSO_TCPV6 | VIF_CSUM_V6);
 }
@@ -69,12 +69,14 @@ static void config_prints_what_it_reads(void **state)
 	(void)state;
 	config_defaults(&a);
 	a.n_workers = 5;
+	assert_int_equal(config_max_queues(&a), 5); /* as many as workers */
 	a.hotplug_timeout_s = 99;
 	a.withheld = VIF_SG | VIF_SPLIT_EVENTS;
 	config_print(&a, out);
 	fclose(out);
 	assert_int_equal(read_config(text, &b, &err), 0);
 	assert_int_equal(b.n_workers, 5);
+	assert_int_equal(config_max_queues(&b), 5);
 	assert_int_equal(b.hotplug_timeout_s, 99);
 	assert_int_equal(b.withheld, VIF_SG | VIF_SPLIT_EVENTS);
 	assert_string_equal(a.user, b.user);
@@ -426,13 +428,18 @@ static void get_ready(struct workers_test *t)
 	assert_true(workers_ready(&t->w));
 }
 
-static uint32_t attach(struct workers_test *t)
+static uint32_t attach_of(struct workers_test *t, uint16_t domid)
 {
-	const struct ipc_queue queue = { .vif = { 3, 0 } };
+	const struct ipc_queue queue = { .vif = { domid, 0 } };
 	int slot = workers_attach(&t->w, &queue, STDERR_FILENO);
 
 	assert_true(slot >= 0);
 	return (uint32_t)slot;
+}
+
+static uint32_t attach(struct workers_test *t)
+{
+	return attach_of(t, 3);
 }
 
 static void slots_wait_for_ready_and_spread(void **state)
@@ -455,6 +462,32 @@ static void slots_wait_for_ready_and_spread(void **state)
 	assert_int_equal(workers_next(&t->w, &e), 0);
 	assert_int_equal(e.type, WORKER_QUEUE_ATTACHED);
 	assert_int_equal(e.queue.vif.domid, 3);
+}
+
+/* However unevenly vifs came and went, a vif's queues are spread over the workers. */
+static void a_vifs_queues_go_to_different_workers(void **state)
+{
+	struct workers_test *t = *state;
+	struct worker_event e;
+	uint32_t slot[6], n[2] = { 0 };
+
+	for (uint16_t i = 0; i < 6; i++)
+		slot[i] = attach_of(t, (uint16_t)(10 + i));
+	for (uint16_t i = 0; i < 6; i++) {
+		if (t->w.slot[slot[i]].worker == 0)
+			continue;
+		workers_detach(&t->w, slot[i]);
+		assert_int_equal(workers_next(&t->w, &e), 0);
+	}
+	assert_int_equal(t->w.worker[0].n_queues, 3);
+	assert_int_equal(t->w.worker[1].n_queues, 0);
+	for (int i = 0; i < 4; i++)
+		n[t->w.slot[attach(t)].worker]++;
+	assert_int_equal(n[0], 2);
+	assert_int_equal(n[1], 2);
+	/* Each of the others goes where there is less to do. */
+	assert_int_equal(t->w.slot[attach_of(t, 20)].worker, 1);
+	assert_int_equal(t->w.slot[attach_of(t, 21)].worker, 1);
 }
 
 static void slots_resume_in_the_next_datapath(void **state)
@@ -751,6 +784,7 @@ int main(void)
 		API_TEST(api_bounds_its_clients),
 		API_TEST(api_is_roots_alone_and_locked),
 		WORKERS_TEST(slots_wait_for_ready_and_spread),
+		WORKERS_TEST(a_vifs_queues_go_to_different_workers),
 		WORKERS_TEST(slots_resume_in_the_next_datapath),
 		WORKERS_TEST(slots_begin_zeroed),
 		WORKERS_TEST(vifs_begin_zeroed),

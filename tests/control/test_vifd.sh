@@ -322,7 +322,7 @@ keeps_its_offer()
 	until_ 10 state_is 8 4
 	[[ $(offered vif8.0) == "$all" ]]
 	stop_vifd
-	start_vifd --hotplug-timeout-s 1 --withhold "sg csum-v4"
+	start_vifd --hotplug-timeout-s 1 --max-queues 1 --withhold "sg csum-v4"
 	until_ 10 says "Connected (frontend Connected)" 0 ctl show vif8.0
 	until_ 10 four_attached
 	[[ $(offered vif8.0) == "$all" ]]
