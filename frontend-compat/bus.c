@@ -52,7 +52,8 @@ static enum bus_move next_while_initialising(const struct bus_situation *s)
 		return BUS_RELEASE;
 	if (s->leaving || s->failed)
 		return BUS_ENTER_CLOSING;
-	if (s->theirs == XenbusStateInitWait)
+	if (s->theirs == XenbusStateInitWait ||
+	    (s->impatient && s->theirs == XenbusStateInitialising))
 		return BUS_CONNECT;
 	return BUS_STAY;
 }

@@ -20,6 +20,7 @@ struct bus_situation {
 	bool leaving;		  /* close and stay closed */
 	bool restarting;	  /* close and connect anew */
 	bool failed;		  /* connecting failed: close and stay closed */
+	bool impatient;		  /* does not wait for the backend's InitWait */
 };
 
 enum bus_move {

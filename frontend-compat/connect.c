@@ -54,6 +54,9 @@ static int read_device(struct netfront *nf)
 	int err, end = 0;
 
 	err = store_read(&nf->store, XBT_NULL, text, sizeof(text), "device/vif/%u/mac", devid);
+	if (err == -ENOENT && nf->choice.dialect->mac_of_backend)
+		err = store_read(&nf->store, XBT_NULL, text, sizeof(text), "%s/mac",
+				 nf->backend_path);
 	if (err < 0)
 		return err;
 	if (sscanf(text,
@@ -61,6 +64,9 @@ static int read_device(struct netfront *nf)
 		   &m[0], &m[1], &m[2], &m[3], &m[4], &m[5], &end) != 6 ||
 	    text[end])
 		return -EINVAL;
+	nf->mtu = ETH_MTU;
+	if (nf->choice.dialect->mtu_ignored)
+		return 0;
 	err = store_read_uint_or(&nf->store, XBT_NULL, MTU_MAX, ETH_MTU, &nf->mtu,
 				 "device/vif/%u/mtu", devid);
 	if (err < 0)
@@ -150,14 +156,30 @@ static void drop_stale(struct key_writer *w)
 			drop(w, "", k->key);
 }
 
+static bool writes_n_queues(struct netfront *nf)
+{
+	switch (nf->choice.dialect->queues_key) {
+	case QUEUES_IF_OFFERED:
+		return store_exists(&nf->store, XBT_NULL, "%s/multi-queue-max-queues",
+				    nf->backend_path);
+	case QUEUES_IF_SEVERAL:
+		return nf->n_queues > 1;
+	case QUEUES_ALWAYS:
+		return true;
+	case QUEUES_NEVER:
+		break;
+	}
+	return false;
+}
+
 static int write_keys(struct store *s, xs_transaction_t t, void *arg)
 {
 	struct netfront *nf = arg;
 	struct key_writer w = { .nf = nf, .t = t };
 
 	drop_stale(&w);
-	if (nf->choice.dialect->n_queues_max > 1 &&
-	    store_exists(s, XBT_NULL, "%s/multi-queue-max-queues", nf->backend_path))
+	(void)s;
+	if (writes_n_queues(nf))
 		put_number(&w, "", "multi-queue-num-queues", nf->n_queues);
 	for (uint32_t i = 0; i < nf->n_queues; i++)
 		write_queue(&w, i);
@@ -188,7 +210,7 @@ int netfront_connect(struct netfront *nf)
 
 	nf->choice = nf->config.choice;
 	split = nf->choice.dialect->split_events && offered(nf, "feature-split-event-channels");
-	if (!offered(nf, "feature-rx-copy"))
+	if (!nf->bus.impatient && !offered(nf, "feature-rx-copy"))
 		return refuse(nf, -ENODEV, "the backend does not copy into our pages");
 	nf->features = usable_features(nf);
 	nf->accepts = dialect_accepts(&nf->choice);

@@ -44,6 +44,49 @@ static const struct dialect_key no_sg_keys[] = {
 	{ .key = NULL },
 };
 
+/* netif.h: "If the client sends notification for rx requests then it should specify
+ * feature 'feature-rx-notify'". */
+static const struct dialect_key no_rx_notify_keys[] = {
+	{ .key = "request-rx-copy", .value = "1" },
+	{ .key = "feature-sg", .value = "1", .feature = VIF_SG },
+	{ .key = "feature-gso-tcpv4", .value = "1", .feature = VIF_GSO_TCPV4 },
+	TAKES_BLANK_CSUM,
+	{ .key = NULL },
+};
+
+/* sys/dev/xen/netfront/netfront.c talk_to_backend() */
+static const struct dialect_key freebsd_keys[] = {
+	{ .key = "request-rx-copy", .value = "1" },
+	{ .key = "feature-rx-notify", .value = "1" },
+	{ .key = "feature-sg", .value = "1", .feature = VIF_SG },
+	{ .key = "feature-gso-tcpv4", .value = "1", .feature = VIF_GSO_TCPV4 },
+	TAKES_BLANK_CSUM,
+	{ .key = NULL },
+};
+
+/* win-xenvif src/xenvif/receiver.c ReceiverStoreWrite(): flags that are off are written
+ * as 0 */
+static const struct dialect_key windows_keys[] = {
+	{ .key = "request-rx-copy", .value = "1" },
+	{ .key = "feature-sg", .value = "1", .feature = VIF_SG, .without = "0" },
+	{ .key = "feature-rx-notify", .value = "1" },
+	{ .key = "feature-gso-tcpv4", .value = "1", .feature = VIF_GSO_TCPV4, .without = "0" },
+	{ .key = "feature-gso-tcpv6", .value = "1", .feature = VIF_GSO_TCPV6, .without = "0" },
+	{ .key = "feature-no-csum-offload", .value = "0", .feature = VIF_CSUM_V4, .without = "1" },
+	{ .key = "feature-ipv6-csum-offload",
+	  .value = "1",
+	  .feature = VIF_CSUM_V6,
+	  .without = "0" },
+	{ .key = NULL },
+};
+
+/* extras/mini-os/netfront.c init_netfront() */
+static const struct dialect_key mini_os_keys[] = {
+	{ .key = "request-rx-copy", .value = "1" },
+	TAKES_BLANK_CSUM,
+	{ .key = NULL },
+};
+
 const struct frontend_dialect frontend_dialects[] = {
 	{
 	    /* 6.x: xennet_tx_buf_gc() ends in RING_FINAL_CHECK_FOR_RESPONSES() */
@@ -51,8 +94,8 @@ const struct frontend_dialect frontend_dialects[] = {
 	    .about = "Linux 5.16 and later",
 	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
 	    .n_queues_max = NETFRONT_QUEUES_MAX,
+	    .queues_key = QUEUES_IF_OFFERED,
 	    .split_events = true,
-	    .tx_wakeup = TX_WAKE_FIRST,
 	    .keys = linux_keys,
 	},
 	{
@@ -62,21 +105,76 @@ const struct frontend_dialect frontend_dialects[] = {
 	    .about = "Linux up to 3.10: one event channel, no IPv6 offloads",
 	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_CSUM_V4,
 	    .n_queues_max = 1,
-	    .split_events = false,
 	    .tx_wakeup = TX_WAKE_HALFWAY,
 	    .keys = linux_3_10_keys,
 	},
 	{
-	    /* netif.h "feature-sg": a frontend without it is "limited to one slot";
-	     * Mini-OS's netfront.c is of this shape. xennet_change_mtu(): without SG
-	     * no MTU beyond 1500 */
+	    /* Linux netback's xenbus.c read_xenbus_vif_flags() still has rules for it */
+	    .name = "linux-no-rx-notify",
+	    .about = "posts receive buffers without an event",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_CSUM_V4,
+	    .n_queues_max = 1,
+	    .tx_wakeup = TX_WAKE_HALFWAY,
+	    .rx_silent = true,
+	    .keys = no_rx_notify_keys,
+	},
+	{
+	    /* netif.h "feature-sg": a frontend without it is "limited to one slot".
+	     * xennet_change_mtu(): without SG no MTU beyond 1500 */
 	    .name = "linux-no-sg",
 	    .about = "one slot a frame, no scatter-gather, no GSO",
 	    .offloads = VIF_CSUM_V4,
 	    .n_queues_max = 1,
-	    .split_events = false,
 	    .tx_wakeup = TX_WAKE_HALFWAY,
 	    .keys = no_sg_keys,
+	},
+	{
+	    /* sys/dev/xen/netfront/netfront.c. xn_num_queues, talk_to_backend(),
+	     * xn_txeof(), xn_assemble_tx_request() (a slot an mbuf, the headers in one of
+	     * 256 bytes), add_id_to_freelist() (id 0 is the list's head),
+	     * netfront_backend_changed() (the rings are kicked once we are Connected),
+	     * xen_net_read_mac() */
+	    .name = "freebsd",
+	    .about = "FreeBSD 11 and later: several queues with one event channel each",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_CSUM_V4,
+	    .n_queues_max = 4,
+	    .queues_key = QUEUES_IF_SEVERAL,
+	    .tx_wakeup = TX_WAKE_HALFWAY,
+	    .layout = { .first_offset = 104, .first_size = 152, .then_offset = 2048 },
+	    .first_id = 1,
+	    .rx_start = RX_WHEN_CONNECTED,
+	    .mac_of_backend = true,
+	    .mtu_ignored = true,
+	    .keys = freebsd_keys,
+	},
+	{
+	    /* win-xenvif. frontend.c FrontendConnect() (buffers are posted by
+	     * ReceiverEnable() once both are Connected), transmitter.c
+	     * TransmitterRingPostRequests() (headers copied into a buffer of their own,
+	     * payload where it lies; ids up to 1023) */
+	    .name = "windows",
+	    .about = "Windows PV driver (xenvif) 9",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
+	    .n_queues_max = NETFRONT_QUEUES_MAX,
+	    .queues_key = QUEUES_ALWAYS,
+	    .split_events = true,
+	    .layout = { .first_size = 128, .then_offset = 178 },
+	    .first_id = 768,
+	    .rx_start = RX_WHEN_BOTH_ARE,
+	    .keys = windows_keys,
+	},
+	{
+	    /* extras/mini-os/netfront.c: writes its keys and Connected at once, posts
+	     * buffers when the backend is Connected, knows no offload and no mtu */
+	    .name = "mini-os",
+	    .about = "Mini-OS: one slot a frame, nothing offloaded, does not wait",
+	    .offloads = 0,
+	    .n_queues_max = 1,
+	    .tx_wakeup = TX_WAKE_HALFWAY,
+	    .rx_start = RX_WHEN_BOTH_ARE,
+	    .impatient = true,
+	    .mtu_ignored = true,
+	    .keys = mini_os_keys,
 	},
 	{ .name = NULL },
 };

@@ -25,13 +25,43 @@ enum tx_wakeup {
 	TX_WAKE_HALFWAY, /* of the one in the middle of those outstanding */
 };
 
+/* When a frontend writes multi-queue-num-queues. */
+enum queues_key {
+	QUEUES_NEVER,
+	QUEUES_IF_OFFERED, /* when the backend knows of several queues */
+	QUEUES_IF_SEVERAL, /* when it uses several */
+	QUEUES_ALWAYS,
+};
+
+/* When a frontend posts its first receive buffers. */
+enum rx_start {
+	RX_BEFORE_CONNECTED, /* before it says Connected */
+	RX_WHEN_CONNECTED,   /* right after */
+	RX_WHEN_BOTH_ARE,    /* when the backend has said so too */
+};
+
+/* Where a frontend that may use several slots puts a frame. All zeros: it fills pages. */
+struct tx_layout {
+	uint16_t first_offset; /* within the first page */
+	uint16_t first_size;   /* bytes there; even; 0: what the page holds */
+	uint16_t then_offset;  /* within the second page; the others are filled from 0 */
+};
+
 struct frontend_dialect {
 	const char *name;
 	const char *about;     /* one line, for --help */
 	uint32_t offloads;     /* enum vif_feature bits it uses for what it transmits, if offered */
-	uint32_t n_queues_max; /* 1: never writes multi-queue-num-queues */
+	uint32_t n_queues_max;
+	enum queues_key queues_key;
 	bool split_events;     /* takes two event channels if offered */
 	enum tx_wakeup tx_wakeup;
+	struct tx_layout layout;
+	uint16_t first_id; /* its transmit ids are this and the 255 after it */
+	enum rx_start rx_start;
+	bool rx_silent;	     /* sends no event when it posts receive buffers */
+	bool impatient;	     /* connects without waiting for the backend's InitWait */
+	bool mac_of_backend; /* looks there if its own directory has no mac */
+	bool mtu_ignored;    /* never reads the mtu key */
 	const struct dialect_key *keys; /* written on every connect; NULL-terminated */
 };
 

@@ -52,7 +52,7 @@ static void tx_push(struct pass *p)
 
 static void rx_push(struct pass *p)
 {
-	if (!front_ring_push(&p->q->rx))
+	if (!front_ring_push(&p->q->rx) || p->nf->choice.dialect->rx_silent)
 		return;
 	event_send(&p->nf->events, p->q->rx_port);
 	p->nf->counters.to_guest_notifies++;
@@ -61,20 +61,21 @@ static void rx_push(struct pass *p)
 /* Takes one answered page back. The checks are xennet_tx_buf_gc()'s. */
 static bool tx_answered(struct pass *p, const netif_tx_response_t *rsp)
 {
+	uint16_t page = (uint16_t)(rsp->id - p->nf->choice.dialect->first_id);
 	struct netfront_queue *q = p->q;
 
 	if (rsp->status == NETIF_RSP_NULL) /* of an extra info: no page went with it */
 		return true;
-	if (rsp->id >= RING_SLOTS) {
+	if (page >= RING_SLOTS) {
 		disable(p, "a transmit response has an impossible id");
 		return false;
 	}
-	if (!q->tx_pending[rsp->id]) {
+	if (!q->tx_pending[page]) {
 		disable(p, "a transmit response for no request");
 		return false;
 	}
-	q->tx_pending[rsp->id] = false;
-	q->tx_free[q->n_tx_free++] = rsp->id;
+	q->tx_pending[page] = false;
+	q->tx_free[q->n_tx_free++] = page;
 	if (rsp->status != NETIF_RSP_OKAY)
 		p->nf->counters.from_guest_error_responses++;
 	return true;
@@ -109,55 +110,69 @@ bool netfront_has_room(const struct netfront *nf, uint32_t queue)
 	return nf->running && queue < nf->n_queues && tx_has_room(&nf->queue[queue]);
 }
 
-/* Lists the pages the next frame will go to, the warmest first. */
-static void tx_pages(const struct netfront_queue *q, struct iovec iov[TX_PAGES_MAX],
-		     struct tx_page page[TX_PAGES_MAX])
+/* A frame on its way from the stack: its parts, the pages they are in, and both as an iovec. */
+struct tx_frame {
+	uint32_t size, n_pieces;
+	struct tx_piece piece[TX_PAGES_MAX];
+	struct tx_page page[TX_PAGES_MAX];
+	struct virtio_net_hdr vnet;
+	struct iovec iov[1 + TX_PAGES_MAX]; /* of vnet and the pieces */
+};
+
+/* Cuts a frame as the dialect does; one slot is all there is without scatter-gather. */
+static void tx_lay_out(const struct netfront *nf, struct tx_frame *f, uint32_t size)
 {
-	for (uint32_t i = 0; i < TX_PAGES_MAX; i++) {
+	static const struct tx_layout one_page;
+
+	f->size = size;
+	f->n_pieces = tx_cut(nf->features & VIF_SG ? &nf->choice.dialect->layout : &one_page, size,
+			     f->piece);
+	for (uint32_t i = 0; i < f->n_pieces; i++)
+		f->iov[1 + i].iov_len = f->piece[i].size;
+}
+
+/* Makes room for the largest frame, the warmest pages first. */
+static void tx_frame_init(const struct pass *p, struct tx_frame *f)
+{
+	const struct netfront_queue *q = p->q;
+
+	tx_lay_out(p->nf, f, XEN_NETIF_MAX_TX_SIZE);
+	f->iov[0] = (struct iovec){ &f->vnet, sizeof(f->vnet) };
+	for (uint32_t i = 0; i < f->n_pieces; i++) {
 		uint16_t id = q->tx_free[q->n_tx_free - 1 - i];
 
-		page[i] = q->tx_page[id];
-		iov[i].iov_base = q->tx_memory + (size_t)id * XEN_PAGE;
-		iov[i].iov_len = XEN_PAGE;
+		f->page[i] = q->tx_page[id];
+		f->iov[1 + i].iov_base =
+		    q->tx_memory + (size_t)id * XEN_PAGE + f->piece[i].offset;
 	}
+	/* a frame that is too large must show */
+	f->iov[f->n_pieces].iov_len = XEN_PAGE - f->piece[f->n_pieces - 1].offset;
 }
 
 /* Whether the backend takes this frame's checksum blank. */
-static bool tx_may_blank(const struct netfront *nf, const struct iovec frame[], uint32_t size)
+static bool tx_may_blank(const struct netfront *nf, const struct tx_frame *f)
 {
 	struct frame_transport t;
 
-	if (frame_parse(frame[0].iov_base, MIN(size, XEN_PAGE), &t) < 0)
+	if (frame_parse(f->iov[1].iov_base, f->piece[0].size, &t) < 0)
 		return false;
 	return nf->features & (t.ip_version == 6 ? VIF_CSUM_V6 : VIF_CSUM_V4);
 }
 
-static int tx_fill_checksum(struct virtio_net_hdr *vnet, const struct iovec frame[], uint32_t size)
-{
-	uint32_t n = DIV_ROUND_UP(size, XEN_PAGE);
-	struct iovec exact[TX_PAGES_MAX];
-
-	if (vnet->gso_type)
-		return -EPROTO;
-	memcpy(exact, frame, n * sizeof(*frame));
-	exact[n - 1].iov_len = size - (n - 1) * XEN_PAGE;
-	return tx_finish_checksum(vnet, exact, (int)n);
-}
-
 /* Brings a frame's offloads down to what the backend takes. */
-static int tx_prepare(struct netfront *nf, struct virtio_net_hdr *vnet, const struct iovec frame[],
-		      uint32_t size, struct netif_offload *out)
+static int tx_prepare(struct netfront *nf, struct tx_frame *f, struct netif_offload *out)
 {
 	int err = 0;
 
-	if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !tx_may_blank(nf, frame, size))
-		err = tx_fill_checksum(vnet, frame, size);
+	if (f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !tx_may_blank(nf, f))
+		err = f->vnet.gso_type ? -EPROTO
+				       : tx_finish_checksum(&f->vnet, f->iov + 1, (int)f->n_pieces);
 	if (err < 0)
 		return err;
-	err = tx_offload(vnet, out);
+	err = tx_offload(&f->vnet, out);
 	if (err < 0)
 		return err;
-	if (size > XEN_PAGE && !(nf->features & VIF_SG))
+	if (f->n_pieces > 1 && !(nf->features & VIF_SG))
 		return -EPROTO;
 	if ((out->gso_type == XEN_NETIF_GSO_TYPE_TCPV4 && !(nf->features & VIF_GSO_TCPV4)) ||
 	    (out->gso_type == XEN_NETIF_GSO_TYPE_TCPV6 && !(nf->features & VIF_GSO_TCPV6)))
@@ -165,20 +180,18 @@ static int tx_prepare(struct netfront *nf, struct virtio_net_hdr *vnet, const st
 	return 0;
 }
 
-static void tx_put(struct pass *p, uint32_t size, const struct netif_offload *offload,
-		   const struct tx_page page[])
+static void tx_put(struct pass *p, const struct tx_frame *f, const struct netif_offload *offload)
 {
 	struct netfront_counters *c = &p->nf->counters;
 	union from_guest_slot slots[TX_SLOTS_MAX];
-	uint32_t n = tx_slots(size, offload, page, slots);
+	uint32_t n = tx_slots(f->piece, f->n_pieces, offload, f->page, slots);
 
 	for (uint32_t i = 0; i < n; i++)
 		front_ring_put(&p->q->tx, &slots[i]);
-	for (uint32_t i = 0; i < DIV_ROUND_UP(size, XEN_PAGE); i++)
-		p->q->tx_pending[page[i].id] = true;
-	p->q->n_tx_free -= DIV_ROUND_UP(size, XEN_PAGE);
+	for (uint32_t i = 0; i < f->n_pieces; i++)
+		p->q->tx_pending[p->q->tx_free[--p->q->n_tx_free]] = true;
 	c->from_guest_frames++;
-	c->from_guest_bytes += size;
+	c->from_guest_bytes += f->size;
 	c->from_guest_gso_frames += offload->gso_type != 0;
 	c->from_guest_csum_blank += offload->csum_blank;
 }
@@ -187,23 +200,23 @@ static void tx_put(struct pass *p, uint32_t size, const struct netif_offload *of
 static int tx_one(struct pass *p)
 {
 	const struct netfront_config *c = &p->nf->config;
-	struct virtio_net_hdr vnet;
-	struct iovec iov[1 + TX_PAGES_MAX] = { { &vnet, sizeof(vnet) } };
-	struct tx_page page[TX_PAGES_MAX];
 	struct netif_offload offload;
+	struct tx_frame f;
 	ssize_t n;
 
-	tx_pages(p->q, iov + 1, page);
-	n = c->stack_ops->take(c->stack, p->index, iov, ARRAY_SIZE(iov));
+	tx_frame_init(p, &f);
+	n = c->stack_ops->take(c->stack, p->index, f.iov, (int)f.n_pieces + 1);
 	if (n < 0)
 		return (int)n;
-	n -= (ssize_t)sizeof(vnet);
-	if (n <= 0 || n > XEN_NETIF_MAX_TX_SIZE ||
-	    tx_prepare(p->nf, &vnet, iov + 1, (uint32_t)n, &offload) < 0) {
-		p->nf->counters.from_guest_drops++;
-		return 0;
+	n -= (ssize_t)sizeof(f.vnet);
+	if (n > 0 && n <= XEN_NETIF_MAX_TX_SIZE) {
+		tx_lay_out(p->nf, &f, (uint32_t)n);
+		if (tx_prepare(p->nf, &f, &offload) == 0) {
+			tx_put(p, &f, &offload);
+			return 0;
+		}
 	}
-	tx_put(p, (uint32_t)n, &offload, page);
+	p->nf->counters.from_guest_drops++;
 	return 0;
 }
 
@@ -272,11 +285,29 @@ static void rx_give(struct pass *p, struct rx_frame *f)
 	n->to_guest_csum_blank += f->offload.csum_blank;
 }
 
+/* Whether the dialect has begun to post buffers. */
+static bool rx_started(const struct netfront *nf)
+{
+	const struct bus_situation *s = &nf->bus;
+
+	switch (nf->choice.dialect->rx_start) {
+	case RX_WHEN_CONNECTED:
+		return s->ours == XenbusStateConnected;
+	case RX_WHEN_BOTH_ARE:
+		return netfront_is_connected(nf);
+	case RX_BEFORE_CONNECTED:
+		break;
+	}
+	return true;
+}
+
 /* Posts every page that is not posted. Page i always stands in slot i. */
 static void rx_refill(struct pass *p)
 {
 	struct front_ring *r = &p->q->rx;
 
+	if (!rx_started(p->nf))
+		return;
 	while (front_ring_free(r)) {
 		uint16_t id = (uint16_t)(r->req_prod % RING_SLOTS);
 		netif_rx_request_t req = { .id = id, .gref = p->q->rx_gref[id] };

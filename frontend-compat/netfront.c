@@ -174,6 +174,7 @@ static int connect_and_run(struct netfront *nf)
 	if (err < 0)
 		return err;
 	nf->counters.connects++;
+	netfront_step(nf); /* for one that posts its buffers only now */
 	return 0;
 }
 
@@ -244,6 +245,7 @@ void netfront_choose(struct netfront *nf, const struct frontend_choice *choice)
 	assert(choice->dialect && choice->n_queues && choice->n_queues <= NETFRONT_QUEUES_MAX);
 	assert(!(choice->without & ~FEATURES_SWITCHABLE));
 	nf->config.choice = *choice;
+	nf->bus.impatient = choice->dialect->impatient;
 }
 
 bool netfront_has_left(const struct netfront *nf)

@@ -44,6 +44,7 @@ static int share_rings(struct netfront *nf, struct netfront_queue *q)
 
 static int share_frames(struct netfront *nf, struct netfront_queue *q)
 {
+	uint16_t first_id = nf->choice.dialect->first_id;
 	grant_ref_t tx_gref[RING_SLOTS];
 
 	q->tx_memory = share_pages(nf, RING_SLOTS, tx_gref, false);
@@ -53,7 +54,7 @@ static int share_frames(struct netfront *nf, struct netfront_queue *q)
 	if (!q->rx_memory)
 		return -errno;
 	for (uint16_t i = 0; i < RING_SLOTS; i++) {
-		q->tx_page[i] = (struct tx_page){ .gref = tx_gref[i], .id = i };
+		q->tx_page[i] = (struct tx_page){ .gref = tx_gref[i], .id = first_id + i };
 		q->tx_free[i] = i;
 	}
 	q->n_tx_free = RING_SLOTS;

@@ -33,6 +33,26 @@ int tx_offload(const struct virtio_net_hdr *vnet, struct netif_offload *out)
 	return out->gso_size ? 0 : -EPROTO;
 }
 
+uint32_t tx_cut(const struct tx_layout *layout, uint32_t size, struct tx_piece out[TX_PAGES_MAX])
+{
+	uint32_t n = 0;
+
+	while (size) {
+		struct tx_piece *p = &out[n];
+		uint32_t room;
+
+		assert(n < TX_PAGES_MAX);
+		p->offset = n == 0 ? layout->first_offset : n == 1 ? layout->then_offset : 0;
+		room = XEN_PAGE - p->offset;
+		if (n == 0 && layout->first_size)
+			room = layout->first_size;
+		p->size = (uint16_t)MIN(size, room);
+		size -= p->size;
+		n++;
+	}
+	return n;
+}
+
 static union from_guest_slot gso_extra(const struct netif_offload *offload)
 {
 	return (union from_guest_slot){
@@ -43,24 +63,25 @@ static union from_guest_slot gso_extra(const struct netif_offload *offload)
 	};
 }
 
-uint32_t tx_slots(uint32_t size, const struct netif_offload *offload, const struct tx_page pages[],
+uint32_t tx_slots(const struct tx_piece piece[], uint32_t n_pieces,
+		  const struct netif_offload *offload, const struct tx_page page[],
 		  union from_guest_slot out[TX_SLOTS_MAX])
 {
-	uint32_t n_pages = DIV_ROUND_UP(size, XEN_PAGE), n = 0;
+	netif_tx_request_t *req;
+	uint32_t size = 0, n = 0;
 
-	for (uint32_t i = 0; i < n_pages; i++) {
-		netif_tx_request_t *req = &out[n++].req;
-
+	for (uint32_t i = 0; i < n_pieces; i++) {
+		req = &out[n++].req;
 		*req = (netif_tx_request_t){
-			.gref = pages[i].gref,
-			.flags = i + 1 < n_pages ? NETTXF_more_data : 0,
-			.id = pages[i].id,
-			.size = (uint16_t)MIN(size - i * XEN_PAGE, XEN_PAGE),
+			.gref = page[i].gref,
+			.offset = piece[i].offset,
+			.flags = i + 1 < n_pieces ? NETTXF_more_data : 0,
+			.id = page[i].id,
+			.size = piece[i].size,
 		};
+		size += piece[i].size;
 		if (i)
 			continue;
-		/* the first request carries the size of the whole frame */
-		req->size = (uint16_t)size;
 		if (offload->csum_blank)
 			req->flags |= NETTXF_csum_blank;
 		if (offload->data_validated)
@@ -70,6 +91,8 @@ uint32_t tx_slots(uint32_t size, const struct netif_offload *offload, const stru
 			out[n++] = gso_extra(offload);
 		}
 	}
+	/* the first request carries the size of the whole frame */
+	out[0].req.size = (uint16_t)size;
 	return n;
 }
 

@@ -2,27 +2,33 @@
 /*
  * Frames to slots and slots to frames, seen from the frontend: pure functions,
  * no ring, no memory but their arguments.
- *
- * Pages are laid out one way only: a frame starts at offset 0 of its first page
- * and fills each page but the last.
  */
 #ifndef FRONTEND_SLOTS_H
 #define FRONTEND_SLOTS_H
 
 #include <sys/uio.h>
 
-#include "features.h"
+#include "frontend-compat/dialect.h"
 #include "offload.h"
 #include "ring.h"
 
-/* netif.h XEN_NETIF_MAX_TX_SIZE in whole pages, and one slot of GSO extra info. */
-#define TX_PAGES_MAX DIV_ROUND_UP(XEN_NETIF_MAX_TX_SIZE, XEN_PAGE)
+/* What every backend takes, whatever the layout; and one slot of GSO extra info. */
+#define TX_PAGES_MAX XEN_NETIF_NR_SLOTS_MIN
 #define TX_SLOTS_MAX (TX_PAGES_MAX + 1)
 
 /* What Linux takes: XEN_NETIF_NR_SLOTS_MIN, and one more after a short first slot
  * (xennet_get_responses(), RX_COPY_THRESHOLD). */
 #define RX_FRAGMENTS_MAX   (XEN_NETIF_NR_SLOTS_MIN + 1)
 #define RX_SHORT_FIRST_MAX 256
+
+/* A part of a frame, in a page of its own. */
+struct tx_piece {
+	uint16_t offset, size;
+};
+
+/* Cuts a frame of 'size' bytes as the layout says. Returns the number of pieces.
+ * Precondition: 0 < size <= XEN_NETIF_MAX_TX_SIZE. */
+uint32_t tx_cut(const struct tx_layout *layout, uint32_t size, struct tx_piece out[TX_PAGES_MAX]);
 
 /* A page of ours that the backend may read, and the id its request carries. */
 struct tx_page {
@@ -34,18 +40,15 @@ struct tx_page {
  * none for it (UDP segmentation, ECN segmentation). */
 int tx_offload(const struct virtio_net_hdr *vnet, struct netif_offload *out) must_check;
 
-/*
- * Writes the requests, and the extra info after the first, of a frame of 'size' bytes that
- * lies in pages[0..DIV_ROUND_UP(size, XEN_PAGE)). Returns the number of slots.
- * Precondition: 0 < size <= XEN_NETIF_MAX_TX_SIZE.
- */
-uint32_t tx_slots(uint32_t size, const struct netif_offload *offload, const struct tx_page pages[],
-		  union from_guest_slot out[TX_SLOTS_MAX]);
+/* Writes the requests, and the extra info after the first, of a frame whose piece i lies in
+ * page[i]. Returns the number of slots. */
+uint32_t tx_slots(const struct tx_piece piece[], uint32_t n, const struct netif_offload *offload,
+		  const struct tx_page page[], union from_guest_slot out[TX_SLOTS_MAX]);
 
 /*
  * Writes the checksum 'vnet' asks for into the frame and clears the flag, for a backend or
- * dialect that cannot take it blank. frame[] are whole pages but the last. -EPROTO: the
- * header's offsets leave the first page or are odd.
+ * dialect that cannot take it blank. frame[] are its pieces, even ones but the last. -EPROTO:
+ * the header's offsets leave the first piece or are odd.
  */
 int tx_finish_checksum(struct virtio_net_hdr *vnet, const struct iovec frame[], int n) must_check;
 

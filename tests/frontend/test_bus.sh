@@ -222,6 +222,87 @@ no_scatter_gather()
 	[[ $(ip -n "$ns" -o link show eth0) == *"mtu 1500"* ]]
 	stop_guest
 }
+silent_rx()
+{
+	make_device "${offers[@]}"
+	guest --frontend linux-no-rx-notify
+	connect
+	keys_are <<-KEYS
+		event-channel=N
+		feature-gso-tcpv4=1
+		feature-sg=1
+		request-rx-copy=1
+		rx-ring-ref=N
+		tx-ring-ref=N
+	KEYS
+	kill -USR1 "$guest"
+	until_ 5 counter_is to_guest_notifies 0
+	stop_guest
+}
+freebsd()
+{
+	make_device "${offers[@]}"
+	dom0 xenstore-rm $front/mac
+	dom0 xenstore-write $back/mac 00:16:3e:00:00:22
+	guest --frontend freebsd
+	connect
+	keys_are <<-KEYS
+		event-channel=N
+		feature-gso-tcpv4=1
+		feature-rx-notify=1
+		feature-sg=1
+		request-rx-copy=1
+		rx-ring-ref=N
+		tx-ring-ref=N
+	KEYS
+	[[ $(ip -n "$ns" -o link show eth0) == *"mtu 1500"*00:16:3e:00:00:22* ]]
+	stop_guest
+	dom0 xenstore-write $front/state 1
+	guest --frontend freebsd --queues 2
+	connect
+	is $front/multi-queue-num-queues 2
+	dom0 xenstore-exists $front/queue-1/event-channel
+	not dom0 xenstore-exists $front/queue-1/event-channel-rx
+	stop_guest
+}
+windows()
+{
+	make_device "${offers[@]}"
+	guest --frontend windows --without gso-tcpv6
+	connect
+	keys_are <<-KEYS
+		event-channel-rx=N
+		event-channel-tx=N
+		feature-gso-tcpv4=1
+		feature-gso-tcpv6=0
+		feature-ipv6-csum-offload=1
+		feature-no-csum-offload=0
+		feature-rx-notify=1
+		feature-sg=1
+		multi-queue-num-queues=1
+		request-rx-copy=1
+		rx-ring-ref=N
+		tx-ring-ref=N
+	KEYS
+	stop_guest
+}
+mini_os()
+{
+	make_device "${offers[@]}"
+	guest --frontend mini-os
+	until_ 5 state_is $front 4 # the backend is Initialising
+	keys_are <<-KEYS
+		event-channel=N
+		request-rx-copy=1
+		rx-ring-ref=N
+		tx-ring-ref=N
+	KEYS
+	backend_state 2
+	backend_state 4
+	until_ 5 carrier_is_up
+	[[ $(ip -n "$ns" -o link show eth0) == *"mtu 1500"* ]]
+	stop_guest
+}
 two_queues()
 {
 	make_device "${offers[@]}"
@@ -387,6 +468,10 @@ step "SIGTERM leaves nothing behind" leaves
 step "a killed guest's vif is taken over" takes_over_a_dead_guest
 step "linux-single-event, after linux" single_event_channel
 step "linux-no-sg, MTU clamped" no_scatter_gather
+step "linux-no-rx-notify sends no event for buffers" silent_rx
+step "freebsd: the backend's mac, no mtu, one event channel a queue" freebsd
+step "windows: keys of what is off" windows
+step "mini-os does not wait" mini_os
 step "two queues of four wanted" two_queues
 step "a backend that offers nothing" old_backend
 step "a backend without rx-copy is refused" refuses_no_rx_copy

@@ -24,15 +24,22 @@ static const struct netif_offload tso4 = {
 	.gso_size = 1448,
 };
 
+static const struct tx_layout whole_pages;
+
+/* Of the largest frame: whole pages, and GSO extra info. */
+#define LARGEST_SLOTS (DIV_ROUND_UP(XEN_NETIF_MAX_TX_SIZE, XEN_PAGE) + 1)
+
 static uint32_t plan(uint32_t size, const struct netif_offload *offload,
 		     union from_guest_slot out[TX_SLOTS_MAX])
 {
+	struct tx_piece piece[TX_PAGES_MAX];
 	struct tx_page page[TX_PAGES_MAX];
+	uint32_t n = tx_cut(&whole_pages, size, piece);
 
 	for (uint32_t i = 0; i < TX_PAGES_MAX; i++)
 		page[i] = (struct tx_page){ .gref = 1000 + i, .id = (uint16_t)(200 - i) };
 	memset(out, 0xee, TX_SLOTS_MAX * sizeof(*out));
-	return tx_slots(size, offload, page, out);
+	return tx_slots(piece, n, offload, page, out);
 }
 
 /* Every size: the fragments sum up, each in its page, more_data on all but the last. */
@@ -59,12 +66,41 @@ static void tx_every_size(void **state)
 	}
 }
 
+/* Whatever a dialect's layout: all of the frame, within pages, in as many as any backend takes. */
+static void tx_layouts(void **state)
+{
+	struct tx_piece piece[TX_PAGES_MAX];
+
+	(void)state;
+	for (const struct frontend_dialect *d = frontend_dialects; d->name; d++) {
+		assert_int_equal(d->layout.first_size % 2, 0);
+		for (uint32_t size = 1; size <= XEN_NETIF_MAX_TX_SIZE; size++) {
+			uint32_t n = tx_cut(&d->layout, size, piece), sum = 0;
+
+			for (uint32_t i = 0; i < n; i++) {
+				assert_true(piece[i].offset + piece[i].size <= XEN_PAGE);
+				assert_true(piece[i].size);
+				sum += piece[i].size;
+			}
+			assert_int_equal(sum, size);
+			assert_true(n <= XEN_NETIF_NR_SLOTS_MIN);
+		}
+	}
+	assert_int_equal(tx_cut(&dialect_find("freebsd")->layout, 3000, piece), 3);
+	assert_int_equal(piece[0].offset, 104);
+	assert_int_equal(piece[0].size, 152);
+	assert_int_equal(piece[1].offset, 2048);
+	assert_int_equal(piece[1].size, 2048);
+	assert_int_equal(piece[2].offset, 0);
+	assert_int_equal(piece[2].size, 800);
+}
+
 static void tx_gso_extra(void **state)
 {
 	union from_guest_slot s[TX_SLOTS_MAX];
 
 	(void)state;
-	assert_int_equal(plan(XEN_NETIF_MAX_TX_SIZE, &tso4, s), TX_SLOTS_MAX);
+	assert_int_equal(plan(XEN_NETIF_MAX_TX_SIZE, &tso4, s), LARGEST_SLOTS);
 	assert_int_equal(s[0].req.flags, NETTXF_csum_blank | NETTXF_data_validated |
 					     NETTXF_more_data | NETTXF_extra_info);
 	assert_int_equal(s[1].extra.type, XEN_NETIF_EXTRA_TYPE_GSO);
@@ -74,7 +110,7 @@ static void tx_gso_extra(void **state)
 	assert_int_equal(s[1].extra.u.gso.pad, 0);
 	assert_int_equal(s[1].extra.u.gso.features, 0);
 	assert_int_equal(s[2].req.gref, 1001);
-	assert_int_equal(s[TX_SLOTS_MAX - 1].req.flags, 0);
+	assert_int_equal(s[LARGEST_SLOTS - 1].req.flags, 0);
 
 	assert_int_equal(plan(60, &tso4, s), 2);
 	assert_int_equal(s[0].req.flags,
@@ -420,6 +456,10 @@ static void bus_moves(void **state)
 		{ "no state key", { .device = true, .theirs = WAIT }, BUS_START },
 		{ "backend not ready", { .device = true, .ours = INIT, .theirs = INIT }, BUS_STAY },
 		{ "backend ready", { .device = true, .ours = INIT, .theirs = WAIT }, BUS_CONNECT },
+		{ "backend not ready", { .device = true, .ours = INIT, .theirs = INIT }, BUS_STAY },
+		{ "nor waited for",
+		  { .device = true, .ours = INIT, .theirs = INIT, .impatient = true },
+		  BUS_CONNECT },
 		{ "backend still closed",
 		  { .device = true, .ours = INIT, .theirs = CLOSED },
 		  BUS_STAY },
@@ -580,6 +620,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tx_every_size),
+		cmocka_unit_test(tx_layouts),
 		cmocka_unit_test(tx_gso_extra),
 		cmocka_unit_test(tx_offloads),
 		cmocka_unit_test(tx_checksum_over_pages),

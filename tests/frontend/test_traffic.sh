@@ -152,6 +152,10 @@ dialect()
 ok "linux: every size, 150 MB compared, counters agree" dialect linux with_gso
 ok "linux-single-event: the same" dialect linux-single-event with_gso
 ok "linux-no-sg: the same, no segmentation" dialect linux-no-sg without_gso
+ok "linux-no-rx-notify: the same" dialect linux-no-rx-notify with_gso
+ok "freebsd: the same" dialect freebsd with_gso
+ok "windows: the same" dialect windows with_gso
+ok "mini-os: the same, no segmentation" dialect mini-os without_gso
 ok "each feature off in turn, the vif reconnected by command" dialect linux each_feature_off
 ok "the datapath killed under traffic: bytes intact, guest undisturbed" dialect linux datapath_killed
 exit "$failed"
