@@ -27,6 +27,7 @@
 	X(to_guest_frames)                                                                         \
 	X(to_guest_bytes)                                                                          \
 	X(to_guest_gso_frames)                                                                     \
+	X(to_guest_gso_cut)	  /* GSO frames given as segments, which are frames each */        \
 	X(to_guest_csum_blank)                                                                     \
 	X(to_guest_grant_ops)                                                                      \
 	X(to_guest_events)                                                                         \

@@ -213,7 +213,9 @@ int rx_vnet(struct netif_offload *offload, const uint8_t *head, uint32_t size,
 			out->flags = VIRTIO_NET_HDR_F_DATA_VALID;
 		return offload->gso_type ? -EPROTO : 0;
 	}
-	if (frame_parse(head, size, &t) < 0 || !t.ip_version || t.fragment || !t.csum_offset)
+	/* skb_checksum_setup() knows no VLAN tags */
+	if (frame_parse(head, size, &t) < 0 || !t.ip_version || t.fragment || !t.csum_offset ||
+	    frame_is_tagged(head, size))
 		return -EPROTO;
 	offload->ip_version = t.ip_version;
 	out->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;

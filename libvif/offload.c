@@ -4,8 +4,10 @@
  * are in our memory and hold still: what is checked here is what is sent.
  *
  * The rules a blank checksum must meet are those of Linux's netback and netfront,
- * which both find the field by parsing: TCP or UDP, no fragment. VLAN tags are
- * looked through.
+ * which both find the field by parsing: TCP or UDP, no fragment. From a guest, VLAN tags
+ * are looked through; to a guest nothing tagged is left unfinished, since netfront drops
+ * that (Linux net/core/skbuff.c skb_checksum_setup() knows no tags, and netback never sends
+ * it any: its vlan_features are empty).
  */
 #include "offload.h"
 
@@ -26,12 +28,20 @@
 #define IPV6_EXTENSIONS_MAX 8
 #define TCP_HEADER_MIN	    20u
 #define TCP_CSUM_OFFSET	    16
+#define TCP_FIN		    0x01
+#define TCP_PSH		    0x08
+#define TCP_CWR		    0x80
 #define UDP_HEADER_SIZE	    8u
 #define UDP_CSUM_OFFSET	    6
 
 static uint16_t load_be16(const uint8_t *from)
 {
 	return (uint16_t)(from[0] << 8 | from[1]);
+}
+
+static uint32_t load_be32(const uint8_t *from)
+{
+	return (uint32_t)load_be16(from) << 16 | load_be16(from + 2);
 }
 
 static void store_be16(uint8_t *to, uint16_t value)
@@ -273,6 +283,13 @@ static int gso_to_netif(const struct virtio_net_hdr *vnet, struct netif_offload 
 	return 0;
 }
 
+/* Whether the checksum that is asked for is the outermost transport header's. */
+static bool is_outer_checksum(const struct virtio_net_hdr *vnet, const struct frame_transport *t)
+{
+	return t->csum_offset != 0 && vnet->csum_start == t->transport_offset &&
+	       vnet->csum_offset == t->csum_offset;
+}
+
 int offload_to_netif(struct packet *p, struct netif_offload *out)
 {
 	const struct virtio_net_hdr *vnet = packet_vnet(p);
@@ -289,8 +306,7 @@ int offload_to_netif(struct packet *p, struct netif_offload *out)
 	}
 
 	err = frame_parse(p->frame, p->size, &t);
-	if (err || t.csum_offset == 0 || vnet->csum_start != t.transport_offset ||
-	    vnet->csum_offset != t.csum_offset)
+	if (err || t.network_offset != ETH_HLEN || !is_outer_checksum(vnet, &t))
 		return offload_finish_checksum(p);
 	if (out->gso_type && !gso_fits(&t, out->gso_type, out->gso_size))
 		return -EPROTO;
@@ -315,4 +331,74 @@ int offload_finish_checksum(struct packet *p)
 	store_be16(p->frame + field, sum ? sum : 0xffff);
 	vnet->flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	return 0;
+}
+
+bool frame_is_tagged(const uint8_t *frame, uint32_t size)
+{
+	uint16_t type = size < ETH_HLEN ? 0 : load_be16(frame + ETH_HLEN - 2);
+
+	return type == ETH_P_8021Q || type == ETH_P_8021AD;
+}
+
+/* A segment's IP header: lengths, and IPv4's id and checksum. */
+static void cut_ip(struct packet *p, const struct frame_transport *t, uint32_t number)
+{
+	uint8_t *ip = p->frame + t->network_offset;
+	uint32_t size = p->size - t->network_offset;
+
+	if (t->ip_version == 6) {
+		store_be16(ip + 4, (uint16_t)(size - IPV6_HEADER_SIZE));
+		return;
+	}
+	store_be16(ip + 2, (uint16_t)size);
+	store_be16(ip + 4, (uint16_t)(load_be16(ip + 4) + number));
+	store_be16(ip + 10, 0);
+	store_be16(ip + 10, (uint16_t)~checksum_add(
+				    0, ip, t->transport_offset - (uint32_t)t->network_offset));
+}
+
+/* Its TCP header: FIN and PSH are the last one's, CWR the first one's. The seed counts the
+ * whole frame's bytes; what it has for addresses is known to the sender only. */
+static void cut_tcp(struct packet *p, const struct frame_transport *t, uint32_t whole_size,
+		    uint32_t at, bool last)
+{
+	uint8_t *tcp = p->frame + t->transport_offset;
+	uint32_t seq = load_be32(tcp + 4) + at;
+	uint64_t seed = load_be16(tcp + TCP_CSUM_OFFSET);
+
+	store_be16(tcp + 4, (uint16_t)(seq >> 16));
+	store_be16(tcp + 6, (uint16_t)seq);
+	if (!last)
+		tcp[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+	if (at > 0)
+		tcp[13] &= (uint8_t)~TCP_CWR;
+	seed += (uint16_t)~fold(whole_size - t->transport_offset);
+	seed += p->size - t->transport_offset;
+	store_be16(tcp + TCP_CSUM_OFFSET, fold(seed));
+}
+
+int offload_cut(const struct packet *p, uint32_t at, struct packet *out)
+{
+	const struct virtio_net_hdr *vnet = packet_vnet(p);
+	struct netif_offload gso = { 0 };
+	struct frame_transport t;
+	uint32_t left, n;
+
+	if (gso_to_netif(vnet, &gso) < 0 || !(vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    frame_parse(p->frame, p->size, &t) < 0 || !is_outer_checksum(vnet, &t) ||
+	    !gso_fits(&t, gso.gso_type, gso.gso_size))
+		return -EPROTO;
+	left = p->size - t.header_size - at;
+	n = MIN(left, gso.gso_size);
+	memcpy(out->frame, p->frame, t.header_size);
+	memcpy(out->frame + t.header_size, p->frame + t.header_size + at, n);
+	out->size = t.header_size + n;
+	cut_ip(out, &t, at / gso.gso_size);
+	cut_tcp(out, &t, p->size, at, n == left);
+	*packet_vnet(out) = (struct virtio_net_hdr){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+						     .csum_start = t.transport_offset,
+						     .csum_offset = t.csum_offset };
+	if (offload_finish_checksum(out) < 0)
+		return -EPROTO;
+	return n == left ? 0 : (int)(at + n);
 }

@@ -65,9 +65,9 @@ enum vif_verdict offload_from_netif(struct packet *p, struct netif_offload *in) 
 
 /*
  * virtio_net_hdr -> netif, for a frame read from a TAP. A blank checksum that is not
- * the one netif means (of the outermost TCP or UDP header: a tunnel's inner one is not)
- * is finished in the frame. -EPROTO: not expressible (UDP GSO, GSO in a tunnel, offsets
- * beyond the frame); the caller drops and counts.
+ * the one netif means (of the outermost TCP or UDP header of an untagged frame: a tunnel's
+ * inner one is not) is finished in the frame. -EPROTO: not expressible (UDP GSO, GSO in a
+ * tunnel or behind a VLAN tag, offsets beyond the frame); the caller drops and counts.
  */
 int offload_to_netif(struct packet *p, struct netif_offload *out) must_check;
 
@@ -77,6 +77,18 @@ int offload_to_netif(struct packet *p, struct netif_offload *out) must_check;
  * header's offsets leave the frame or a GSO frame is given.
  */
 int offload_finish_checksum(struct packet *p) must_check;
+
+/* Whether the frame has a VLAN tag in it. */
+bool frame_is_tagged(const uint8_t *frame, uint32_t size);
+
+/*
+ * Segmentation in software: cuts out of p, a TCP GSO frame read from a TAP, the segment that
+ * begins 'at' bytes into its payload, whole and with all checksums, into 'out', whose memory
+ * is PACKET_FRAME_MAX. Begin with 0. Returns where the next segment begins, or 0: that was
+ * the last; or -EPROTO: p is nothing that can be cut, out is undefined.
+ * As Linux net/ipv4/tcp_offload.c tcp_gso_segment().
+ */
+int offload_cut(const struct packet *p, uint32_t at, struct packet *out) must_check;
 
 /* RFC 1071 sum of n bytes, folded to 16 bits, not complemented; host byte order
  * of the big-endian words. 'sum' chains calls of even n. */

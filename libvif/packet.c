@@ -70,7 +70,7 @@ void packet_put(struct packet_pool *pool, struct packet *p)
 {
 	if (!p)
 		return;
-	assert(p >= pool->all && p < pool->all + pool->n_packets);
+	assert(packet_is_of(pool, p));
 	p->next = pool->free;
 	pool->free = p;
 	pool->n_free++;

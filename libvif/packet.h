@@ -57,6 +57,12 @@ struct packet *packet_get(struct packet_pool *pool);
 /* Takes p; NULL is accepted. */
 void packet_put(struct packet_pool *pool, struct packet *p);
 
+/* Whether p came from this pool. */
+static inline bool packet_is_of(const struct packet_pool *pool, const struct packet *p)
+{
+	return p >= pool->all && p < pool->all + pool->n_packets;
+}
+
 /* A packet's name in completions: 0..n_packets-1, for as long as the pool lives. */
 static inline uint32_t packet_index(const struct packet_pool *pool, const struct packet *p)
 {

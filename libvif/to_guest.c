@@ -15,7 +15,6 @@ const char *to_guest_fault_name(enum to_guest_fault f)
 		[TO_GUEST_FINE] = "fine",
 		[TO_GUEST_TOO_BIG] = "too-big",
 		[TO_GUEST_NOT_EXPRESSIBLE] = "not-expressible",
-		[TO_GUEST_NO_GSO] = "no-gso",
 		[TO_GUEST_GRANT_FAILED] = "grant-failed",
 		[TO_GUEST_FILTERED] = "multicast-filter",
 		[TO_GUEST_DETACHED] = "detached",
@@ -29,17 +28,27 @@ static bool has_gso(const struct to_guest_frame *f)
 	return f->offload.gso_type != XEN_NETIF_GSO_TYPE_NONE;
 }
 
+bool to_guest_must_cut(const struct packet *p, uint32_t features)
+{
+	switch (packet_vnet(p)->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return !(features & VIF_GSO_TCPV4) || frame_is_tagged(p->frame, p->size);
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return !(features & VIF_GSO_TCPV6) || frame_is_tagged(p->frame, p->size);
+	default:
+		return false;
+	}
+}
+
 /* Makes the frame's offloads ones the guest takes. */
 static enum to_guest_fault settle_offloads(struct to_guest_frame *f, struct packet *p,
 					   uint32_t features)
 {
-	if (offload_to_netif(p, &f->offload) < 0)
+	if (offload_to_netif(p, &f->offload) < 0 || to_guest_must_cut(p, features))
 		return TO_GUEST_NOT_EXPRESSIBLE;
 	if (!f->offload.csum_blank)
 		return TO_GUEST_FINE;
 
-	if (has_gso(f) && !(features & feature_gso(f->offload.ip_version)))
-		return TO_GUEST_NO_GSO;
 	if (!(features & feature_csum(f->offload.ip_version))) {
 		if (offload_finish_checksum(p) < 0)
 			return TO_GUEST_NOT_EXPRESSIBLE;

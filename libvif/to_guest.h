@@ -20,7 +20,6 @@ enum to_guest_fault {
 	TO_GUEST_FINE,
 	TO_GUEST_TOO_BIG,	 /* more than a slot, and the guest has no SG */
 	TO_GUEST_NOT_EXPRESSIBLE, /* an offload netif has no word for */
-	TO_GUEST_NO_GSO,	 /* GSO frame for a guest without it */
 	TO_GUEST_GRANT_FAILED,
 	TO_GUEST_FILTERED,	 /* multicast the guest asked not to get */
 	TO_GUEST_DETACHED,	 /* still queued when the vif went away */
@@ -41,9 +40,17 @@ struct to_guest_frame {
 };
 
 /*
+ * Whether p is TCP GSO that the guest does not take and that must be cut (offload_cut())
+ * first: the guest has no such feature, or the frame is tagged. The kernel segments by the
+ * TAP's offloads, but it gives us what was queued before those changed, and a TAP promises
+ * the same for tagged frames as for others.
+ */
+bool to_guest_must_cut(const struct packet *p, uint32_t features) must_check;
+
+/*
  * How the frame will travel: fills offload, n_ring_slots and the verdict; may
  * finish a checksum in p that the guest cannot take blank. 'features' are the
- * frontend's, features_usable() ones. Needs no ring.
+ * frontend's, features_usable() ones. Needs no ring. What must be cut is dropped.
  */
 void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features);
 

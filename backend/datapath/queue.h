@@ -43,6 +43,7 @@ static_assert(QUEUE_OPS_MAX >= FROM_GUEST_SLOTS_MAX && QUEUE_OPS_MAX >= TO_GUEST
 
 /* What a pass works in; one per worker, holds nothing between passes. */
 struct queue_scratch {
+	struct packet_pool segments; /* QUEUE_BATCH */
 	union from_guest_slot slots[RING_SLOTS];
 	struct from_guest_frame from_guest[QUEUE_BATCH];
 	struct packet *packets[QUEUE_BATCH];
@@ -79,6 +80,7 @@ struct queue {
 
 	struct packet_fifo to_tap;
 	struct packet_fifo from_tap;
+	uint32_t cut_at; /* bytes of payload of from_tap's head that went as segments already */
 	uint32_t rx_slots_last; /* ring slots the last frame took: how many frames may fit */
 
 	bool broken;	 /* the guest broke the protocol: moves nothing any more */

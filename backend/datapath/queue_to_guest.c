@@ -38,10 +38,48 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 	packet_fifo_push(&q->from_tap, p);
 }
 
+/* Takes a frame of next_frame()'s. */
+static void put_frame(struct queue *q, struct packet *p)
+{
+	packet_put(packet_is_of(&q->pool, p) ? &q->pool : &q->env->scratch->segments, p);
+}
+
 static void drop_to_guest(struct queue *q, enum to_guest_fault fault, struct packet *p)
 {
 	counter_add(&q->counters->to_guest_drops[fault], 1);
-	packet_put(&q->pool, p);
+	put_frame(q, p);
+}
+
+/* What to give next: from_tap's head, or the segment of it whose turn it is, if the guest
+ * does not take it whole; then *next_cut is offload_cut()'s result. A batch has a packet
+ * for each segment. What cannot be cut is to_guest_prepare()'s to drop. */
+static struct packet *next_frame(struct queue *q, int *next_cut)
+{
+	struct packet *head = q->from_tap.head, *segment;
+
+	*next_cut = 0;
+	if (!to_guest_must_cut(head, q->features))
+		return head;
+	segment = packet_get(&q->env->scratch->segments);
+	*next_cut = offload_cut(head, q->cut_at, segment);
+	if (*next_cut >= 0)
+		return segment;
+	put_frame(q, segment);
+	return head;
+}
+
+/* p, of next_frame(), is done with as far as from_tap goes. */
+static void take_frame(struct queue *q, const struct packet *p, int next_cut)
+{
+	if (p == q->from_tap.head) {
+		packet_fifo_pop(&q->from_tap);
+		return;
+	}
+	q->cut_at = (uint32_t)next_cut;
+	if (next_cut)
+		return;
+	counter_add(&q->counters->to_guest_gso_cut, 1);
+	packet_put(&q->pool, packet_fifo_pop(&q->from_tap));
 }
 
 /* netif.h "request-multicast-control"; broadcast always passes, as with Linux' netback. */
@@ -75,18 +113,22 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 	while (q->from_tap.head && b->n_frames < QUEUE_BATCH &&
 	       b->n_ops + TO_GUEST_RING_SLOTS_MAX <= QUEUE_OPS_MAX) {
 		struct to_guest_frame *f = &s->to_guest[b->n_frames];
-		struct packet *p = q->from_tap.head;
+		struct packet *p;
+		int next_cut;
 
-		if (is_filtered(q, p)) {
+		if (q->cut_at == 0 && is_filtered(q, q->from_tap.head)) {
 			drop_to_guest(q, TO_GUEST_FILTERED, packet_fifo_pop(&q->from_tap));
 			continue;
 		}
+		p = next_frame(q, &next_cut);
 		to_guest_prepare(f, p, q->features);
 		if (f->verdict == VIF_OK && f->n_ring_slots > n - at) {
 			b->n_wanted = f->n_ring_slots;
+			if (p != q->from_tap.head)
+				put_frame(q, p);
 			return;
 		}
-		packet_fifo_pop(&q->from_tap);
+		take_frame(q, p, next_cut);
 		if (f->verdict != VIF_OK) {
 			drop_to_guest(q, f->fault, p);
 			continue;
@@ -121,7 +163,7 @@ static void answer_batch(struct queue *q, uint32_t n_frames)
 			counter_add(&c->to_guest_csum_blank, 1);
 		if (f->offload.gso_type)
 			counter_add(&c->to_guest_gso_frames, 1);
-		packet_put(&q->pool, s->packets[i]);
+		put_frame(q, s->packets[i]);
 	}
 }
 

@@ -20,7 +20,8 @@ int worker_open(struct worker *w, uint32_t id, int sock, struct ipc_shared *shar
 	w->shared = shared;
 	w->by_slot = calloc(IPC_QUEUES_MAX, sizeof(*w->by_slot));
 	w->env.scratch = calloc(1, sizeof(*w->env.scratch));
-	if (!w->by_slot || !w->env.scratch) {
+	if (!w->by_slot || !w->env.scratch ||
+	    packet_pool_init(&w->env.scratch->segments, QUEUE_BATCH)) {
 		worker_close(w);
 		return -ENOMEM;
 	}
@@ -55,6 +56,8 @@ void worker_close(struct worker *w)
 		grants_close(&w->grants);
 	if (w->sock >= 0)
 		close(w->sock);
+	if (w->env.scratch)
+		packet_pool_fini(&w->env.scratch->segments);
 	free(w->env.scratch);
 	free(w->by_slot);
 	free(w->by_port);

@@ -160,3 +160,81 @@ bool frame_checksum_ok(const struct frame *f, const uint8_t *bytes)
 
 	return carried != 0 && (carried == expected || (carried == 0xffff && expected == 0));
 }
+
+/* ---- what receivers do with offloads ---- */
+
+static uint32_t ip_offset(const uint8_t *frame)
+{
+	uint32_t at = 12;
+
+	while (get_be16(frame + at) == 0x8100 || get_be16(frame + at) == 0x88a8)
+		at += 4;
+	return at + 2;
+}
+
+/* The transport checksum of a whole frame whose header begins at 'start'. */
+static void write_checksum(uint8_t *frame, uint32_t size, uint32_t start, uint32_t field)
+{
+	const uint8_t *ip = frame + ip_offset(frame);
+	bool v6 = ip[0] >> 4 == 6;
+	uint32_t length = v6 ? get_be16(ip + 4) + 40u : get_be16(ip + 2), sum;
+
+	assert(ip - frame + length <= size);
+	length -= start - (uint32_t)(ip - frame);
+	sum = slow_sum(length + (field - start == 16 ? IPPROTO_TCP : IPPROTO_UDP),
+		       v6 ? ip + 8 : ip + 12, v6 ? 32 : 8);
+	put_be16(frame + field, 0);
+	sum = slow_sum(sum, frame + start, length);
+	put_be16(frame + field, sum == 0xffff ? 0xffff : 0xffff - sum);
+}
+
+static void write_ip_length(uint8_t *frame, uint32_t size, uint32_t number)
+{
+	uint8_t *ip = frame + ip_offset(frame);
+	uint32_t length = size - (uint32_t)(ip - frame);
+
+	if (ip[0] >> 4 == 6) {
+		put_be16(ip + 4, length - 40);
+		return;
+	}
+	put_be16(ip + 2, length);
+	put_be16(ip + 4, (get_be16(ip + 4) + number) % 0x10000);
+	put_be16(ip + 10, 0);
+	put_be16(ip + 10, 0xffffu - slow_sum(0, ip, (ip[0] & 15) * 4u));
+}
+
+uint32_t frame_complete(const uint8_t *frame, uint32_t size, const struct virtio_net_hdr *vnet,
+			frame_sink *each, void *arg)
+{
+	static uint8_t out[PACKET_FRAME_MAX];
+	uint32_t start = vnet->csum_start, field = start + vnet->csum_offset, n = 0, headers, seq;
+	uint32_t mss = vnet->gso_size;
+
+	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+		memcpy(out, frame, size);
+		if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+			write_checksum(out, size, start, field);
+		each(arg, out, size);
+		return 1;
+	}
+	assert(vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && vnet->csum_offset == 16 && mss);
+	headers = start + (frame[start + 12] >> 4) * 4u;
+	for (uint32_t at = headers; at < size; at += mss, n++) {
+		uint32_t part = at + mss < size ? mss : size - at;
+
+		memcpy(out, frame, headers);
+		memcpy(out + headers, frame + at, part);
+		write_ip_length(out, headers + part, n);
+		seq = (uint32_t)get_be16(frame + start + 4) * 0x10000 + get_be16(frame + start + 6);
+		seq += n * mss;
+		put_be16(out + start + 4, seq / 0x10000);
+		put_be16(out + start + 6, seq % 0x10000);
+		if (at + part < size)
+			out[start + 13] &= 0xf6; /* FIN, PSH */
+		if (n > 0)
+			out[start + 13] &= 0x7f; /* CWR */
+		write_checksum(out, headers + part, start, field);
+		each(arg, out, headers + part);
+	}
+	return n;
+}

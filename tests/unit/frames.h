@@ -43,6 +43,15 @@ uint16_t frame_pseudo_sum(const struct frame *f);
 /* Whether bytes, a copy of f whose checksum may be different, carries the right one. */
 bool frame_checksum_ok(const struct frame *f, const uint8_t *bytes);
 
+/*
+ * Does by the book all that 'vnet' leaves to be done: cuts a GSO frame into segments and
+ * writes the checksums. 'each' gets every whole frame; the number of them is returned.
+ * The frame's blank checksum must be the outermost transport header's.
+ */
+typedef void frame_sink(void *arg, const uint8_t *frame, uint32_t size);
+uint32_t frame_complete(const uint8_t *frame, uint32_t size, const struct virtio_net_hdr *vnet,
+			frame_sink *each, void *arg);
+
 /* RFC 1071 the slow way. */
 uint16_t slow_sum(uint32_t sum, const uint8_t *data, size_t n);
 

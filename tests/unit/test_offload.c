@@ -20,7 +20,7 @@ static struct packet_pool pool;
 static int setup(void **state)
 {
 	(void)state;
-	return packet_pool_init(&pool, 1);
+	return packet_pool_init(&pool, 2);
 }
 
 /* A test that failed keeps its packet: that is no reason to abort the others. */
@@ -599,6 +599,12 @@ static void translates_gso(void **state)
 		assert_int_equal(vnet->hdr_len, f.header_size);
 		assert_int_equal(get_be16(p->frame + f.csum_at), frame_pseudo_sum(&f));
 
+		/* back again, but not if it is tagged */
+		if (cases[i].spec.n_vlan_tags) {
+			assert_int_equal(offload_to_netif(p, &back), -EPROTO);
+			packet_put(&pool, p);
+			continue;
+		}
 		assert_int_equal(offload_to_netif(p, &back), 0);
 		assert_true(back.csum_blank);
 		assert_int_equal(back.gso_type, cases[i].from);
@@ -632,6 +638,112 @@ static void one_segment_needs_no_gso(void **state)
 		assert_int_equal(packet_vnet(p)->flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
 		packet_put(&pool, p);
 	}
+}
+
+/* ---- segmentation ---- */
+
+/* Compares each frame with what offload_cut() made of the same one. */
+struct cutting {
+	struct packet *whole, *segment;
+	uint32_t at, n;
+	bool done;
+};
+
+static void cut_is_this(void *arg, const uint8_t *expected, uint32_t size)
+{
+	struct cutting *c = arg;
+	int next;
+
+	assert_false(c->done);
+	memset(c->segment->frame, 0xa5, PACKET_FRAME_MAX);
+	next = offload_cut(c->whole, c->at, c->segment);
+	assert_true(next >= 0);
+	assert_int_equal(c->segment->size, size);
+	assert_memory_equal(c->segment->frame, expected, size);
+	assert_int_equal(packet_vnet(c->segment)->flags, 0);
+	assert_int_equal(packet_vnet(c->segment)->gso_type, 0);
+	c->at = (uint32_t)next;
+	c->done = next == 0;
+	c->n++;
+}
+
+static void cuts_what_the_book_says(void **state)
+{
+	static const struct frame_spec specs[] = {
+		{ .ip_version = 4, .payload = 64000 },
+		{ .ip_version = 4, .payload = 2897, .tcp_options = 12, .n_vlan_tags = 1 },
+		{ .ip_version = 4, .payload = 9001, .ip_options = 40, .tcp_options = 40 },
+		{ .ip_version = 6, .payload = 65000, .tcp_options = 12 },
+		{ .ip_version = 6, .payload = 3000, .chain = long_chain, .n_vlan_tags = 2 },
+		{ .ip_version = 6, .payload = 1 },
+	};
+	static const uint16_t sizes[] = { 88, 536, 1447, 1448, 8948, 65000 };
+	static struct frame f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(specs) * ARRAY_SIZE(sizes); i++) {
+		struct frame_spec spec = specs[i / ARRAY_SIZE(sizes)];
+		struct cutting c = { .segment = packet_get(&pool) };
+		uint32_t n;
+
+		spec.protocol = IPPROTO_TCP;
+		frame_build(&f, &spec);
+		put_be16(f.bytes + f.transport_offset + 4, 0xffff); /* seq: wraps */
+		put_be16(f.bytes + f.transport_offset + 6, 0xfe00);
+		f.bytes[f.transport_offset + 13] = 0xd9; /* CWR, ECE, ACK, PSH, FIN */
+		if (spec.ip_version == 4)
+			put_be16(f.bytes + f.network_offset + 4, 0xfffe); /* id: wraps */
+		put_be16(f.bytes + f.csum_at, frame_pseudo_sum(&f));
+		c.whole = packet_of(&f);
+		*packet_vnet(c.whole) = (struct virtio_net_hdr){
+			.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			.gso_type = (spec.ip_version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4
+							  : VIRTIO_NET_HDR_GSO_TCPV6) |
+				    (i % 2 ? VIRTIO_NET_HDR_GSO_ECN : 0),
+			.gso_size = sizes[i % ARRAY_SIZE(sizes)],
+			.csum_start = (uint16_t)f.transport_offset,
+			.csum_offset = 16,
+		};
+		n = frame_complete(f.bytes, f.size, packet_vnet(c.whole), cut_is_this, &c);
+		assert_int_equal(n, c.n);
+		assert_true(c.done);
+		packet_put(&pool, c.segment);
+		packet_put(&pool, c.whole);
+	}
+}
+
+static void what_is_no_tcp_gso_is_not_cut(void **state)
+{
+	static const struct virtio_net_hdr good = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+						    .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+						    .gso_size = 500,
+						    .csum_start = 34,
+						    .csum_offset = 16 };
+	struct virtio_net_hdr bad[6];
+	static struct frame f;
+	struct packet *p, *out = packet_get(&pool);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		bad[i] = good;
+	bad[0].gso_type = VIRTIO_NET_HDR_GSO_NONE;
+	bad[1].gso_type = VIRTIO_NET_HDR_GSO_UDP;
+	bad[2].gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+	bad[3].gso_size = 0;
+	bad[4].flags = 0;
+	bad[5].csum_start = 84; /* a tunnel's */
+	frame_build(
+	    &f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP, .payload = 1000 });
+	p = packet_of(&f);
+	*packet_vnet(p) = good;
+	assert_int_equal(offload_cut(p, 0, out), 500);
+	assert_int_equal(offload_cut(p, 500, out), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		*packet_vnet(p) = bad[i];
+		assert_int_equal(offload_cut(p, 0, out), -EPROTO);
+	}
+	packet_put(&pool, p);
+	packet_put(&pool, out);
 }
 
 /* ---- virtio_net_hdr -> netif ---- */
@@ -847,6 +959,8 @@ int main(void)
 		cmocka_unit_test(survives_any_bytes),
 		PACKET_TEST(seeds_and_finishes_each_shape),
 		PACKET_TEST(a_zero_udp_checksum_is_sent_as_ffff),
+		PACKET_TEST(cuts_what_the_book_says),
+		PACKET_TEST(what_is_no_tcp_gso_is_not_cut),
 		PACKET_TEST(padding_does_not_spoil_a_checksum),
 		PACKET_TEST(a_wrong_ip_length_does_no_harm),
 		PACKET_TEST(leaves_a_source_routed_seed_alone),
