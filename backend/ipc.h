@@ -90,7 +90,8 @@ struct ipc_queue {
 	uint32_t tx_gref, rx_gref;
 	uint32_t tx_port, rx_port; /* the guest's event channels; equal: one for both ways */
 	uint32_t resume;	   /* the ring is live and the journal counts */
-	/* fds: the TAP queue */
+	/* fds: the TAP queue; then, if a program steers the vif's frames, its map, which holds
+	 * a struct steering */
 };
 
 struct ipc_msg {

@@ -154,7 +154,8 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 					   .tx_port = f->tx_port,
 					   .rx_port = f->rx_port,
 					   .resume = v->resume };
-		int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i]);
+		int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i],
+					  v->netdev.steering_fd);
 
 		if (slot < 0)
 			return slot;

@@ -169,7 +169,7 @@ void workers_give_vif(struct workers *w, uint32_t vif_slot)
 	w->vif_used[vif_slot] = false;
 }
 
-int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd)
+int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd, int steering_fd)
 {
 	uint32_t slot;
 
@@ -182,6 +182,7 @@ int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd)
 	w->slot[slot].worker = choose_worker(w, queue->vif);
 	w->slot[slot].queue = *queue;
 	w->slot[slot].tap_fd = tap_fd;
+	w->slot[slot].steering_fd = steering_fd;
 	w->worker[w->slot[slot].worker].n_queues++;
 	slot_move(w, &w->slot[slot], SLOT_ATTACH_DUE);
 	return (int)slot;
@@ -203,11 +204,13 @@ static int send_due(struct workers *w, uint32_t slot, uint64_t now_ns)
 	struct worker *worker = &w->worker[s->worker];
 	bool attach = s->state == SLOT_ATTACH_DUE;
 	struct ipc_msg msg = { .type = attach ? IPC_QUEUE_ATTACH : IPC_QUEUE_DETACH, .slot = slot };
+	const int fds[] = { s->tap_fd, s->steering_fd };
+	uint32_t n_fds = !attach ? 0 : s->steering_fd < 0 ? 1 : 2;
 	int rc;
 
 	if (attach)
 		msg.queue = s->queue;
-	rc = ipc_send(worker->sock, &msg, &s->tap_fd, attach ? 1 : 0);
+	rc = ipc_send(worker->sock, &msg, fds, n_fds);
 	if (rc)
 		return rc;
 	slot_move(w, s, attach ? SLOT_ATTACHING : SLOT_DETACHING);

@@ -30,7 +30,8 @@ struct slot {
 	enum slot_state state;
 	uint32_t worker;
 	uint64_t sent_ns; /* in ATTACHING and DETACHING: since when an answer is due */
-	int tap_fd; /* borrowed from the vif's netdev */
+	int tap_fd; /* borrowed from the vif's netdev, as is */
+	int steering_fd; /* -1: none */
 	struct ipc_queue queue;
 };
 
@@ -74,9 +75,11 @@ int workers_take_vif(struct workers *w, struct vif_id id) must_check;
 /* Every queue that was handed out with it is back. */
 void workers_give_vif(struct workers *w, uint32_t vif_slot);
 
-/* Hands a queue to a worker with few of its vif's, and of all, queues. 'tap_fd' stays the caller's and must stay
- * open until the slot is told detached or its attach failed. Returns the slot or -ENOSPC. */
-int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd) must_check;
+/* Hands a queue to a worker with few of its vif's, and of all, queues. 'tap_fd' and
+ * 'steering_fd' (-1: none) stay the caller's and must stay open until the slot is told
+ * detached or its attach failed. Returns the slot or -ENOSPC. */
+int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd, int steering_fd)
+	must_check;
 
 /* Takes a queue back. A WORKER_QUEUE_DETACHED follows, always. */
 void workers_detach(struct workers *w, uint32_t slot);

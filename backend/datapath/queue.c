@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void queue_break(struct queue *q, const char *why)
@@ -53,6 +54,20 @@ static int map_rings(struct queue *q, const struct ipc_queue *cfg, struct shared
 	return to_guest_ring_attach(&q->rx, rx, &shared->to_guest, cfg->resume);
 }
 
+static int map_steering(struct queue *q, int fd, const char **step)
+{
+	void *map;
+
+	if (fd < 0)
+		return 0;
+	*step = "mapping what steers its frames";
+	map = mmap(NULL, sizeof(*q->steering), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	q->steering = map;
+	return 0;
+}
+
 static int bind_ports(struct queue *q, const struct ipc_queue *cfg, const char **step)
 {
 	*step = "binding the tx event channel";
@@ -84,7 +99,7 @@ static bool same_vif(const struct vif_id *a, const struct vif_id *b)
 }
 
 int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shared *shared,
-	       int tap_fd, struct queue **out, char *why, size_t why_size)
+	       struct queue_fds fds, struct queue **out, char *why, size_t why_size)
 {
 	const struct ipc_queue *cfg = &msg->queue;
 	const char *step = "allocating packets";
@@ -114,6 +129,8 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 
 	err = packet_pool_init(&q->pool, QUEUE_PACKETS);
 	if (!err)
+		err = map_steering(q, fds.steering, &step);
+	if (!err)
 		err = map_rings(q, cfg, &shared->queue[msg->slot], &step);
 	if (!err)
 		err = bind_ports(q, cfg, &step);
@@ -123,7 +140,7 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 		queue_close(q);
 		return err;
 	}
-	q->tap_fd = tap_fd;
+	q->tap_fd = fds.tap;
 	/* A live ring may hold requests whose event was sent before we were bound. */
 	q->tx_due = true;
 	if (cfg->resume)
@@ -159,6 +176,8 @@ void queue_close(struct queue *q)
 		grant_unmap(q->env->grants, q->tx.page);
 	if (q->rx.page)
 		grant_unmap(q->env->grants, q->rx.page);
+	if (q->steering)
+		munmap(q->steering, sizeof(*q->steering));
 	if (q->tap_fd >= 0)
 		close(q->tap_fd);
 	packet_pool_fini(&q->pool);

@@ -21,6 +21,7 @@
 #include "log.h"
 #include "packet.h"
 #include "ring.h"
+#include "steering.h"
 
 /* Frames a queue may move in one direction before the next queue has its turn:
  * no guest starves another. */
@@ -68,6 +69,7 @@ struct queue {
 	uint32_t features; /* enum vif_feature: the frontend's */
 	uint32_t offered;  /* and what it was offered */
 	int tap_fd;
+	struct steering *steering; /* the vif's, shared by all its workers; NULL: none */
 	struct queue_counters *counters;
 	struct shared_vif *shared_vif; /* with the vif's other queues, of whatever worker */
 	struct packet_pool pool;
@@ -92,11 +94,17 @@ struct queue {
 	struct log_limit limit;
 };
 
+/* What comes with a queue. */
+struct queue_fds {
+	int tap;
+	int steering; /* map of the vif's steering program; -1: none */
+};
+
 /* Maps the rings and binds the ports; on a live ring shows what is still to be shown, and
- * wakes the guest. Takes tap_fd on success only. On failure
+ * wakes the guest. Takes fds.tap, on success only. On failure
  * returns -errno and says why, for the log and the error node. */
 int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shared *shared,
-	       int tap_fd, struct queue **out, char *why, size_t why_size) must_check;
+	       struct queue_fds fds, struct queue **out, char *why, size_t why_size) must_check;
 
 /* Gives everything back; frames still queued are counted as dropped. Between passes all
  * answers are published: there is nothing more to tell the guest. NULL is accepted. */

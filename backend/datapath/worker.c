@@ -142,8 +142,8 @@ static void forget_queue(struct worker *w, struct queue *q)
 	}
 }
 
-static int attach_queue(struct worker *w, const struct ipc_msg *msg, int tap_fd, char *why,
-			size_t why_size)
+static int attach_queue(struct worker *w, const struct ipc_msg *msg, struct queue_fds fds,
+			char *why, size_t why_size)
 {
 	struct queue *q;
 	int err;
@@ -152,7 +152,7 @@ static int attach_queue(struct worker *w, const struct ipc_msg *msg, int tap_fd,
 		snprintf(why, why_size, "slot %u is in use", msg->slot);
 		return -EBUSY;
 	}
-	err = queue_open(&w->env, msg, w->shared, tap_fd, &q, why, why_size);
+	err = queue_open(&w->env, msg, w->shared, fds, &q, why, why_size);
 	if (err)
 		return err;
 	w->by_slot[q->slot] = q;
@@ -176,13 +176,14 @@ static void on_attach(struct worker *w, const struct ipc_msg *msg, const int fds
 {
 	struct ipc_msg answer = { .type = IPC_QUEUE_ATTACHED, .slot = msg->slot };
 	char why[sizeof(answer.why)] = "no TAP came with the message";
+	struct queue_fds of_queue = { .tap = n_fds > 0 ? fds[0] : -1,
+				      .steering = n_fds > 1 ? fds[1] : -1 };
 
-	answer.status = n_fds == 1 ? attach_queue(w, msg, fds[0], why, sizeof(why)) : -EPROTO;
-	if (answer.status) {
+	answer.status = n_fds > 0 ? attach_queue(w, msg, of_queue, why, sizeof(why)) : -EPROTO;
+	if (answer.status)
 		memcpy(answer.why, why, sizeof(why));
-		for (uint32_t i = 0; i < n_fds; i++)
-			close(fds[i]);
-	}
+	for (uint32_t i = answer.status ? 0 : 1; i < n_fds; i++)
+		close(fds[i]); /* all but the TAP of a queue that has it */
 	say(w, &answer);
 }
 

@@ -46,7 +46,8 @@ here()
 {
 	here_name=$1 # the trap outlives this function
 	shift
-	trap 'echo "not ok - $here_name"; sed "s/^/# /" $tmp/case.log $tmp/vifd.log; exit 1' EXIT
+	exec 8>&1 # the trap runs with the function's own output
+	trap 'echo "not ok - $here_name" >&8; sed "s/^/# /" $tmp/case.log $tmp/vifd.log >&8; exit 1' EXIT
 	"$@" >$tmp/case.log 2>&1
 	trap - EXIT
 	echo "ok - $here_name"

@@ -405,17 +405,25 @@ static void say(struct workers_test *t, int worker, uint32_t type, uint32_t slot
 	assert_int_equal(ipc_send(t->theirs[worker], &msg, NULL, 0), 0);
 }
 
-static struct ipc_msg hear(struct workers_test *t, int worker)
+/* The next message and how many fds came with it; type 0: none. */
+static struct ipc_msg hear_with(struct workers_test *t, int worker, uint32_t *n_fds)
 {
 	int fds[IPC_FDS_MAX];
 	struct ipc_msg msg = { .type = 0 };
-	uint32_t n_fds = 0;
 
-	if (ipc_recv(t->theirs[worker], &msg, fds, &n_fds))
+	*n_fds = 0;
+	if (ipc_recv(t->theirs[worker], &msg, fds, n_fds))
 		msg.type = 0;
-	while (n_fds)
-		close(fds[--n_fds]);
+	for (uint32_t i = 0; i < *n_fds; i++)
+		close(fds[i]);
 	return msg;
+}
+
+static struct ipc_msg hear(struct workers_test *t, int worker)
+{
+	uint32_t n_fds;
+
+	return hear_with(t, worker, &n_fds);
 }
 
 static void get_ready(struct workers_test *t)
@@ -431,7 +439,7 @@ static void get_ready(struct workers_test *t)
 static uint32_t attach_of(struct workers_test *t, uint16_t domid)
 {
 	const struct ipc_queue queue = { .vif = { domid, 0 } };
-	int slot = workers_attach(&t->w, &queue, STDERR_FILENO);
+	int slot = workers_attach(&t->w, &queue, STDERR_FILENO, -1);
 
 	assert_true(slot >= 0);
 	return (uint32_t)slot;
@@ -462,6 +470,27 @@ static void slots_wait_for_ready_and_spread(void **state)
 	assert_int_equal(workers_next(&t->w, &e), 0);
 	assert_int_equal(e.type, WORKER_QUEUE_ATTACHED);
 	assert_int_equal(e.queue.vif.domid, 3);
+}
+
+static void a_steered_queue_brings_its_map(void **state)
+{
+	const struct ipc_queue queue = { .vif = { 3, 0 } };
+	struct workers_test *t = *state;
+	uint32_t n_fds, slot;
+
+	get_ready(t);
+	slot = attach(t);
+	assert_int_equal(t->w.slot[slot].worker, 0);
+	assert_int_equal(workers_attach(&t->w, &queue, STDERR_FILENO, STDOUT_FILENO), slot + 1);
+	workers_flush(&t->w, 0);
+	assert_int_equal(hear_with(t, 0, &n_fds).type, IPC_QUEUE_ATTACH);
+	assert_int_equal(n_fds, 1);
+	assert_int_equal(hear_with(t, 1, &n_fds).type, IPC_QUEUE_ATTACH);
+	assert_int_equal(n_fds, 2);
+	workers_detach(&t->w, slot + 1);
+	workers_flush(&t->w, 0);
+	assert_int_equal(hear_with(t, 1, &n_fds).type, IPC_QUEUE_DETACH);
+	assert_int_equal(n_fds, 0);
 }
 
 /* However unevenly vifs came and went, a vif's queues are spread over the workers. */
@@ -784,6 +813,7 @@ int main(void)
 		API_TEST(api_bounds_its_clients),
 		API_TEST(api_is_roots_alone_and_locked),
 		WORKERS_TEST(slots_wait_for_ready_and_spread),
+		WORKERS_TEST(a_steered_queue_brings_its_map),
 		WORKERS_TEST(a_vifs_queues_go_to_different_workers),
 		WORKERS_TEST(slots_resume_in_the_next_datapath),
 		WORKERS_TEST(slots_begin_zeroed),

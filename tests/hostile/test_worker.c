@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -148,6 +149,7 @@ struct churn {
 	int sock; /* control's */
 	struct guest guest[N_GUESTS];
 	int tap[N_GUESTS][2]; /* ours, the worker's */
+	int steering;	      /* a map's stand-in, which comes with some of the queues */
 	enum { AWAY, COMING, THERE, GOING } state[N_GUESTS];
 	bool broken[N_GUESTS];
 	uint32_t n_attached, n_fatal, n_passes;
@@ -192,12 +194,13 @@ static void take_answers(struct churn *c)
 static void attach(struct churn *c, uint32_t i)
 {
 	struct ipc_msg msg = attach_message(&c->guest[i], i);
+	const int fds[] = { c->tap[i][1], c->steering };
 
 	if (c->state[i] != AWAY)
 		return;
 	guest_fill(&c->guest[i]);
 	c->broken[i] = false;
-	assert_int_equal(ipc_send(c->sock, &msg, &c->tap[i][1], 1), 0);
+	assert_int_equal(ipc_send(c->sock, &msg, fds, 1 + draw(c, 2)), 0);
 	c->state[i] = COMING;
 }
 
@@ -286,6 +289,28 @@ bool __wrap_worker_pass(struct worker *w)
 	return true;
 }
 
+/* How often the stand-in is open or mapped in this process. */
+static unsigned steering_held(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], path[64];
+	unsigned n = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "memfd:test-steering") != NULL;
+	fclose(maps);
+	for (int fd = 0; fd < 256; fd++) {
+		ssize_t size;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		size = readlink(path, line, sizeof(line) - 1);
+		line[MAX(size, 0)] = '\0';
+		n += strstr(line, "memfd:test-steering") != NULL;
+	}
+	return n;
+}
+
 static void queues_come_and_go(void **state)
 {
 	struct churn *c = calloc(1, sizeof(*c));
@@ -297,6 +322,8 @@ static void queues_come_and_go(void **state)
 	assert_non_null(c);
 	c->random = 7;
 	c->shared = shared_new(N_GUESTS);
+	c->steering = memfd_create("test-steering", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(c->steering, sizeof(struct steering)), 0);
 	assert_int_equal(hosted_inproc_start(0), 0);
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		guest_open(&c->guest[i], i + 1);
@@ -317,6 +344,8 @@ static void queues_come_and_go(void **state)
 	uring_close(loop);
 	worker_close(&c->worker);
 	close(c->sock);
+	assert_int_equal(steering_held(), 1);
+	close(c->steering);
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		struct hosted_stats stats[N_GUESTS + 1];
 
