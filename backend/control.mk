@@ -4,7 +4,14 @@
 
 PROGRAMS += vifd vifctl
 
-vifd-objs := backend/vifd.c backend/ipc.c backend/bpf/steer_object.c $(sort $(wildcard backend/control/*.c)) \
+# What both processes share, and the parts of each that never wait: tests step them.
+BACKEND_SHARED   := backend/ipc.c backend/credit.c
+DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
+		      $(sort $(wildcard backend/datapath/*.c)))
+CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c loop.c netdev.c \
+		      notify.c process.c steering.c),$(sort $(wildcard backend/control/*.c)))
+
+vifd-objs := backend/vifd.c $(BACKEND_SHARED) backend/bpf/steer_object.c $(sort $(wildcard backend/control/*.c)) \
 	     $(sort $(wildcard backend/datapath/*.c))
 # liburing statically: Debian 12's shared one (2.3) does not export
 # io_uring_register_restrictions and io_uring_enable_rings, which its header declares.

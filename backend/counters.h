@@ -24,6 +24,7 @@
 	X(from_guest_grant_ops)                                                                    \
 	X(from_guest_events)	  /* times the guest woke us */                                    \
 	X(from_guest_notifies)	  /* times we woke the guest */                                    \
+	X(from_guest_credit_waits) /* times a queue waited for the vif's rate */                                   \
 	X(to_guest_frames)                                                                         \
 	X(to_guest_bytes)                                                                          \
 	X(to_guest_gso_frames)                                                                     \

@@ -28,6 +28,7 @@
 #include "base.h"
 #include "counters.h"
 #include "multicast.h"
+#include "credit.h"
 #include "ring.h"
 
 #define IPC_FIRST_FD	 3
@@ -52,6 +53,7 @@ struct shared_vif {
 	struct vif_id id; /* control: whose it is */
 	struct multicast_set multicast; /* the workers: what the guest wants to receive */
 	uint32_t multicast_filter;	/* control, atomic bool: drop what is not in the set */
+	struct credit credit;		/* control, the workers: what the guest may send */
 } __attribute__((aligned(64)));
 
 /* The shared memfd. */

@@ -135,6 +135,7 @@ static void show_one(const json_t *answer)
 	const json_t *vif = json_object_get(answer, "vif");
 	const json_t *netdev = json_object_get(vif, "netdev");
 	const json_t *multicast = json_object_get(vif, "multicast");
+	const json_t *rate = json_object_get(vif, "rate");
 
 	printf("%s\n", text(vif, "vif"));
 	printf("  state        %s (frontend %s)%s\n", text(vif, "state"), text(vif, "frontend_state"),
@@ -154,6 +155,9 @@ static void show_one(const json_t *answer)
 		printf("  multicast    %s, %jd addresses\n",
 		       json_is_true(json_object_get(multicast, "filter")) ? "filtered" : "all",
 		       number(multicast, "addresses"));
+	if (json_is_object(rate))
+		printf("  rate         the guest sends %jd bytes in %jd us\n", number(rate, "bytes"),
+		       number(rate, "usec"));
 	show_queues(json_object_get(vif, "queues"));
 	if (json_is_string(json_object_get(vif, "steering")))
 		printf("  steering     %s\n", text(vif, "steering"));
@@ -183,8 +187,11 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 
 	printf("  %-10s frames %jd  bytes %jd  gso %jd  csum blank %jd\n", label, number(d, "frames"),
 	       number(d, "bytes"), number(d, "gso_frames"), number(d, "csum_blank"));
-	printf("             grant ops %jd  events %jd  notifies %jd\n", number(d, "grant_ops"),
+	printf("             grant ops %jd  events %jd  notifies %jd", number(d, "grant_ops"),
 	       number(d, "events"), number(d, "notifies"));
+	if (number(d, "credit_waits"))
+		printf("  waits for the rate %jd", number(d, "credit_waits"));
+	printf("\n");
 	printf("             dropped: ");
 	show_drops(d);
 	if (nd)

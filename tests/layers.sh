@@ -20,11 +20,11 @@ rank_of()
 	libvif/ring.* | libvif/grant.* | libvif/event.* | libvif/store.*) echo 20 ;;
 	libvif/features.* | libvif/xenbus.*) echo 30 ;;
 	libvif/from_guest.* | libvif/to_guest.* | libvif/ctrl.*) echo 40 ;;
-	backend/counters.h) echo 50 ;;
+	backend/counters.h | backend/credit.*) echo 50 ;;
 	backend/ipc.*) echo 51 ;;
 	backend/nic/* | backend/bpf/*) echo 60 ;;
 	backend/datapath/queue.*) echo 70 ;;
-	backend/datapath/queue_*) echo 71 ;;
+	backend/datapath/queue_* | backend/datapath/timers.*) echo 71 ;;
 	backend/datapath/worker.*) echo 72 ;;
 	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 73 ;;
 	backend/datapath/datapath.*) echo 74 ;;

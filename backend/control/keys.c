@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "features.h"
@@ -118,6 +119,33 @@ int keys_read_offer(struct store *s, const char *path, struct backend_offer *out
 		if (value != k->inverted)
 			out->features |= k->bit;
 	}
+	return 0;
+}
+
+/* A decimal of 64 bits and what follows it. */
+static bool parse_decimal(const char *text, uint64_t *out, const char **end)
+{
+	char *stop;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(text, &stop, 10);
+	*end = stop;
+	return !errno;
+}
+
+int keys_parse_rate(const char *text, struct rate *out)
+{
+	uint64_t bytes, usec;
+	const char *rest;
+
+	*out = (struct rate){ 0 };
+	if (!parse_decimal(text, &bytes, &rest) || *rest != ',' ||
+	    !parse_decimal(rest + 1, &usec, &rest) || *rest || usec > UINT32_MAX)
+		return -EINVAL;
+	if (usec)
+		*out = (struct rate){ bytes, (uint32_t)usec };
 	return 0;
 }
 

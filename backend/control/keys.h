@@ -39,6 +39,15 @@ struct backend_offer {
 /* Reads it: a vif taken over keeps what an earlier vifd offered it. 0 or -errno. */
 int keys_read_offer(struct store *s, const char *path, struct backend_offer *out,
 		    struct keys_error *err) must_check;
+/* "rate": how much the guest may send; libxl writes it from the vif key rate=. */
+struct rate {
+	uint64_t bytes; /* in 'usec' microseconds */
+	uint32_t usec;	/* 0: no limit */
+};
+
+/* Reads "bytes,usec", decimals with nothing around them. -EINVAL: it is something else, and
+ * *out is no limit, as the kernel's netback has it (xenbus.c xen_net_read_rate()). */
+int keys_parse_rate(const char *text, struct rate *out) must_check;
 
 struct frontend_queue {
 	uint32_t tx_gref, rx_gref;

@@ -93,6 +93,10 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "frontend_path",
 			    v->keys_read ? json_string(v->keys.frontend) : json_null());
 	json_object_set_new(o, "mac", v->keys_read ? json_string(mac) : json_null());
+	json_object_set_new(o, "rate",
+			    v->rate.usec ? json_pack("{s:I, s:I}", "bytes", (json_int_t)v->rate.bytes,
+						     "usec", (json_int_t)v->rate.usec) :
+					   json_null());
 	json_object_set_new(o, "features", view_features(v->features));
 	json_object_set_new(o, "offered", view_features(v->offer.features));
 	json_object_set_new(o, "multicast", view_multicast(c, v));

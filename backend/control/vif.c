@@ -132,7 +132,7 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 	}
 	v->split_events = keys.queue[0].tx_port != keys.queue[0].rx_port;
 	v->features = features_usable(keys.features) | (v->split_events ? VIF_SPLIT_EVENTS : 0);
-	rc = vif_hand_out_queues(c, v, &keys);
+	rc = vif_hand_out_queues(c, v, &keys, now_ns);
 	if (rc)
 		vif_fail(c, v, now_ns, -rc, "attaching %u queues: %s", keys.n_queues, strerror(-rc));
 	if (v->n_queues)

@@ -79,6 +79,9 @@ struct vif {
 	bool split_events;
 	struct queue_counters retired; /* of queues that were taken back */
 
+	char rate_text[64]; /* the key as last read; "": there is none */
+	struct rate rate;
+
 	bool due;
 	uint64_t not_before_ns, last_pass_ns;
 	uint32_t n_passes; /* in the bucket */

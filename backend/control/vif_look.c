@@ -91,6 +91,24 @@ static void look_at_frontend(struct control *c, struct vif *v, uint64_t now_ns)
 	v->frontend = rc ? XenbusStateUnknown : (enum xenbus_state)state;
 }
 
+/* The toolstack may change it at any time. */
+static void look_at_rate(struct control *c, struct vif *v, uint64_t now_ns)
+{
+	char text[sizeof(v->rate_text)] = "";
+	int rc = store_read(&c->store, XBT_NULL, text, sizeof(text), "%s/rate", v->path);
+
+	if (rc && rc != -ENOENT)
+		snprintf(text, sizeof(text), "?"); /* too long, or no text at all */
+	if (!strcmp(text, v->rate_text))
+		return;
+	memcpy(v->rate_text, text, sizeof(text));
+	rc = keys_parse_rate(text, &v->rate);
+	if (rc && text[0])
+		log_limited(&v->log_limit, now_ns, LOG_LVL_WARNING, SCOPE(v),
+			    "parsing rate in the backend directory: traffic unlimited");
+	vif_apply_rate(c, v, now_ns);
+}
+
 bool vif_look(struct control *c, struct vif *v, uint64_t now_ns, struct vif_situation *s)
 {
 	uint32_t found, online = 0;
@@ -110,6 +128,7 @@ bool vif_look(struct control *c, struct vif *v, uint64_t now_ns, struct vif_situ
 			online = 0;
 		look_at_hotplug(c, v, now_ns);
 		look_at_frontend(c, v, now_ns);
+		look_at_rate(c, v, now_ns);
 	}
 	v->online = online;
 	s->backend = v->state;

@@ -41,8 +41,11 @@ bool vif_queues_attached(const struct vif *v);
 
 /* Opens the TAP's queues and gives each one to a worker. 0 or -errno: n_queues says how
  * many are on their way. */
-int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys)
-	must_check;
+int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys,
+			uint64_t now_ns) must_check;
+
+/* Tells the vif's queues, if it has any, how much the guest may send. */
+void vif_apply_rate(struct control *c, struct vif *v, uint64_t now_ns);
 
 /* The vif's queues are on their way to the datapath: sets what they share. */
 void vif_begin_live(struct control *c, struct vif *v);

@@ -75,6 +75,13 @@ void vif_queues_gone(struct control *c, struct vif *v)
 	v->vif_slot = -1;
 }
 
+void vif_apply_rate(struct control *c, struct vif *v, uint64_t now_ns)
+{
+	if (v->vif_slot >= 0)
+		credit_set(&c->workers.shared->vif[v->vif_slot].credit, v->rate.bytes, v->rate.usec,
+			   now_ns);
+}
+
 void vif_detach(struct control *c, struct vif *v)
 {
 	for (uint32_t i = 0; i < v->n_queues; i++) {
@@ -128,7 +135,8 @@ static void steer(struct control *c, struct vif *v)
 }
 
 /* Opens the TAP's queues and gives each one to a worker. */
-int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys)
+int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys,
+			uint64_t now_ns)
 {
 	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
 
@@ -142,6 +150,8 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 		v->vif_slot = workers_take_vif(&c->workers, v->id);
 		rc = MIN(v->vif_slot, 0);
 	}
+	if (!rc)
+		vif_apply_rate(c, v, now_ns);
 	for (uint32_t i = 0; !rc && i < keys->n_queues; i++) {
 		const struct frontend_queue *f = &keys->queue[i];
 		struct ipc_queue queue = { .vif = v->id,

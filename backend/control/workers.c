@@ -18,8 +18,6 @@
 
 #include "log.h"
 
-#define SHARED_SIZE sizeof(struct ipc_shared)
-
 /* Read from one worker in a row: more than it ever has to say, unless it means harm. */
 #define MESSAGES_MAX (2 * IPC_QUEUES_MAX)
 
@@ -34,10 +32,10 @@ int workers_init(struct workers *w, uint32_t n_workers)
 	w->shared_fd = memfd_create("vifd-queues", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (w->shared_fd < 0)
 		return -errno;
-	if (ftruncate(w->shared_fd, SHARED_SIZE) ||
+	if (ftruncate(w->shared_fd, sizeof(*w->shared)) ||
 	    fcntl(w->shared_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		goto fail;
-	shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, w->shared_fd, 0);
+	shared = mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, w->shared_fd, 0);
 	if (shared == MAP_FAILED)
 		goto fail;
 	w->shared = shared;
@@ -53,7 +51,7 @@ void workers_fini(struct workers *w)
 	for (uint32_t i = 0; i < w->n_workers; i++)
 		if (w->worker[i].sock >= 0)
 			close(w->worker[i].sock);
-	munmap(w->shared, SHARED_SIZE);
+	munmap(w->shared, sizeof(*w->shared));
 	close(w->shared_fd);
 }
 

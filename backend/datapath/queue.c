@@ -191,7 +191,7 @@ void queue_on_event(struct queue *q, int port)
 	if (port == q->tx_port) {
 		counter_add(&q->counters->from_guest_events, 1);
 		q->tx_masked = true;
-		q->tx_due = !q->broken;
+		q->tx_due = !q->broken && !q->tx_wait_ns;
 	}
 	if (port == q->rx_port) {
 		counter_add(&q->counters->to_guest_events, 1);
@@ -209,7 +209,8 @@ void queue_settle(struct queue *q)
 		return;
 	if (q->tx_masked && q->tx_due && shared_port)
 		q->rx_starved = false; /* masked: no event will say that buffers came */
-	if (q->tx_masked && !q->tx_due) {
+	/* One that waits for its rate is not to be told of more. */
+	if (q->tx_masked && !q->tx_due && (!q->tx_wait_ns || shared_port)) {
 		q->tx_masked = false;
 		if (shared_port)
 			q->rx_masked = false;
@@ -218,6 +219,21 @@ void queue_settle(struct queue *q)
 	if (q->rx_masked && !shared_port) {
 		q->rx_masked = false;
 		event_unmask(q->env->events, (evtchn_port_t)q->rx_port);
+	}
+}
+
+/* ---- time ---- */
+
+uint64_t queue_deadline(const struct queue *q)
+{
+	return q->broken || !q->tx_wait_ns ? UINT64_MAX : q->tx_wait_ns;
+}
+
+void queue_on_time(struct queue *q)
+{
+	if (q->tx_wait_ns && q->env->now_ns >= q->tx_wait_ns) {
+		q->tx_wait_ns = 0;
+		q->tx_due = !q->broken;
 	}
 }
 

@@ -73,8 +73,10 @@ struct queue {
 	struct queue_counters *counters;
 	struct shared_vif *shared_vif; /* with the vif's other queues, of whatever worker */
 	struct packet_pool pool;
-	struct queue *next_ready; /* the worker's */
+	struct queue *next_ready; /* the worker's, as all up to timer_place */
 	bool is_ready;
+	uint64_t wake_ns;
+	uint32_t timer_place;
 
 	struct ring tx; /* guest-transmit */
 	struct ring rx; /* guest-receive */
@@ -87,6 +89,7 @@ struct queue {
 
 	bool broken;	 /* the guest broke the protocol: moves nothing any more */
 	bool tx_due;	 /* requests may wait */
+	uint64_t tx_wait_ns; /* requests wait until then for the vif's rate; 0: they do not */
 	bool rx_due;	 /* the receive ring is to be looked at, whatever waits in from_tap */
 	bool rx_starved; /* frames wait for buffers; an event was asked for */
 	bool tx_masked;	 /* the port fired and is unmasked once the ring is dry */
@@ -113,10 +116,17 @@ void queue_close(struct queue *q);
 /* The guest (or nobody: spurious) signalled this port. */
 void queue_on_event(struct queue *q, int port);
 
+/* When the queue is to be told that it is time, by the worker's clock; UINT64_MAX: never. */
+uint64_t queue_deadline(const struct queue *q);
+
+/* It is time: what was waited for is due, if it is. */
+void queue_on_time(struct queue *q);
+
 /*
  * Takes up to QUEUE_BATCH frames from the guest into to_tap and answers them.
  * Returns VIF_OK, or VIF_FATAL with *fault set: the queue is broken from now on.
- * Afterwards tx_due says whether to come again; when it is clear, an event will come.
+ * Afterwards tx_due says whether to come again; when it is clear, an event will come, or
+ * the time to go on (queue_deadline()).
  */
 enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault) must_check;
 

@@ -14,6 +14,7 @@ struct tx_batch {
 	uint32_t n_slots;  /* ring slots they use, a fatal frame's excluded */
 	uint32_t n_segments;
 	bool dry;	   /* no whole frame was left behind */
+	uint64_t wait_ns;  /* the next frame's turn by the vif's rate; 0: it has no wait */
 };
 
 static bool batch_has_room(const struct queue *q, const struct tx_batch *b)
@@ -40,6 +41,9 @@ static void plan_batch(struct queue *q, uint32_t n, struct tx_batch *b)
 			b->dry = true;
 			return;
 		}
+		if (f->verdict != VIF_FATAL &&
+		    !credit_take(&q->shared_vif->credit, f->size, q->env->now_ns, &b->wait_ns))
+			return;
 		s->packets[b->n_frames++] = NULL;
 		if (f->verdict == VIF_FATAL)
 			return;
@@ -132,6 +136,15 @@ static void rearm_tx(struct queue *q, uint32_t n_left)
 	q->tx_due = pending < 0 || (uint32_t)pending > n_left;
 }
 
+/* What the vif's rate does not let pass yet stays in the ring, and the guest's events are
+ * of no interest until then. */
+static void await_credit(struct queue *q, uint64_t until_ns)
+{
+	q->tx_wait_ns = until_ns;
+	q->tx_due = false;
+	counter_add(&q->counters->from_guest_credit_waits, 1);
+}
+
 enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 {
 	struct queue_scratch *s = q->env->scratch;
@@ -159,6 +172,8 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 		queue_break(q, from_guest_fault_name(*fault));
 		return VIF_FATAL;
 	}
+	if (batch.wait_ns)
+		await_credit(q, batch.wait_ns);
 	/* Not dry: still due. When the packets ran out, they come back as the TAP takes them. */
 	if (batch.dry)
 		rearm_tx(q, (uint32_t)pending - batch.n_slots);

@@ -14,8 +14,9 @@
  * system call each; writes still go through the ring, which tries an O_NONBLOCK file
  * while it submits, and a TAP's send buffer is never full.
  *
- * One turn: submit what the last pass queued and, if nothing is due, wait; take the
- * completions; let each due queue have its pass, which queues new operations.
+ * One turn: submit what the last pass queued and, if nothing is due, wait, for no longer than
+ * until a queue's time has come (a timeout of the wait itself: no operation, no timer fd);
+ * take the completions; let each due queue have its pass, which queues new operations.
  *
  * A completion names its queue by slot and its packet by index in the queue's pool.
  * A queue that control wants back is released when nothing of it is outstanding, so
@@ -372,6 +373,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+/* Hands in what the last pass queued; unless something is due, sleeps until anything
+ * happens or it is time for a queue. */
+static int submit(struct uring_loop *l, bool due)
+{
+	uint64_t deadline = worker_deadline(l->w), now;
+	struct __kernel_timespec left;
+	struct io_uring_cqe *first;
+
+	if (!due && deadline == UINT64_MAX)
+		return io_uring_submit_and_wait(&l->ring, 1);
+	now = due ? 0 : now_ns();
+	if (due || deadline <= now)
+		return io_uring_submit_and_get_events(&l->ring);
+	left.tv_sec = (int64_t)((deadline - now) / NS_PER_S);
+	left.tv_nsec = (long long)((deadline - now) % NS_PER_S);
+	return io_uring_submit_and_wait_timeout(&l->ring, &first, 1, &left, NULL);
+}
+
 int uring_run(struct uring_loop *l)
 {
 	struct worker *w = l->w;
@@ -380,10 +399,9 @@ int uring_run(struct uring_loop *l)
 	while (!w->stop) {
 		struct io_uring_cqe *cqe;
 		unsigned head, n = 0;
-		int err = due ? io_uring_submit_and_get_events(&l->ring)
-			      : io_uring_submit_and_wait(&l->ring, 1);
+		int err = submit(l, due);
 
-		if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
+		if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY && err != -ETIME)
 			return err;
 		w->env.now_ns = now_ns();
 		io_uring_for_each_cqe(&l->ring, head, cqe) {
@@ -391,6 +409,7 @@ int uring_run(struct uring_loop *l)
 			n++;
 		}
 		io_uring_cq_advance(&l->ring, n);
+		worker_on_time(w);
 		due = worker_pass(w);
 	}
 	return 0;

@@ -21,7 +21,8 @@ int worker_open(struct worker *w, uint32_t id, int sock, struct ipc_shared *shar
 	w->by_slot = calloc(IPC_QUEUES_MAX, sizeof(*w->by_slot));
 	w->env.scratch = calloc(1, sizeof(*w->env.scratch));
 	if (!w->by_slot || !w->env.scratch ||
-	    packet_pool_init(&w->env.scratch->segments, QUEUE_BATCH)) {
+	    packet_pool_init(&w->env.scratch->segments, QUEUE_BATCH) ||
+	    timers_init(&w->timers, IPC_QUEUES_MAX)) {
 		worker_close(w);
 		return -ENOMEM;
 	}
@@ -58,6 +59,7 @@ void worker_close(struct worker *w)
 		close(w->sock);
 	if (w->env.scratch)
 		packet_pool_fini(&w->env.scratch->segments);
+	timers_fini(&w->timers);
 	free(w->env.scratch);
 	free(w->by_slot);
 	free(w->by_port);
@@ -130,6 +132,7 @@ static void forget_queue(struct worker *w, struct queue *q)
 		if (w->by_port[i] == q)
 			w->by_port[i] = NULL;
 	w->by_slot[q->slot] = NULL;
+	timers_set(&w->timers, q, UINT64_MAX);
 
 	w->ready_tail = NULL;
 	while (*at) {
@@ -277,11 +280,27 @@ static void serve(struct worker *w, struct queue *q)
 		verdict = queue_to_guest(q);
 	w->tap->flush(w->loop, q);
 	queue_settle(q);
+	timers_set(&w->timers, q, queue_deadline(q));
 	if (verdict == VIF_FATAL)
 		say_fatal(w, q, -EPROTO,
 			  fault ? from_guest_fault_name(fault) : "impossible ring indices");
 	else if (queue_has_work(q))
 		worker_mark_ready(w, q);
+}
+
+uint64_t worker_deadline(const struct worker *w)
+{
+	return timers_next(&w->timers);
+}
+
+void worker_on_time(struct worker *w)
+{
+	struct queue *q;
+
+	while ((q = timers_take(&w->timers, w->env.now_ns))) {
+		queue_on_time(q);
+		worker_mark_ready(w, q);
+	}
 }
 
 bool worker_pass(struct worker *w)

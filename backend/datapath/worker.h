@@ -12,6 +12,7 @@
 #define VIF_DATAPATH_WORKER_H
 
 #include "queue.h"
+#include "timers.h"
 
 /* What the outer loop does for a worker. 'loop' is the loop's own. */
 struct tap_ops {
@@ -35,6 +36,7 @@ struct worker {
 	struct queue **by_port; /* [n_ports], grows at attach */
 	uint32_t n_ports;
 	struct queue *ready_head, *ready_tail; /* queues with something due, in turn */
+	struct timers timers;		       /* those with something due later */
 	bool stop;
 
 	const struct tap_ops *tap;
@@ -57,6 +59,13 @@ void worker_on_control(struct worker *w);
 
 /* The evtchn handle is readable. */
 void worker_on_events(struct worker *w);
+
+/* When worker_on_time() is to be called, by the clock of env.now_ns; UINT64_MAX: not at all,
+ * an idle worker sleeps until something happens. */
+uint64_t worker_deadline(const struct worker *w);
+
+/* Puts the queues in line whose time has come. */
+void worker_on_time(struct worker *w);
 
 /* Puts the queue in line for the next pass. */
 void worker_mark_ready(struct worker *w, struct queue *q);

@@ -4,7 +4,7 @@
 # themselves, on the hosted Xen with a real xenstored, in a script.
 
 TESTS += test_control
-test_control-objs := tests/control/test_control.c backend/ipc.c backend/control/config.c \
+test_control-objs := tests/control/test_control.c $(BACKEND_SHARED) backend/control/config.c \
 		     backend/control/api.c backend/control/workers.c backend/control/supervise.c \
 		     backend/control/environment.c
 test_control-libs := -lcmocka -ljansson -linih -lcap-ng

@@ -15,8 +15,8 @@ test-storm-objs		= tests/hostile/test_storm.c $(hostile-objs)
 test-storm-libs		= $(hostile-libs)
 
 TESTS += test-worker
-test-worker-objs := tests/hostile/test_worker.c backend/ipc.c $(HOSTED_OBJS) \
-			  $(addprefix backend/datapath/,queue.c queue_from_guest.c queue_to_guest.c worker.c uring.c)
+test-worker-objs := tests/hostile/test_worker.c $(BACKEND_SHARED) $(HOSTED_OBJS) \
+			  $(DATAPATH_STEPPED) backend/datapath/uring.c
 test-worker-libs := -lcmocka -l:liburing.a -Wl,--wrap=worker_pass
 
 SCRIPT_TESTS += tests/hostile/test_lab.sh

@@ -200,5 +200,6 @@ void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns)
 	if (!d->running)
 		return;
 	d->worker.env.now_ns = now_ns;
+	worker_on_time(&d->worker);
 	(void)worker_pass(&d->worker);
 }

@@ -14,6 +14,7 @@ test_from_guest-objs += tests/unit/frames.c
 test_to_guest-objs   += tests/unit/frames.c
 test_rss-objs	     += tests/unit/frames.c
 test_ipc-objs	     += backend/ipc.c
+test_credit-objs     += backend/credit.c
 
 # Grants and events run on the hosted Xen, whole in the test's own process.
 test_grant-objs += $(HOSTED_OBJS)
