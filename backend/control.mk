@@ -37,5 +37,5 @@ $(BUILD)/obj/backend/bpf/steer_object.c: $(BUILD)/obj/backend/bpf/steer.bpf.o
 $(BUILD)/obj/backend/bpf/steer_object.o: $(BUILD)/obj/backend/bpf/steer_object.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-vifctl-objs := backend/vifctl.c
+vifctl-objs := backend/vifctl.c backend/client.c
 vifctl-libs := -ljansson

@@ -5,21 +5,13 @@
  *
  * It needs nothing of vifd but that answer, whose schema vifctl(8) promises.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/vifd/vifd.sock"
-#define PATIENCE_S     10
+#include "backend/client.h"
 
 enum { EXIT_OK = 0, EXIT_NO_SUCH_VIF = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
@@ -29,61 +21,9 @@ static const char help[] =
 	"  show VIF     everything about one (VIF: vif3.0, or the name its netdev was given)\n"
 	"  stats [VIF]  frames, bytes and drops by reason, seen from the guest\n\n"
 	"  --json       vifd's answer as it is, for programs: see vifctl(8)\n"
-	"  --socket     vifd's socket, instead of " DEFAULT_SOCKET "\n"
+	"  --socket     vifd's socket, instead of " CLIENT_DEFAULT_SOCKET "\n"
 	"  --help, --version\n\n"
 	"Exit status: 0; 1 no such vif; 2 wrong use; 3 vifd cannot be reached.\n";
-
-/* ---- asking ---- */
-
-static FILE *connect_to(const char *path)
-{
-	const struct timeval patience = { .tv_sec = PATIENCE_S };
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (strlen(path) >= sizeof(addr.sun_path)) {
-		errno = ENAMETOOLONG;
-		return NULL;
-	}
-	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return NULL;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		close(fd);
-		return NULL;
-	}
-	return fdopen(fd, "r+");
-}
-
-/* The answer, or NULL with the reason on stderr. */
-static json_t *ask(const char *socket_path, const char *command, const char *vif)
-{
-	json_t *request = json_pack("{s:s, s:s*}", "command", command, "vif", vif), *answer = NULL;
-	FILE *conn = connect_to(socket_path);
-	char *line = NULL;
-	size_t size = 0;
-
-	if (!conn) {
-		fprintf(stderr, "vifctl: cannot reach vifd at %s: %s%s\n", socket_path, strerror(errno),
-			errno == ENOENT || errno == ECONNREFUSED ?
-				": does it run? (--socket names another place)" : "");
-		json_decref(request);
-		return NULL;
-	}
-	json_dumpf(request, conn, JSON_COMPACT);
-	fputc('\n', conn);
-	if (!fflush(conn) && getline(&line, &size, conn) > 0)
-		answer = json_loads(line, 0, NULL);
-	if (!answer)
-		fprintf(stderr, "vifctl: vifd at %s gave no answer\n", socket_path);
-	free(line);
-	fclose(conn);
-	json_decref(request);
-	return answer;
-}
 
 /* ---- showing ---- */
 
@@ -266,11 +206,14 @@ static int wrong_use(const char *why, const char *what)
 
 static int run(const char *socket_path, bool json, const struct command *command, const char *vif)
 {
-	json_t *answer = ask(socket_path, command->name, vif);
+	char why[256];
+	json_t *answer = client_ask(socket_path, command->name, vif, why, sizeof(why));
 	int status = EXIT_OK;
 
-	if (!answer)
+	if (!answer) {
+		fprintf(stderr, "vifctl: %s\n", why);
 		return EXIT_UNREACHABLE;
+	}
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		fprintf(stderr, "vifctl: %s%s%s\n", vif ? vif : "", vif ? ": " : "",
 			text(answer, "error"));
@@ -293,7 +236,7 @@ int main(int argc, char *argv[])
 		{ "help", no_argument, NULL, 'h' },    { "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *socket_path = DEFAULT_SOCKET;
+	const char *socket_path = CLIENT_DEFAULT_SOCKET;
 	const struct command *command;
 	bool json = false;
 	int opt, n_args;

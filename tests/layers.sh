@@ -31,6 +31,7 @@ rank_of()
 	backend/control/exit.h) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.*) echo 81 ;;
 	backend/control/*) echo 82 ;;
+	backend/client.*) echo 89 ;;
 	backend/vifbench/*) echo 90 ;;
 	backend/*.[ch]) echo 90 ;;
 	frontend-compat/*) echo 60 ;; # above libvif, beside the backend

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend/client.h"
+
 #define ROUNDS	    200u
 #define STRACE_FILE "/run/vifbench.strace"
 
@@ -30,13 +32,11 @@ struct sums {
 static int read_sums(struct sums *out)
 {
 	static const char *const ways[] = { "from_guest", "to_guest" };
-	FILE *f = popen("vifctl stats --json", "re");
-	json_t *all = f ? json_loadf(f, 0, NULL) : NULL, *vif;
+	char why[256];
+	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, "stats", NULL, why, sizeof(why)), *vif;
 	size_t i;
 
 	*out = (struct sums){ { 0 } };
-	if (f)
-		pclose(f);
 	if (!all)
 		return -EIO;
 	json_array_foreach(json_object_get(all, "vifs"), i, vif) {

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/client.h"
 #include "backend/vifbench/bench.h"
+#include "backend/vifbench/host.h"
 #include "backend/vifbench/measure.h"
 #include "backend/vifbench/path.h"
 
@@ -19,9 +21,12 @@ static const char usage[] =
 	"vifbench: cycles per packet, beside native Linux\n\n"
 	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
 	"                    [--json] [--output FILE]\n"
+	"       vifbench host [--interval S] [--count N] [--json] [--socket PATH]\n"
 	"       vifbench report FILE [--directory DIR]\n\n"
 	"  lab     in a lab without Xen: native Linux, a TAP loop, vifd, and the floors,\n"
 	"          interleaved on one processor (root; minutes)\n"
+	"  host    on a Xen host: cycles per packet of its traffic, a line each interval\n"
+	"          (dom0, root)\n"
 	"  report  a page (Markdown, SVG) of a FILE that lab --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
 	"  --runs N       runs of each row, 1..64 (default 7)\n"
@@ -29,10 +34,14 @@ static const char usage[] =
 	"  --cpu N        the processor everything runs on (default: the last)\n"
 	"  --json         the report as JSON instead of a table\n"
 	"  --output FILE  the JSON there as well\n"
+	"  --interval S   seconds between lines (default 1)\n"
+	"  --count N      lines to print (default: until interrupted)\n"
+	"  --socket PATH  vifd's, instead of " CLIENT_DEFAULT_SOCKET "\n"
 	"  --directory D  where performance.md goes (default .)\n"
 	"  --help, --version\n";
 
-enum { OPT_QUICK = 256, OPT_RUNS, OPT_RUN_MS, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_HELP, OPT_VERSION };
+enum { OPT_QUICK = 256, OPT_RUNS, OPT_RUN_MS, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_INTERVAL, OPT_COUNT,
+       OPT_SOCKET, OPT_HELP, OPT_VERSION };
 
 static const struct option options[] = {
 	{ "quick", no_argument, NULL, OPT_QUICK },
@@ -42,6 +51,9 @@ static const struct option options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "directory", required_argument, NULL, OPT_DIRECTORY },
+	{ "interval", required_argument, NULL, OPT_INTERVAL },
+	{ "count", required_argument, NULL, OPT_COUNT },
+	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -49,6 +61,7 @@ static const struct option options[] = {
 
 struct arguments {
 	struct lab_options lab;
+	struct host_options host;
 	bool json;
 	const char *output;
 	const char *directory;
@@ -71,11 +84,22 @@ static uint32_t number_of(const char *text, uint32_t min, uint32_t max, const ch
 	return (uint32_t)n;
 }
 
+static double interval_of(const char *text)
+{
+	char *end;
+	double s = strtod(text, &end);
+
+	if (*end || end == text || !(s >= 0.01 && s <= 3600))
+		usage_error("--interval takes 0.01 to 3600 seconds, not", text);
+	return s;
+}
+
 static void parse(int argc, char **argv, struct arguments *a)
 {
 	int c;
 
-	*a = (struct arguments){ .lab = { .n_runs = 7, .run_ms = 60, .cpu = -1 }, .directory = "." };
+	*a = (struct arguments){ .lab = { .n_runs = 7, .run_ms = 60, .cpu = -1 }, .directory = ".",
+				 .host = { .interval_s = 1, .socket_path = CLIENT_DEFAULT_SOCKET } };
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case OPT_QUICK:
@@ -91,13 +115,22 @@ static void parse(int argc, char **argv, struct arguments *a)
 			a->lab.cpu = (int)number_of(optarg, 0, 4095, "--cpu takes a processor, not");
 			break;
 		case OPT_JSON:
-			a->json = true;
+			a->json = a->host.json = true;
 			break;
 		case OPT_OUTPUT:
 			a->output = optarg;
 			break;
 		case OPT_DIRECTORY:
 			a->directory = optarg;
+			break;
+		case OPT_INTERVAL:
+			a->host.interval_s = interval_of(optarg);
+			break;
+		case OPT_COUNT:
+			a->host.n_readings = number_of(optarg, 1, UINT32_MAX, "--count takes lines, not");
+			break;
+		case OPT_SOCKET:
+			a->host.socket_path = optarg;
 			break;
 		case OPT_HELP:
 			fputs(usage, stdout);
@@ -200,8 +233,11 @@ int main(int argc, char **argv)
 		usage_error("what to measure?", NULL);
 	if (!strcmp(command, "lab") && optind + 1 == argc)
 		return command_lab(&a, argv);
+	if (!strcmp(command, "host") && optind + 1 == argc)
+		return host_run(&a.host);
 	if (!strcmp(command, "report") && optind + 2 == argc)
 		return command_report(&a, argv[optind + 1]);
-	usage_error(strcmp(command, "lab") && strcmp(command, "report") ? "no such command"
-									 : "wrong words for", command);
+	if (strcmp(command, "lab") && strcmp(command, "host") && strcmp(command, "report"))
+		usage_error("no such command", command);
+	usage_error("wrong words for", command);
 }

@@ -54,6 +54,8 @@ check "0 runs" refuses 2 "1..64" lab --runs 0
 check "a report of nothing" refuses 1 "moon.json" report "$dir/moon.json"
 echo '{"a": 1}' >"$dir/odd.json"
 check "a report of something else" refuses 1 "not a report" report "$dir/odd.json"
+check "no Xen" refuses 1 "in dom0 of a Xen host" host --count 1
+check "an odd interval" refuses 2 "0.01 to 3600" host --interval soon
 check "--help" refuses 0 "Usage: vifbench" --help
 
 check "a lab measured" run
