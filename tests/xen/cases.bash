@@ -1,27 +1,33 @@
 # SPDX-License-Identifier: MIT
 #
 # For tests on the rig: sourced under 'set -euo pipefail'. Each case prints
-# "ok - NAME" or "not ok - NAME" and, if it failed, what it said.
+# "ok - NAME", "skip - NAME: WHY" or "not ok - NAME" and, if it failed, what it said.
 #
 #	begin [IMAGE'S KERNELS...]	a machine with u1 and u2 up, the programs loaded
+#	begin_cold [IMAGE'S KERNELS...]	one that has just booted: no guests
 #	check NAME COMMAND...		one case
+#	need NAME COMMAND...		one that all others stand on: its failure ends the test
+#	skip NAME WHY
 #	finish				logs if a case failed, and exit
 # shellcheck shell=bash
 
 # shellcheck source=tests/xen/machine.bash
 . "$(dirname "${BASH_SOURCE[0]}")/machine.bash"
 
-passed=0 failed=0 begun=$SECONDS want_logs=1
+passed=0 failed=0 skipped=0 begun=$SECONDS want_logs=1
 
-begin()
+begin() { begin_with machine_restore "$@"; }
+begin_cold() { begin_with machine_boot "$@"; }
+
+begin_with()
 {
 	local packed
-	packed=$(image "$@")
+	packed=$(image "${@:2}")
 	machine_open "$build/xen/$(basename "$0" .sh)-$$"
 	trap at_exit EXIT
 	trap 'want_logs=; exit 130' INT
 	trap 'exit 143' TERM HUP
-	machine_restore "$packed"
+	"$1" "$packed"
 	machine_load
 }
 
@@ -50,10 +56,23 @@ check()
 	fi
 }
 
+need()
+{
+	local before=$failed
+	check "$@"
+	((failed == before)) || finish
+}
+
+skip()
+{
+	echo "skip - $1: $2"
+	skipped=$((skipped + 1))
+}
+
 finish()
 {
 	echo
-	echo "$passed passed, $failed failed ($((SECONDS - begun)) s)"
+	echo "$passed passed, $failed failed$( ((skipped == 0)) || echo ", $skipped skipped") ($((SECONDS - begun)) s)"
 	((failed == 0)) || exit 1
 	want_logs=
 	machine_stop
@@ -79,6 +98,16 @@ know_domids()
 }
 netdev_of() { echo "vif${domid_of[$1]}.${2:-0}"; }
 
+# config GUEST: its configuration file in dom0, from standard input.
+config() { dom0 "cat >/etc/xen/$1.cfg <<'END'"$'\n'"$(cat)"$'\nEND\n'; }
+
+# create GUEST: from that file, until it answers.
+create()
+{
+	dom0 -t 120 "xl create -q /etc/xen/$1.cfg"
+	guest -t 120 "$1" :
+}
+
 # configuration_of GUEST: its commands for the addresses on eth0. Without duplicate
 # detection there is nothing to wait for.
 configuration_of()
@@ -87,4 +116,27 @@ configuration_of()
 		ip addr add $(address_of "$1")/24 dev eth0
 		echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
 		ip addr add $(address6_of "$1")/64 dev eth0"
+}
+
+# ---- afterwards ----
+
+# gone DOMID [DEVID]: nothing is left of the domain, or of that vif of it; soon: libxl
+# returns before. A domain whose pages are still held would stay in xl's list.
+gone()
+{
+	local vif="vif$1\\.${2:+$2\$}" backend="vif/$1${2:+/$2}" other="$1${2:+/device/vif/$2}"
+	dom0 "left()
+		{
+			grep -l '^vifd $vif' /sys/class/net/*/ifalias
+			ls /sys/class/net | grep '^$vif'
+			vifctl list | cut -d ' ' -f 1 | grep '^$vif'
+			xenstore-ls -f | grep -E '^/(local/domain/0/(error/)?backend/$backend|(local/domain|libxl)/$other)[ /]'
+			[ '${2:-}' ] || xl list | awk '\$2 == $1'
+		}
+		for i in \$(seq 100); do
+			[ \"\$(left 2>/dev/null)\" ] || exit 0
+			sleep 0.2
+		done
+		left
+		exit 1"
 }

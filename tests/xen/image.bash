@@ -25,7 +25,7 @@ GUEST_MODULES=(xen-netfront pktgen dummy 8021q)
 DOM0_PROGRAMS=("$xen_bin"/{xl,xenstored,xenconsoled,xen-init-dom0,libxl-save-helper}
 	/usr/bin/xenstore-{chmod,exists,list,ls,read,rm,watch,write}
 	/bin/bash /usr/bin/{flock,stat,logger,readlink,env,timeout,strace}
-	/sbin/{ip,bridge} /usr/sbin/brctl /usr/sbin/ethtool /bin/kmod)
+	/sbin/{ip,bridge} /usr/sbin/brctl /usr/sbin/ethtool /bin/{kmod,ping})
 
 say() { echo "rig: $*" >&2; }
 die() { say "$@"; exit 1; }
@@ -229,6 +229,8 @@ guest_tree()
 	base_tree "$root" "$busybox"
 	pack_modules "$kernel" "$root" "${GUEST_MODULES[@]}"
 	install "$xen_dir/image/guest-init" "$root/init"
+	install "$xen_dir/image/guest-halt" "$root/sbin/poweroff"
+	install "$xen_dir/image/guest-halt" "$root/sbin/reboot"
 }
 
 dom0_tree()

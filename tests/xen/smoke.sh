@@ -25,21 +25,10 @@ bridged() { shows "bridge link show dev $(netdev_of "$1")" 'master xenbr0 state 
 listed() { shows "xl network-list $1" "^0 .* $(mac_of "$1") .* 4 "; }
 shown() { shows 'vifctl list' "^$(netdev_of "$1") +Connected +Connected .* connected +bridge"; }
 
-# libxl returns before all of it is gone.
 detach()
 {
-	local domid=${domid_of[$1]}
-	dom0 "xl network-detach $1 0
-		for i in \$(seq 50); do
-			test -e /sys/class/net/vif$domid.0 || xenstore-exists backend/vif/$domid/0 || break
-			sleep 0.2
-		done
-		xl network-list $1
-		ls /sys/class/net
-		xenstore-ls -f | grep vif/$domid
-		! test -e /sys/class/net/vif$domid.0 && ! xl network-list $1 | grep ^[0-9] &&
-			! xenstore-exists backend/vif/$domid/0 && ! xenstore-exists /libxl/$domid/device/vif/0 &&
-			! xenstore-exists /local/domain/$domid/device/vif/0"
+	dom0 "xl network-detach $1 0"
+	gone "${domid_of[$1]}" 0
 	guest "$1" '! test -e /sys/class/net/eth0'
 }
 
