@@ -114,8 +114,10 @@ static enum vif_step step_in_init_wait(const struct vif_situation *s)
 		return VIF_PREPARE;
 	if (s->frontend != XenbusStateConnected)
 		return VIF_STAY;
+	/* Until the script has brought the netdev up, what a guest sends waits in its ring:
+	 * the netdev would refuse it. Some scripts bring it up and never say so. */
 	if (!s->queues_attached)
-		return VIF_ATTACH;
+		return s->hotplug_done || s->hotplug_late ? VIF_ATTACH : VIF_STAY;
 	return s->hotplug_done ? VIF_ANNOUNCE : VIF_STAY;
 }
 

@@ -31,6 +31,7 @@ struct vif_situation {
 	bool asked_to_close;	    /* the toolstack wrote 5 into our own state (libxl detach);
 				     * our writing Closed answers it: false again */
 	bool hotplug_done;	    /* no hotplug-status key, or it says "connected" */
+	bool hotplug_late;	    /* neither, for longer than a script may take */
 	bool hotplug_failed;	    /* "hotplug-error" present or status "error" */
 	bool netdev_ready;	    /* vif<D>.<N> exists with its features written */
 	bool queues_attached;	    /* the datapath holds every queue */

@@ -137,6 +137,7 @@ bool vif_look(struct control *c, struct vif *v, uint64_t now_ns, struct vif_situ
 	/* libxl writes online=0 along with its Closing, which may coincide with ours. */
 	s->asked_to_close = v->asked_to_close || (v->state == XenbusStateClosing && !online);
 	s->hotplug_done = v->hotplug == VIF_HOTPLUG_DONE;
+	s->hotplug_late = v->hotplug == VIF_HOTPLUG_LATE;
 	s->hotplug_failed = v->hotplug == VIF_HOTPLUG_FAILED;
 	s->netdev_ready = v->netdev_ready;
 	s->queues_attached = vif_queues_attached(v);

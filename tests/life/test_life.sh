@@ -150,6 +150,26 @@ script_fails()
 }
 ok "a hotplug script that fails" script_fails
 
+# The guest's rings wait with what it sends meanwhile: its netdev is not up yet.
+script_is_slow()
+{
+	local attached
+	printf '#!/bin/sh\nwhile [ -e %s ]; do sleep 0.05; done\nexec /etc/xen/scripts/vif-bridge "$@"\n' \
+		"$work/hold" >"$work/slow"
+	chmod +x "$work/slow"
+	"$lab" detach --domid 1
+	touch "$work/hold"
+	"$lab" attach --domid 1 --script "$work/slow" &
+	attached=$!
+	await 10 eval 'vifctl list | grep -E "^vif1.0 +InitWait +Connected"'
+	vifctl list | grep -E "^vif1.0 +InitWait +Connected +0 +waiting"
+	rm "$work/hold"
+	wait "$attached"
+	await 10 eval 'vifctl list | grep -E "^vif1.0 +Connected +Connected +1 +connected"'
+	await 10 reaches_wire 1
+}
+ok "no queue is served before a slow hotplug script is done" script_is_slow
+
 destroy()
 {
 	"$lab" guest stop --destroy 2

@@ -117,9 +117,25 @@ static void waits_for_the_hotplug_script(void **state)
 
 	(void)state;
 	expect(&s, VIF_PREPARE);
-	s.frontend = CONNECTED; /* a guest quicker than the script */
+	s.frontend = CONNECTED; /* a guest quicker than the script: its frames wait */
+	expect(&s, VIF_STAY);
+	s.hotplug_done = true;
+	expect(&s, VIF_ATTACH);
+	expect(&s, VIF_ANNOUNCE);
+}
+
+/* It may have done its work all the same. */
+static void serves_behind_a_silent_hotplug_script(void **state)
+{
+	struct vif_situation s = fresh();
+
+	(void)state;
+	expect(&s, VIF_PREPARE);
+	s.frontend = CONNECTED;
+	s.hotplug_late = true;
 	expect(&s, VIF_ATTACH);
 	expect(&s, VIF_STAY);
+	s.hotplug_late = false;
 	s.hotplug_done = true;
 	expect(&s, VIF_ANNOUNCE);
 }
@@ -246,6 +262,7 @@ static void a_frontend_vanishes_in_the_handshake(void **state)
 	(void)state;
 	expect(&s, VIF_PREPARE);
 	s.frontend = CONNECTED;
+	s.hotplug_late = true;
 	expect(&s, VIF_ATTACH);
 	s.frontend = UNKNOWN;
 	expect(&s, VIF_DETACH);
@@ -355,7 +372,7 @@ static void a_closed_vif_is_found_and_made_anew(void **state)
 /* ---- every situation ---- */
 
 #define N_FRONTENDS (XENBUS_N_STATES + 1) /* and a number that is no state */
-#define N_FLAGS	    9u
+#define N_FLAGS	    10u
 
 static struct vif_situation situation(unsigned backend, unsigned frontend, unsigned flags)
 {
@@ -371,6 +388,7 @@ static struct vif_situation situation(unsigned backend, unsigned frontend, unsig
 		.queues_attached = flags & BIT(6),
 		.queues_busy = flags & BIT(7),
 		.failed = flags & BIT(8),
+		.hotplug_late = flags & BIT(9),
 	};
 }
 
@@ -387,7 +405,8 @@ static void check_step(const struct vif_situation *s, enum vif_step step)
 	switch (step) {
 	case VIF_ATTACH:
 		assert_true(up && !s->queues_attached);
-		assert_true(s->backend == INIT_WAIT || s->backend == CONNECTED);
+		assert_true(s->backend == CONNECTED ||
+			    (s->backend == INIT_WAIT && (s->hotplug_done || s->hotplug_late)));
 		break;
 	case VIF_ANNOUNCE:
 		assert_true(up && s->queues_attached && s->hotplug_done);
@@ -557,6 +576,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connects),
 		cmocka_unit_test(waits_for_the_hotplug_script),
+		cmocka_unit_test(serves_behind_a_silent_hotplug_script),
 		cmocka_unit_test(waits_for_a_vif_to_be_written),
 		cmocka_unit_test(is_detached),
 		cmocka_unit_test(is_detached_state_as_found),
