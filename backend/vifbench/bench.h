@@ -9,7 +9,8 @@
  *		   "disturbed", "lost", "split": {PART: cycles}, "counts": {...}}],
  *	 "latency": [{"name", "round_trips", "us": {"p50", "p99", "p99.9"}}]}
  *
- * A size of 0 is the TCP stream. Numbers that could not be had are null.
+ * A size of 0 is the TCP stream; a burst of 0, as fast as the socket takes them. Numbers
+ * that could not be had are null.
  */
 #ifndef VIFBENCH_BENCH_H
 #define VIFBENCH_BENCH_H
@@ -33,11 +34,17 @@ int lab_enter(char **argv, bool quick);
 /* Inside: measures and returns the report, a new object. NULL: why says what is wrong. */
 json_t *lab_measure(const struct lab_options *o, char *why, size_t why_size);
 
+/* The report of what 'make bench-xen' wrote into 'file' (instructions_per_packet instead of
+ * cycles_per_packet; ratio_netback, lost_percent besides), a new object. NULL: why says what
+ * is wrong. */
+json_t *xen_report(const char *file, char *why, size_t why_size);
+
 /* The report as a table for people. */
 void table_print(const json_t *report, FILE *out);
 
-/* Writes performance.md and its plots into 'dir', which is made if need be. 0 or -errno. */
-int report_write(const json_t *report, const char *dir) must_check;
+/* Writes performance.md, a part for each of reports[0..n), and its plots into 'dir', which is
+ * made if need be. 0 or -errno. */
+int report_write(json_t *const reports[], size_t n, const char *dir) must_check;
 
 /* {"cpu", "kernel", "hz", "cpus", "vifd"} of this machine, a new object. */
 json_t *machine_describe(void);

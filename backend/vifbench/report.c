@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 'vifbench report': Markdown and SVG plots from the JSON of 'vifbench lab'.
+ * 'vifbench report': Markdown and SVG plots from the JSON of 'vifbench lab'
+ * and 'vifbench xen'.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -187,8 +188,7 @@ static void write_head(const struct report *r)
 	const json_t *m = json_object_get(r->json, "machine");
 
 	fprintf(r->out,
-		"# Cycles per packet\n\n"
-		"Written by `vifbench report`; do not edit. Measured on %s, Linux %s, vifd %s.\n\n"
+		"Measured on %s, Linux %s, vifd %s.\n\n"
 		"All cycles everybody spent on the host to bring a packet from the wire to a\n"
 		"program's socket in the guest, or back: kernel, backend, guest and interrupts;\n"
 		"less the generator's own. Everything runs on one processor in a closed loop;\n"
@@ -210,15 +210,45 @@ static void write_rows(const struct report *r)
 	table_print(r->json, r->out);
 	fprintf(r->out,
 		"```\n\n"
-		"`x native` compares with native Linux under the same load. `of vifd` and `of guest`\n"
+		"`xnative` compares with native Linux under the same load. `of vifd` and `of guest`\n"
 		"are the cycles spent in vifd's and vif-guest's processes, their system calls\n"
 		"included. `grants`, `sysc`, `notif`: grant operations, the datapath's system calls\n"
 		"and notifications of the guest, each a packet. A row marked `disturbed` was measured\n"
-		"while something else used the processor in half of its runs or more.\n\n"
-		"## Again\n\n"
-		"    make bench          # all of it; bench-quick: two sizes, two bursts, one guest\n"
-		"    vifbench lab --output lab.json\n"
-		"    vifbench report lab.json --directory .\n");
+		"while something else used the processor in half of its runs or more.\n\n");
+}
+
+static void write_xen(const struct report *r)
+{
+	fprintf(r->out, "## On real Xen, emulated\n\n```\n");
+	table_print(r->json, r->out);
+	fprintf(r->out,
+		"```\n\n"
+		"Instructions, as cycles mean nothing under emulation: of Xen, dom0's kernel, vifd and\n"
+		"the guest. `xnetback` compares with the kernel's netback in the same image. A burst of\n"
+		"1 is a packet each 200 us, so that everybody sleeps in between; `any` is as fast as\n"
+		"the socket takes them. `hyperc`, `sysc`, `events`: hypercalls, dom0's system calls and\n"
+		"event upcalls, each a packet. tests/xen/bench/README.md says what is in and what not.\n\n");
+}
+
+static void write_lab(const struct report *r)
+{
+	static const int sizes[] = { 64, 576, 1500 }, guests[] = { 1, 8 };
+
+	write_head(r);
+	plot_chart(r);
+	plot_lines(r, &(struct axis){ "size", "Cost against size", "bytes of IP packet", sizes,
+				      ARRAY_SIZE(sizes), false });
+	plot_lines(r, &(struct axis){ "guests", "Cost against guests", "guests", guests,
+				      ARRAY_SIZE(guests), true });
+	plot_latency(r);
+	write_rows(r);
+}
+
+static bool is_xen(const json_t *report)
+{
+	const char *bench = json_string_value(json_object_get(report, "bench"));
+
+	return bench && !strcmp(bench, "xen");
 }
 
 static bool have_gnuplot(void)
@@ -228,10 +258,9 @@ static bool have_gnuplot(void)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-int report_write(const json_t *json, const char *dir)
+int report_write(json_t *const reports[], size_t n, const char *dir)
 {
-	static const int sizes[] = { 64, 576, 1500 }, guests[] = { 1, 8 };
-	struct report r = { .json = json, .dir = dir, .plots = have_gnuplot() };
+	struct report r = { .dir = dir, .plots = have_gnuplot() };
 	char page[4096];
 	int err;
 
@@ -243,14 +272,18 @@ int report_write(const json_t *json, const char *dir)
 		return -errno;
 	if (!r.plots)
 		fprintf(stderr, "vifbench: no gnuplot here: the page will have no plots\n");
-	write_head(&r);
-	plot_chart(&r);
-	plot_lines(&r, &(struct axis){ "size", "Cost against size", "bytes of IP packet", sizes,
-				       ARRAY_SIZE(sizes), false });
-	plot_lines(&r, &(struct axis){ "guests", "Cost against guests", "guests", guests,
-				       ARRAY_SIZE(guests), true });
-	plot_latency(&r);
-	write_rows(&r);
+	fprintf(r.out, "# Cycles per packet\n\nWritten by `vifbench report`; do not edit.\n\n");
+	for (size_t i = 0; i < n; i++) {
+		r.json = reports[i];
+		if (is_xen(r.json))
+			write_xen(&r);
+		else
+			write_lab(&r);
+	}
+	fprintf(r.out, "## Again\n\n"
+		       "    make bench bench-xen    # as root; bench-quick: fewer sizes and bursts\n"
+		       "    vifbench xen build/bench-xen/result.json --output build/xen.json\n"
+		       "    vifbench report build/bench.json build/xen.json --directory DIR\n");
 	err = ferror(r.out) ? -EIO : 0;
 	if (fclose(r.out))
 		err = -errno;

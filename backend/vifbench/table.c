@@ -4,6 +4,42 @@
 
 #include "backend/vifbench/bench.h"
 
+/* A column of numbers: row[object][key], or row[key]. */
+struct column {
+	const char *title, *object, *key;
+	int width, decimals;
+};
+
+static const struct column lab_columns[] = {
+	{ "median", "cycles_per_packet", "median", 9, 0 },
+	{ "min", "cycles_per_packet", "min", 9, 0 },
+	{ "max", "cycles_per_packet", "max", 9, 0 },
+	{ "xnative", NULL, "ratio_native", 8, 2 },
+	{ "of vifd", "split", "vifd", 8, 0 },
+	{ "of guest", "split", "guest", 8, 0 },
+	{ "grants", "counts", "grant_ops", 6, 2 },
+	{ "sysc", "counts", "syscalls", 6, 2 },
+	{ "notif", "counts", "notifies", 6, 2 },
+	{ NULL, NULL, NULL, 0, 0 },
+};
+
+static const struct column xen_columns[] = {
+	{ "median", "instructions_per_packet", "median", 9, 0 },
+	{ "min", "instructions_per_packet", "min", 9, 0 },
+	{ "max", "instructions_per_packet", "max", 9, 0 },
+	{ "xnative", NULL, "ratio_native", 8, 2 },
+	{ "xnetback", NULL, "ratio_netback", 8, 2 },
+	{ "Xen", "split", "xen", 7, 0 },
+	{ "kernel", "split", "backend kernel", 7, 0 },
+	{ "vifd", "split", "vifd", 7, 0 },
+	{ "guest", "split", "guest", 7, 0 },
+	{ "hyperc", "counts", "hypercalls", 6, 2 },
+	{ "sysc", "counts", "syscalls", 6, 2 },
+	{ "events", "counts", "events", 6, 2 },
+	{ "lost%", NULL, "lost_percent", 6, 1 },
+	{ NULL, NULL, NULL, 0, 0 },
+};
+
 static double number(const json_t *object, const char *key)
 {
 	return json_number_value(json_object_get(object, key));
@@ -17,31 +53,37 @@ static const char *string(const json_t *object, const char *key)
 }
 
 /* "-" for what could not be had. */
-static void print_maybe(FILE *out, const json_t *value, int width, int decimals)
+static void print_cell(FILE *out, const json_t *row, const struct column *c)
 {
+	const json_t *from = c->object ? json_object_get(row, c->object) : row;
+	const json_t *value = json_object_get(from, c->key);
+
 	if (json_is_number(value))
-		fprintf(out, " %*.*f", width, decimals, json_number_value(value));
+		fprintf(out, " %*.*f", c->width, c->decimals, json_number_value(value));
 	else
-		fprintf(out, " %*s", width, "-");
+		fprintf(out, " %*s", c->width, "-");
 }
 
-static void print_row(const json_t *row, FILE *out)
+/* 0 stands for what is not one number: the stream's size, sending without a pause. */
+static void print_count(FILE *out, const json_t *row, const char *key, const char *instead, int width)
 {
-	const json_t *cycles = json_object_get(row, "cycles_per_packet");
-	const json_t *split = json_object_get(row, "split"), *counts = json_object_get(row, "counts");
-	json_int_t size = json_integer_value(json_object_get(row, "size"));
-	char size_text[16];
+	int n = (int)number(row, key);
 
-	snprintf(size_text, sizeof(size_text), size ? "%d" : "stream", (int)size);
-	fprintf(out, "%-13s %6s %-8s %5d %6d %9.0f %9.0f %9.0f", string(row, "name"), size_text,
-		string(row, "direction"), (int)number(row, "burst"), (int)number(row, "guests"),
-		number(cycles, "median"), number(cycles, "min"), number(cycles, "max"));
-	print_maybe(out, json_object_get(row, "ratio_native"), 7, 2);
-	print_maybe(out, json_object_get(split, "vifd"), 8, 0);
-	print_maybe(out, json_object_get(split, "guest"), 8, 0);
-	print_maybe(out, json_object_get(counts, "grant_ops"), 6, 2);
-	print_maybe(out, json_object_get(counts, "syscalls"), 6, 2);
-	print_maybe(out, json_object_get(counts, "notifies"), 6, 2);
+	if (n)
+		fprintf(out, " %*d", width, n);
+	else
+		fprintf(out, " %*s", width, instead);
+}
+
+static void print_row(const json_t *row, const struct column *columns, FILE *out)
+{
+	fprintf(out, "%-13s", string(row, "name"));
+	print_count(out, row, "size", "stream", 6);
+	fprintf(out, " %-8s", string(row, "direction"));
+	print_count(out, row, "burst", "any", 5);
+	print_count(out, row, "guests", "-", 6);
+	for (const struct column *c = columns; c->title; c++)
+		print_cell(out, row, c);
 	if (number(row, "lost") > 0)
 		fprintf(out, " lost %.0f", number(row, "lost"));
 	fprintf(out, "%s\n", json_is_true(json_object_get(row, "disturbed")) ? " disturbed" : "");
@@ -66,14 +108,20 @@ static void print_latency(const json_t *latency, FILE *out)
 void table_print(const json_t *report, FILE *out)
 {
 	const json_t *machine = json_object_get(report, "machine"), *row;
+	bool xen = !strcmp(string(report, "bench"), "xen");
+	const struct column *columns = xen ? xen_columns : lab_columns;
 	size_t i;
 
-	fprintf(out, "%s, Linux %s, %.2f GHz; cycles per packet, the generator's taken off\n\n",
-		string(machine, "cpu"), string(machine, "kernel"), number(machine, "hz") / 1e9);
-	fprintf(out, "%-13s %6s %-8s %5s %6s %9s %9s %9s %7s %8s %8s %6s %6s %6s\n", "path", "size",
-		"way", "burst", "guests", "median", "min", "max", "xnative", "of vifd", "of guest",
-		"grants", "sysc", "notif");
+	if (xen)
+		fprintf(out, "%s; instructions per packet\n\n", string(machine, "cpu"));
+	else
+		fprintf(out, "%s, Linux %s, %.2f GHz; cycles per packet, the generator's taken off\n\n",
+			string(machine, "cpu"), string(machine, "kernel"), number(machine, "hz") / 1e9);
+	fprintf(out, "%-13s %6s %-8s %5s %6s", "path", "size", "way", "burst", "guests");
+	for (const struct column *c = columns; c->title; c++)
+		fprintf(out, " %*s", c->width, c->title);
+	fputc('\n', out);
 	json_array_foreach(json_object_get(report, "rows"), i, row)
-		print_row(row, out);
+		print_row(row, columns, out);
 	print_latency(json_object_get(report, "latency"), out);
 }

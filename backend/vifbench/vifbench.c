@@ -3,7 +3,6 @@
  * vifbench: cycles per packet of vifd's I/O models, beside native Linux's. See vifbench(1).
  */
 #include <getopt.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +20,16 @@ static const char usage[] =
 	"vifbench: cycles per packet, beside native Linux\n\n"
 	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
 	"                    [--json] [--output FILE]\n"
+	"       vifbench xen [FILE] [--json] [--output FILE]\n"
 	"       vifbench host [--interval S] [--count N] [--json] [--socket PATH]\n"
-	"       vifbench report FILE [--directory DIR]\n\n"
+	"       vifbench report FILE... [--directory DIR]\n\n"
 	"  lab     in a lab without Xen: native Linux, a TAP loop, vifd, and the floors,\n"
 	"          interleaved on one processor (root; minutes)\n"
+	"  xen     instructions beside the kernel's netback, under emulated Xen: of a FILE\n"
+	"          that 'make bench-xen' wrote, or measured now (minutes; vifd's sources)\n"
 	"  host    on a Xen host: cycles per packet of its traffic, a line each interval\n"
 	"          (dom0, root)\n"
-	"  report  a page (Markdown, SVG) of a FILE that lab --output wrote\n\n"
+	"  report  a page (Markdown, SVG) of FILEs that lab or xen --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
 	"  --runs N       runs of each row, 1..64 (default 7)\n"
 	"  --run-ms MS    about how long each, 1..10000 (default 60)\n"
@@ -58,6 +60,8 @@ static const struct option options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
+
+static const char *const commands[] = { "lab", "xen", "host", "report" };
 
 struct arguments {
 	struct lab_options lab;
@@ -144,19 +148,28 @@ static void parse(int argc, char **argv, struct arguments *a)
 	}
 }
 
+static int own_directory(char out[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+
+	if (n < 0)
+		return -errno;
+	out[n] = '\0';
+	*strrchr(out, '/') = '\0';
+	return 0;
+}
+
 /* vif-lab stands beside us, before it is installed and after. */
 int lab_enter(char **argv, bool quick)
 {
-	char self[PATH_MAX], lab[PATH_MAX + 16], copy[PATH_MAX], name[32], guests[8];
+	char dir[PATH_MAX], self[PATH_MAX + 16], lab[PATH_MAX + 16], name[32], guests[8];
 	char *command[64] = { lab, "run", "--name", name, "--guests", guests, "--workers", "1", "--" };
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	int at = 9;
 
-	if (n < 0)
+	if (own_directory(dir))
 		return 1;
-	self[n] = '\0';
-	strcpy(copy, self);
-	snprintf(lab, sizeof(lab), "%s/vif-lab", dirname(copy));
+	snprintf(self, sizeof(self), "%s/vifbench", dir);
+	snprintf(lab, sizeof(lab), "%s/vif-lab", dir);
 	snprintf(name, sizeof(name), "vb%d", getpid() % 1000000);
 	snprintf(guests, sizeof(guests), "%u", quick ? 1 : PATH_GUESTS_MAX);
 	command[at++] = self;
@@ -203,22 +216,72 @@ static int command_lab(const struct arguments *a, char **argv)
 	return status;
 }
 
-static int command_report(const struct arguments *a, const char *file)
+/* Runs the emulated host's bench, which stands in the sources that we were built in.
+ * Returns its result's path, or NULL. */
+static const char *run_rig(void)
+{
+	static char result[PATH_MAX + 32];
+	char dir[PATH_MAX], command[3 * PATH_MAX];
+
+	if (own_directory(dir))
+		return NULL;
+	snprintf(result, sizeof(result), "%s/bench-xen/result.json", dir);
+	snprintf(command, sizeof(command), "make -C '%s/..' BUILD='%s' bench-xen >&2", dir, dir);
+	return system(command) ? NULL : result;
+}
+
+static int command_xen(const struct arguments *a, const char *file)
+{
+	char why[256] = "the bench under emulated Xen failed: it needs vifd's sources, root and "
+			"'make bench-xen'";
+	json_t *report;
+	int status;
+
+	if (!file)
+		file = run_rig();
+	report = file ? xen_report(file, why, sizeof(why)) : NULL;
+	if (!report) {
+		fprintf(stderr, "vifbench: %s\n", why);
+		return 1;
+	}
+	status = give(report, a);
+	json_decref(report);
+	return status;
+}
+
+#define REPORTS_MAX 16
+
+static json_t *load_report(const char *file)
 {
 	json_error_t error;
 	json_t *report = json_load_file(file, 0, &error);
-	int err;
 
-	if (!report || !json_is_array(json_object_get(report, "rows"))) {
-		fprintf(stderr, "vifbench: %s: %s\n", file,
-			report ? "not a report: it has no rows" : error.text);
-		json_decref(report);
-		return 1;
-	}
-	err = report_write(report, a->directory);
+	if (json_is_array(json_object_get(report, "rows")) &&
+	    json_is_string(json_object_get(report, "bench")))
+		return report;
+	fprintf(stderr, "vifbench: %s: %s\n", file,
+		report ? "not a report of lab or xen --output" : error.text);
 	json_decref(report);
-	if (err)
+	return NULL;
+}
+
+static int command_report(const struct arguments *a, char *const files[])
+{
+	json_t *reports[REPORTS_MAX];
+	size_t n = 0;
+	int err = 0;
+
+	for (; files[n] && !err; n++) {
+		if (n == REPORTS_MAX)
+			usage_error("too many reports", files[n]);
+		reports[n] = load_report(files[n]);
+		if (!reports[n])
+			err = -EINVAL;
+	}
+	if (!err && (err = report_write(reports, n, a->directory)))
 		fprintf(stderr, "vifbench: %s/performance.md: %s\n", a->directory, strerror(-err));
+	for (size_t i = 0; i < n; i++)
+		json_decref(reports[i]);
 	return err ? 1 : 0;
 }
 
@@ -233,11 +296,14 @@ int main(int argc, char **argv)
 		usage_error("what to measure?", NULL);
 	if (!strcmp(command, "lab") && optind + 1 == argc)
 		return command_lab(&a, argv);
+	if (!strcmp(command, "xen") && optind + 2 >= argc)
+		return command_xen(&a, argv[optind + 1]);
 	if (!strcmp(command, "host") && optind + 1 == argc)
 		return host_run(&a.host);
-	if (!strcmp(command, "report") && optind + 2 == argc)
-		return command_report(&a, argv[optind + 1]);
-	if (strcmp(command, "lab") && strcmp(command, "host") && strcmp(command, "report"))
-		usage_error("no such command", command);
-	usage_error("wrong words for", command);
+	if (!strcmp(command, "report") && optind + 2 <= argc)
+		return command_report(&a, argv + optind + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(command, commands[i]))
+			usage_error("wrong words for", command);
+	usage_error("no such command", command);
 }

@@ -55,6 +55,7 @@ check "a report of nothing" refuses 1 "moon.json" report "$dir/moon.json"
 echo '{"a": 1}' >"$dir/odd.json"
 check "a report of something else" refuses 1 "not a report" report "$dir/odd.json"
 check "no Xen" refuses 1 "in dom0 of a Xen host" host --count 1
+check "xen of something else" refuses 1 "not what make bench-xen writes" xen "$dir/odd.json"
 check "an odd interval" refuses 2 "0.01 to 3600" host --interval soon
 check "--help" refuses 0 "Usage: vifbench" --help
 
@@ -73,5 +74,23 @@ check "fewer system calls than packets at saturation" every '.name == "vifd-brid
 	'.counts.syscalls == null or (.counts.syscalls > 0 and .counts.syscalls < 1)'
 check "latency: p50 <= p99 <= p99.9" report_of '.latency | length == 3 and all(.us.p50 > 0 and .us.p50 <= .us.p99 and .us.p99 <= .us."p99.9")'
 check "a page of it" writes_page
+cat >"$dir/result.json" <<'E'
+{"rows": [{"system": "netback", "direction": "tcp_to_guest", "bytes": 0, "gap_us": 0, "unit": "MiB",
+ "lost_percent": 0, "per_unit": {"total": {"median": 724153.4, "min": 1, "max": 2}}, "ratio": {"native": 2}},
+ {"system": "vifd", "direction": "from_guest", "bytes": 60, "gap_us": 200, "unit": "packet", "lost_percent": 1,
+ "per_unit": {"total": {"median": 7, "min": 6, "max": 8}, "guest_kernel": {"median": 3}, "guest_user": {"median": 1}},
+ "vifd": {"grant_ops": 1}, "ratio": {"native": 2, "netback": 3}}]}
+E
+converted()
+{
+	"$build/vifbench" xen "$dir/result.json" --json --output "$dir/xen.json" &&
+		jq -e '.rows[0] | .name == "xen-netback" and .size == 0 and .direction == "receive" and
+			(.instructions_per_packet.median - 1000 | fabs < 1)' "$dir/xen.json" &&
+		jq -e '.rows[1] | .name == "vifd-bridge" and .size == 46 and .burst == 1 and .direction == "send" and
+			.split.guest == 4 and .counts.grant_ops == 1 and .ratio_netback == 3' "$dir/xen.json"
+}
+check "xen: bench-xen's rows in the lab's" converted
+both() { "$build/vifbench" report "$dir/report.json" "$dir/xen.json" --directory "$dir/both" && grep -q '^xen-netback' "$dir/both/performance.md"; }
+check "a page of both" both
 check "nothing is left" bash -c '! ip netns list | grep -q "^vb.*-\(bsink\|bnative\|bloop\)"'
 exit $failed
