@@ -534,26 +534,89 @@ static void segments_of_one_byte(void **state)
 	rig_expect_alive(r);
 }
 
+/* The frame in three slots, the second of 'middle' bytes. */
+static void send_in_three(struct evil *e, const struct frame *f, uint32_t first, uint32_t middle)
+{
+	evil_tx(e, 0, 100, (uint16_t)f->size,
+		NETTXF_csum_blank | NETTXF_extra_info | NETTXF_more_data);
+	evil_tx_gso(e, f->spec.ip_version == 4 ? XEN_NETIF_GSO_TYPE_TCPV4 : XEN_NETIF_GSO_TYPE_TCPV6,
+		    500, 0);
+	evil_tx(e, 1, 7, (uint16_t)middle, NETTXF_more_data);
+	evil_tx(e, 2, 0, (uint16_t)(f->size - first - middle), 0);
+	memcpy(e->tx_memory + 100, f->bytes, first);
+	memcpy(e->tx_memory + XEN_PAGE + 7, f->bytes + first, middle);
+	memcpy(e->tx_memory + 2 * XEN_PAGE, f->bytes + first + middle, f->size - first - middle);
+}
+
 /* XSA-423: whatever the slots, what goes on is linear and the same bytes. */
 static void headers_split_over_slots(void **state)
 {
+	static const uint8_t chain[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING,
+					 IPPROTO_FRAGMENT, IPPROTO_NONE };
+	static const struct frame_spec specs[] = {
+		{ .ip_version = 6, .protocol = IPPROTO_TCP, .payload = 2000 },
+		{ .ip_version = 6, .protocol = IPPROTO_TCP, .payload = 2000, .chain = chain },
+		{ .ip_version = 4,
+		  .protocol = IPPROTO_TCP,
+		  .payload = 2000,
+		  .n_vlan_tags = 2,
+		  .ip_options = 40,
+		  .tcp_options = 40 },
+	};
+	static const uint32_t middles[] = { 1, 2, 5, 40 };
 	struct rig *r = *state;
 	struct evil *e = &r->evil;
 	struct frame f;
 
-	build(&f, 6, IPPROTO_TCP, 2000);
-	for (uint32_t first = 1; first <= f.header_size; first++) {
-		uint32_t before = e->n_bridge;
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+		frame_build(&f, &specs[i]);
+		for (uint32_t first = 1; first <= f.header_size; first++) {
+			uint32_t before = e->n_bridge;
 
-		evil_tx_frame(e, f.bytes, f.size, first, NETTXF_csum_blank,
-			      XEN_NETIF_GSO_TYPE_TCPV6, 500);
-		evil_publish(e);
-		rig_turns_until(r, 10, e->n_bridge == before + 1);
-		assert_int_equal(e->frame_size, f.size);
-		assert_memory_equal(e->frame, f.bytes, f.csum_at);
-		assert_memory_equal(e->frame + f.csum_at + 2, f.bytes + f.csum_at + 2,
-				    f.size - f.csum_at - 2);
+			send_in_three(e, &f, first, middles[first % ARRAY_SIZE(middles)]);
+			evil_publish(e);
+			rig_turns_until(r, 10, e->n_bridge == before + 1);
+			put_be16(f.bytes + f.csum_at, frame_pseudo_sum(&f));
+			assert_int_equal(e->frame_size, f.size);
+			assert_memory_equal(e->frame, f.bytes, f.size);
+		}
 	}
+	rig_expect_alive(r);
+}
+
+/* Connects the guest anew, without these offered to it. */
+static void withhold(struct rig *r, uint32_t features)
+{
+	r->control.config.withheld = features;
+	evil_reconnect(r);
+}
+
+static void what_was_not_offered(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	struct frame f;
+	uint32_t before;
+
+	withhold(r, VIF_SG);
+	build(&f, 4, IPPROTO_TCP, 3000);
+	evil_tx_frame(e, f.bytes, f.size, f.size, NETTXF_csum_blank, XEN_NETIF_GSO_TYPE_TCPV4, 1448);
+	expect_drop(r, FROM_GUEST_NOT_OFFERED);
+	evil_tx_frame(e, f.bytes, f.size, 100, 0, 0, 0);
+	expect_drop(r, FROM_GUEST_NOT_OFFERED);
+	send_ok(r);
+	withhold(r, VIF_GSO_TCPV4);
+	evil_tx_frame(e, f.bytes, f.size, 100, NETTXF_csum_blank, XEN_NETIF_GSO_TYPE_TCPV4, 1448);
+	expect_drop(r, FROM_GUEST_NOT_OFFERED);
+	withhold(r, VIF_CSUM_V6);
+	build(&f, 6, IPPROTO_TCP, 3000);
+	evil_tx_frame(e, f.bytes, f.size, 100, NETTXF_csum_blank, XEN_NETIF_GSO_TYPE_TCPV6, 1448);
+	expect_drop(r, FROM_GUEST_NOT_OFFERED);
+	before = e->n_bridge;
+	evil_tx_frame(e, f.bytes, f.size, f.size, NETTXF_csum_blank, 0, 0);
+	evil_publish(e);
+	rig_turns_until(r, 50, e->n_bridge == before + 1);
+	assert_true(frame_checksum_ok(&f, e->frame));
 	rig_expect_alive(r);
 }
 
@@ -946,6 +1009,7 @@ int main(void)
 		CASE(offloads_that_lie),
 		CASE(segments_of_one_byte),
 		CASE(headers_split_over_slots),
+		CASE(what_was_not_offered),
 		CASE(event_storm),
 		CASE_SINGLE(event_storm),
 		CASE(tx_flood),

@@ -11,3 +11,7 @@ SIM_LIBS := -lcmocka -ljansson -linih
 TESTS += test-sim
 test-sim-objs := tests/sim/test_sim.c $(SIM_OBJS)
 test-sim-libs := $(SIM_LIBS)
+
+TESTS += test-sim-offload
+test-sim-offload-objs := tests/sim/test_offload.c tests/unit/frames.c $(SIM_OBJS)
+test-sim-offload-libs := $(SIM_LIBS)

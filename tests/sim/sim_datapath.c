@@ -13,8 +13,9 @@
 
 struct sim_tap {
 	struct {
-		uint8_t bytes[SIM_FRAME_MAX];
+		uint8_t bytes[PACKET_FRAME_MAX];
 		size_t size;
+		struct virtio_net_hdr vnet;
 	} frame[SIM_FRAMES_MAX];
 	unsigned first, n;
 };
@@ -83,6 +84,7 @@ static void flush(void *loop, struct queue *q)
 		p = packet_get(&q->pool);
 		assert(p);
 		memcpy(p->frame, tap->frame[tap->first].bytes, size);
+		*packet_vnet(p) = tap->frame[tap->first].vnet;
 		tap->first = (tap->first + 1) % SIM_FRAMES_MAX;
 		tap->n--;
 		queue_tap_read(q, p, (int)(PACKET_VNET_SIZE + size));
@@ -95,6 +97,13 @@ static const struct tap_ops sim_tap_ops = { attach, detach, flush };
 
 bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
 {
+	return sim_datapath_give_offloaded(d, domid, &(struct virtio_net_hdr){ 0 }, frame, size);
+}
+
+bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
+				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
+				 size_t size)
+{
 	struct sim_tap *tap = &d->tap[domid];
 	unsigned at = (tap->first + tap->n) % SIM_FRAMES_MAX;
 
@@ -102,6 +111,7 @@ bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *fr
 		return false;
 	memcpy(tap->frame[at].bytes, frame, size);
 	tap->frame[at].size = size;
+	tap->frame[at].vnet = *vnet;
 	tap->n++;
 	if (d->queue[domid])
 		worker_mark_ready(&d->worker, d->queue[domid]);

@@ -11,11 +11,13 @@
 #include <stdint.h>
 
 #define SIM_FRAMES_MAX 256
-#define SIM_FRAME_MAX  9000u
+#define SIM_FRAME_MAX  9000u /* of the frames that carry a number; TAPs take any */
 
 struct sim_datapath;
+struct virtio_net_hdr;
 
-/* Frames the worker writes to vif<domid>.* go to 'sent'. */
+/* Frames the worker writes to vif<domid>.* go to 'sent'; the virtio_net_hdr stands right
+ * before the frame. */
 struct sim_datapath *sim_datapath_new(void (*sent)(void *arg, uint32_t domid, const uint8_t *frame,
 						   size_t size),
 				      void *arg);
@@ -33,7 +35,11 @@ void sim_datapath_control(struct sim_datapath *d, uint64_t now_ns);
 void sim_datapath_events(struct sim_datapath *d, uint64_t now_ns);
 void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns);
 
-/* The bridge sends a frame to the vif. False: its queue is full. */
+/* The bridge sends a frame to the vif, with what is left to do to it. False: its queue is
+ * full. */
 bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
+bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
+				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
+				 size_t size);
 
 #endif
