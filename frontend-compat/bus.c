@@ -38,8 +38,11 @@ static enum bus_move next_while_closing(const struct bus_situation *s)
 
 static enum bus_move next_while_open(const struct bus_situation *s)
 {
-	if (s->leaving || s->restarting || s->failed)
+	if (s->leaving || s->restarting || s->failed) {
+		if (s->lent && s->theirs == XenbusStateConnected)
+			return s->withdrawing ? BUS_STAY : BUS_WITHDRAW;
 		return BUS_ENTER_CLOSING;
+	}
 	/* "Missed the backend's CLOSING state" is as good */
 	if (s->theirs == XenbusStateClosing || s->theirs == XenbusStateClosed)
 		return BUS_ENTER_CLOSED;
@@ -82,6 +85,7 @@ const char *bus_move_name(enum bus_move move)
 		[BUS_STAY] = "stay",
 		[BUS_START] = "start",
 		[BUS_CONNECT] = "connect",
+		[BUS_WITHDRAW] = "withdraw",
 		[BUS_ENTER_CLOSING] = "enter-closing",
 		[BUS_ENTER_CLOSED] = "enter-closed",
 		[BUS_RELEASE] = "release",

@@ -20,6 +20,8 @@ struct bus_situation {
 	bool leaving;		  /* close and stay closed */
 	bool restarting;	  /* close and connect anew */
 	bool failed;		  /* connecting failed: close and stay closed */
+	bool lent;		  /* it must give pages back before we close */
+	bool withdrawing;	  /* it was asked to */
 	bool impatient;		  /* does not wait for the backend's InitWait */
 };
 
@@ -27,6 +29,7 @@ enum bus_move {
 	BUS_STAY,
 	BUS_START,	   /* write Initialising */
 	BUS_CONNECT,	   /* grant the rings, write the keys, write Connected */
+	BUS_WITHDRAW,	   /* stop, ask lent pages back */
 	BUS_ENTER_CLOSING, /* stop, write Closing */
 	BUS_ENTER_CLOSED,  /* stop, write Closed */
 	BUS_RELEASE,	   /* stop, take the rings back */

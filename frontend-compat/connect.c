@@ -146,6 +146,8 @@ static void drop_stale(struct key_writer *w)
 
 	for (size_t i = 0; i < ARRAY_SIZE(per_queue); i++)
 		drop(w, "", per_queue[i]);
+	drop(w, "", "ctrl-ring-ref");
+	drop(w, "", "event-channel-ctrl");
 	for (uint32_t i = 0; i < NETFRONT_QUEUES_MAX; i++) {
 		snprintf(dir, sizeof(dir), "queue-%" PRIu32, i);
 		drop(w, dir, "");
@@ -183,6 +185,10 @@ static int write_keys(struct store *s, xs_transaction_t t, void *arg)
 		put_number(&w, "", "multi-queue-num-queues", nf->n_queues);
 	for (uint32_t i = 0; i < nf->n_queues; i++)
 		write_queue(&w, i);
+	if (nf->ctrl.phase != CTRL_ABSENT) {
+		put_number(&w, "", "ctrl-ring-ref", nf->ctrl.ring.ring_gref);
+		put_number(&w, "", "event-channel-ctrl", nf->ctrl.port);
+	}
 	for (const struct dialect_key *k = nf->choice.dialect->keys; k->key; k++) {
 		const char *value = dialect_key_value(&nf->choice, k);
 
@@ -205,11 +211,13 @@ static int refuse(struct netfront *nf, int err, const char *what)
 
 int netfront_connect(struct netfront *nf)
 {
-	bool split;
+	const struct frontend_dialect *d = nf->config.choice.dialect;
+	bool split, ctrl_ring;
 	int err;
 
 	nf->choice = nf->config.choice;
-	split = nf->choice.dialect->split_events && offered(nf, "feature-split-event-channels");
+	split = d->split_events && offered(nf, "feature-split-event-channels");
+	ctrl_ring = (d->hashing || d->static_grants) && offered(nf, "feature-ctrl-ring");
 	if (!nf->bus.impatient && !offered(nf, "feature-rx-copy"))
 		return refuse(nf, -ENODEV, "the backend does not copy into our pages");
 	nf->features = usable_features(nf);
@@ -218,7 +226,7 @@ int netfront_connect(struct netfront *nf)
 	if (err < 0)
 		return refuse(nf, err, "reading mac and mtu");
 	choose_queues(nf);
-	err = netfront_share(nf, split);
+	err = netfront_share(nf, split, ctrl_ring);
 	if (err < 0)
 		return refuse(nf, err, "granting pages and event channels");
 	err = store_transact(&nf->store, write_keys, nf);

@@ -151,7 +151,8 @@ const struct frontend_dialect frontend_dialects[] = {
 	    /* win-xenvif. frontend.c FrontendConnect() (buffers are posted by
 	     * ReceiverEnable() once both are Connected), transmitter.c
 	     * TransmitterRingPostRequests() (headers copied into a buffer of their own,
-	     * payload where it lies; ids up to 1023) */
+	     * payload where it lies, the hash as extra info; ids up to 1023),
+	     * __FrontendUpdateHash() with RSS on */
 	    .name = "windows",
 	    .about = "Windows PV driver (xenvif) 9",
 	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
@@ -161,6 +162,8 @@ const struct frontend_dialect frontend_dialects[] = {
 	    .layout = { .first_size = 128, .then_offset = 178 },
 	    .first_id = 768,
 	    .rx_start = RX_WHEN_BOTH_ARE,
+	    .hashing = true,
+	    .sends_hash = true,
 	    .keys = windows_keys,
 	},
 	{
@@ -175,6 +178,30 @@ const struct frontend_dialect frontend_dialects[] = {
 	    .impatient = true,
 	    .mtu_ignored = true,
 	    .keys = mini_os_keys,
+	},
+	{
+	    /* netif.h "Static Grants": no guest that ships has them; ADD_GREF_MAPPING
+	     * "prior its usage in the command ring" */
+	    .name = "static-grants",
+	    .about = "Linux with static grants: all its pages stay mapped",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
+	    .n_queues_max = NETFRONT_QUEUES_MAX,
+	    .queues_key = QUEUES_IF_OFFERED,
+	    .split_events = true,
+	    .static_grants = true,
+	    .ctrl_early = true,
+	    .keys = linux_keys,
+	},
+	{
+	    /* netif.h "Hash types"; the requests are those of win-xenvif */
+	    .name = "hashing",
+	    .about = "Linux that maps hashes to its queues and checks them",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
+	    .n_queues_max = NETFRONT_QUEUES_MAX,
+	    .queues_key = QUEUES_IF_OFFERED,
+	    .split_events = true,
+	    .hashing = true,
+	    .keys = linux_keys,
 	},
 	{ .name = NULL },
 };

@@ -62,6 +62,10 @@ struct frontend_dialect {
 	bool impatient;	     /* connects without waiting for the backend's InitWait */
 	bool mac_of_backend; /* looks there if its own directory has no mac */
 	bool mtu_ignored;    /* never reads the mtu key */
+	bool hashing;	     /* has frames hashed and mapped to queues, if it can */
+	bool sends_hash;     /* and tells the hash of what it sends */
+	bool static_grants;  /* has all its pages kept mapped, if it can */
+	bool ctrl_early;     /* uses the control ring before it is Connected */
 	const struct dialect_key *keys; /* written on every connect; NULL-terminated */
 };
 

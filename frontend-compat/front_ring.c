@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frontend's side of a shared ring (front_ring.h). Both rings begin with the same
- * four indices and hold RING_SLOTS slots.
+ * The frontend's side of a shared ring (front_ring.h). All rings begin with the same
+ * four indices, and their slots at the same place.
  */
 #include <string.h>
 
@@ -13,6 +13,10 @@ static_assert(offsetof(netif_rx_sring_t, ring) == SLOTS_OFFSET &&
 		  offsetof(netif_rx_sring_t, req_prod) == offsetof(netif_tx_sring_t, req_prod) &&
 		  offsetof(netif_rx_sring_t, rsp_event) == offsetof(netif_tx_sring_t, rsp_event),
 	      "one header");
+static_assert(offsetof(xen_netif_ctrl_sring_t, ring) == SLOTS_OFFSET &&
+		  offsetof(xen_netif_ctrl_sring_t, rsp_event) ==
+		      offsetof(netif_tx_sring_t, rsp_event),
+	      "the control ring's too");
 static_assert(SLOTS_OFFSET + RING_SLOTS * sizeof(union netif_tx_sring_entry) <= XEN_PAGE,
 	      "a ring is a page");
 
@@ -23,12 +27,12 @@ static netif_tx_sring_t *header(const struct front_ring *r)
 
 static uint8_t *slot(const struct front_ring *r, RING_IDX i)
 {
-	return (uint8_t *)r->page + SLOTS_OFFSET + (i % RING_SLOTS) * r->slot_size;
+	return (uint8_t *)r->page + SLOTS_OFFSET + (i % r->n_slots) * r->slot_size;
 }
 
-void front_ring_init(struct front_ring *r, void *page, size_t slot_size)
+void front_ring_init(struct front_ring *r, void *page, size_t slot_size, uint32_t n_slots)
 {
-	*r = (struct front_ring){ .page = page, .slot_size = slot_size };
+	*r = (struct front_ring){ .page = page, .slot_size = slot_size, .n_slots = n_slots };
 	memset(page, 0, XEN_PAGE);
 	header(r)->req_event = header(r)->rsp_event = 1;
 }

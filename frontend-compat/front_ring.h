@@ -16,19 +16,20 @@
 /* Indices run freely and wrap at 2^32. */
 struct front_ring {
 	void *page;
-	size_t slot_size;  /* 12 guest-transmit, 8 guest-receive */
+	size_t slot_size;  /* 12 guest-transmit, 8 guest-receive, 16 control */
+	uint32_t n_slots;  /* a power of two */
 	RING_IDX req_prod; /* requests written */
 	RING_IDX req_pub;  /* requests the backend was shown */
 	RING_IDX rsp_cons; /* responses consumed */
 };
 
 /* Makes an empty ring in a fresh page. */
-void front_ring_init(struct front_ring *r, void *page, size_t slot_size);
+void front_ring_init(struct front_ring *r, void *page, size_t slot_size, uint32_t n_slots);
 
 /* Slots a request may be written to. */
 static inline uint32_t front_ring_free(const struct front_ring *r)
 {
-	return RING_SLOTS - (r->req_prod - r->rsp_cons);
+	return r->n_slots - (r->req_prod - r->rsp_cons);
 }
 
 /* Writes the next request, of slot_size bytes, not shown yet. Precondition: a free slot. */

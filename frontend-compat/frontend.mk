@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # vif-guest, and the netfront it shares with the tests that step one.
 
-netfront-objs := frontend-compat/bus.c frontend-compat/connect.c frontend-compat/dialect.c \
-		 frontend-compat/front_ring.c frontend-compat/io.c frontend-compat/netfront.c \
+netfront-objs := frontend-compat/bus.c frontend-compat/connect.c frontend-compat/ctrl.c \
+		 frontend-compat/ctrl_ring.c frontend-compat/dialect.c \
+		 frontend-compat/front_ring.c frontend-compat/hash.c frontend-compat/io.c frontend-compat/netfront.c \
 		 frontend-compat/share.c frontend-compat/slots.c
 netfront-libs := -lxengnttab -lxenevtchn -lxenstore
 

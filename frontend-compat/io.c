@@ -125,8 +125,8 @@ static void tx_lay_out(const struct netfront *nf, struct tx_frame *f, uint32_t s
 	static const struct tx_layout one_page;
 
 	f->size = size;
-	f->n_pieces = tx_cut(nf->features & VIF_SG ? &nf->choice.dialect->layout : &one_page, size,
-			     f->piece);
+	f->n_pieces =
+	    tx_cut(nf->features & VIF_SG ? &nf->choice.dialect->layout : &one_page, size, f->piece);
 	for (uint32_t i = 0; i < f->n_pieces; i++)
 		f->iov[1 + i].iov_len = f->piece[i].size;
 }
@@ -142,8 +142,7 @@ static void tx_frame_init(const struct pass *p, struct tx_frame *f)
 		uint16_t id = q->tx_free[q->n_tx_free - 1 - i];
 
 		f->page[i] = q->tx_page[id];
-		f->iov[1 + i].iov_base =
-		    q->tx_memory + (size_t)id * XEN_PAGE + f->piece[i].offset;
+		f->iov[1 + i].iov_base = q->tx_memory + (size_t)id * XEN_PAGE + f->piece[i].offset;
 	}
 	/* a frame that is too large must show */
 	f->iov[f->n_pieces].iov_len = XEN_PAGE - f->piece[f->n_pieces - 1].offset;
@@ -180,11 +179,11 @@ static int tx_prepare(struct netfront *nf, struct tx_frame *f, struct netif_offl
 	return 0;
 }
 
-static void tx_put(struct pass *p, const struct tx_frame *f, const struct netif_offload *offload)
+static void tx_put(struct pass *p, const struct tx_frame *f, const struct tx_meta *meta)
 {
 	struct netfront_counters *c = &p->nf->counters;
 	union from_guest_slot slots[TX_SLOTS_MAX];
-	uint32_t n = tx_slots(f->piece, f->n_pieces, offload, f->page, slots);
+	uint32_t n = tx_slots(f->piece, f->n_pieces, meta, f->page, slots);
 
 	for (uint32_t i = 0; i < n; i++)
 		front_ring_put(&p->q->tx, &slots[i]);
@@ -192,15 +191,23 @@ static void tx_put(struct pass *p, const struct tx_frame *f, const struct netif_
 		p->q->tx_pending[p->q->tx_free[--p->q->n_tx_free]] = true;
 	c->from_guest_frames++;
 	c->from_guest_bytes += f->size;
-	c->from_guest_gso_frames += offload->gso_type != 0;
-	c->from_guest_csum_blank += offload->csum_blank;
+	c->from_guest_gso_frames += meta->offload.gso_type != 0;
+	c->from_guest_csum_blank += meta->offload.csum_blank;
+}
+
+/* Backends that hash for us take the hash of what we send (netif.h). */
+static struct frame_hash tx_hash(const struct netfront *nf, const struct tx_frame *f)
+{
+	if (!nf->choice.dialect->sends_hash)
+		return (struct frame_hash){ .type = HASH_TYPE_NONE };
+	return hash_frame(&nf->ctrl.hash, f->iov[1].iov_base, f->piece[0].size);
 }
 
 /* Moves one frame from the stack to the ring. Returns 0, or -errno: none came. */
 static int tx_one(struct pass *p)
 {
 	const struct netfront_config *c = &p->nf->config;
-	struct netif_offload offload;
+	struct tx_meta meta;
 	struct tx_frame f;
 	ssize_t n;
 
@@ -211,8 +218,9 @@ static int tx_one(struct pass *p)
 	n -= (ssize_t)sizeof(f.vnet);
 	if (n > 0 && n <= XEN_NETIF_MAX_TX_SIZE) {
 		tx_lay_out(p->nf, &f, (uint32_t)n);
-		if (tx_prepare(p->nf, &f, &offload) == 0) {
-			tx_put(p, &f, &offload);
+		if (tx_prepare(p->nf, &f, &meta.offload) == 0) {
+			meta.hash = tx_hash(p->nf, &f);
+			tx_put(p, &f, &meta);
 			return 0;
 		}
 	}
@@ -254,6 +262,25 @@ static uint8_t *rx_data(const struct netfront_queue *q, const struct rx_frame *f
 	return q->rx_memory + (size_t)f->fragment[i].page * XEN_PAGE + f->fragment[i].offset;
 }
 
+/* Compares hash and queue of a frame with what we asked for; netif.h lets the backend leave
+ * the hash out. */
+static void rx_check_hash(struct pass *p, const struct rx_frame *f, const uint8_t *head,
+			  uint32_t size)
+{
+	const struct hash_setup *s = &p->nf->ctrl.hash;
+	struct netfront_counters *n = &p->nf->counters;
+	struct frame_hash h = hash_frame(s, head, size);
+
+	n->to_guest_hash_extras += f->has_hash;
+	if (h.type == HASH_TYPE_NONE)
+		return;
+	n->to_guest_hashed++;
+	n->to_guest_wrong_hash +=
+	    f->has_hash && (f->hash_algorithm != XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ ||
+			    f->hash.type != h.type || f->hash.value != h.value);
+	n->to_guest_wrong_queue += hash_queue(s, h.value, p->nf->n_queues) != p->index;
+}
+
 /* Hands one frame to the stack. */
 static void rx_give(struct pass *p, struct rx_frame *f)
 {
@@ -268,12 +295,14 @@ static void rx_give(struct pass *p, struct rx_frame *f)
 		iov[1 + i].iov_base = rx_data(p->q, f, i);
 		iov[1 + i].iov_len = f->fragment[i].size;
 	}
-	if (f->offload.csum_blank)
+	if (f->offload.csum_blank || p->nf->ctrl.hash.flags)
 		memcpy(head, rx_data(p->q, f, 0), head_size);
 	if (rx_vnet(&f->offload, head, head_size, &vnet) < 0) {
 		n->to_guest_errors++;
 		return;
 	}
+	if (p->nf->ctrl.hash.flags)
+		rx_check_hash(p, f, head, head_size);
 	n->to_guest_unasked += (rx_uses(f) & ~p->nf->accepts) != 0;
 	if (c->stack_ops->give(c->stack, p->index, iov, (int)f->n_fragments + 1) < 0) {
 		n->to_guest_stack_drops++;
@@ -403,11 +432,13 @@ bool netfront_step(struct netfront *nf)
 	return again && nf->running;
 }
 
-void netfront_take_events(struct netfront *nf)
+bool netfront_take_events(struct netfront *nf)
 {
+	bool ctrl_fired = false, due = false;
 	int port;
 
 	while ((port = event_next(&nf->events)) >= 0) {
+		ctrl_fired |= nf->ctrl.port && (evtchn_port_t)port == nf->ctrl.port;
 		for (uint32_t i = 0; i < nf->n_queues; i++) {
 			struct netfront_queue *q = &nf->queue[i];
 
@@ -420,4 +451,9 @@ void netfront_take_events(struct netfront *nf)
 			}
 		}
 	}
+	if (ctrl_fired) {
+		due = ctrl_step(nf);
+		event_unmask(&nf->events, nf->ctrl.port);
+	}
+	return due;
 }

@@ -169,6 +169,8 @@ static int connect_and_run(struct netfront *nf)
 		return 0;
 	}
 	nf->running = true;
+	if (nf->ctrl.phase == CTRL_WAITING && nf->choice.dialect->ctrl_early)
+		ctrl_start(nf);
 	netfront_step(nf); /* fills the receive ring, as xennet_connect() does before it says so */
 	err = write_state(nf, XenbusStateConnected);
 	if (err < 0)
@@ -185,6 +187,11 @@ static int make(struct netfront *nf, enum bus_move move)
 		return write_state(nf, XenbusStateInitialising);
 	case BUS_CONNECT:
 		return connect_and_run(nf);
+	case BUS_WITHDRAW:
+		nf->running = false;
+		nf->bus.withdrawing = true;
+		ctrl_withdraw(nf);
+		return 0;
 	case BUS_ENTER_CLOSING:
 		nf->running = false;
 		return write_state(nf, XenbusStateClosing);
@@ -198,6 +205,11 @@ static int make(struct netfront *nf, enum bus_move move)
 		break;
 	}
 	return 0;
+}
+
+static bool both_connected(const struct netfront *nf)
+{
+	return nf->bus.ours == XenbusStateConnected && nf->bus.theirs == XenbusStateConnected;
 }
 
 int netfront_bus_step(struct netfront *nf)
@@ -218,14 +230,17 @@ int netfront_bus_step(struct netfront *nf)
 		err = look(nf);
 		if (err < 0)
 			return err;
+		nf->bus.lent = ctrl_is_lending(&nf->ctrl);
 		move = bus_next_move(&nf->bus);
 		if (move == BUS_STAY)
-			return 0;
+			break;
 		log_debug(&nf->log, "%s", bus_move_name(move));
 		err = make(nf, move);
 		if (err < 0)
 			return err;
 	}
+	if (nf->ctrl.phase == CTRL_WAITING && nf->running && both_connected(nf))
+		ctrl_start(nf);
 	return 0;
 }
 
@@ -258,6 +273,5 @@ bool netfront_has_left(const struct netfront *nf)
 
 bool netfront_is_connected(const struct netfront *nf)
 {
-	return nf->running && nf->bus.ours == XenbusStateConnected &&
-	       nf->bus.theirs == XenbusStateConnected;
+	return nf->running && both_connected(nf) && !ctrl_is_starting(&nf->ctrl);
 }

@@ -28,6 +28,7 @@
 
 #include "event.h"
 #include "frontend-compat/bus.h"
+#include "frontend-compat/ctrl.h"
 #include "frontend-compat/dialect.h"
 #include "frontend-compat/front_ring.h"
 #include "frontend-compat/slots.h"
@@ -66,6 +67,13 @@ struct guest_stack_ops {
 	X(to_guest_stack_drops) /* frames the stack refused */                                     \
 	X(to_guest_notifies)                                                                       \
 	X(to_guest_events)                                                                         \
+	X(to_guest_hash_extras)	/* frames that came with their hash */                         \
+	X(to_guest_hashed)	/* frames whose queue our mapping decides */                   \
+	X(to_guest_wrong_hash)	/* their hash is not what the backend says */                  \
+	X(to_guest_wrong_queue) /* their queue is another */                                   \
+	X(ctrl_requests)                                                                           \
+	X(ctrl_errors)	/* refused for another reason than not being supported */              \
+	X(static_pages) /* the backend keeps mapped, now */                                    \
 	X(connects)                                                                                \
 	X(disabled) /* times the backend broke the protocol */
 
@@ -116,6 +124,8 @@ struct netfront {
 	uint32_t features; /* enum vif_feature: what we use of the backend's, valid when shared */
 	uint32_t accepts;  /* and what it may use for what it sends us */
 
+	struct ctrl ctrl;
+
 	bool running;	 /* the data path may move */
 	int stack_error; /* -errno once take() failed for good; the owner's to act on */
 	uint32_t n_queues;
@@ -148,11 +158,12 @@ void netfront_choose(struct netfront *nf, const struct frontend_choice *choice);
 /* After netfront_leave(): both sides are closed. */
 bool netfront_has_left(const struct netfront *nf);
 
-/* Both sides are Connected: the guest's link is up. */
+/* Both sides are Connected and the control ring has been asked all: the guest's link is up. */
 bool netfront_is_connected(const struct netfront *nf);
 
-/* Notes and masks the ports that fired. To be followed by netfront_step(). */
-void netfront_take_events(struct netfront *nf);
+/* Notes and masks the ports that fired, and follows the control ring. To be followed by
+ * netfront_step(); first by netfront_bus_step(), if it returns true. */
+bool netfront_take_events(struct netfront *nf);
 
 /* Moves up to NETFRONT_BATCH frames each way a queue. Returns whether there is more to do at
  * once; if not, an event, a frame to take, or the store will say when. */
@@ -163,7 +174,7 @@ bool netfront_has_room(const struct netfront *nf, uint32_t queue);
 
 /* For the parts of netfront only. */
 int netfront_connect(struct netfront *nf) must_check;
-int netfront_share(struct netfront *nf, bool split_events) must_check;
+int netfront_share(struct netfront *nf, bool split_events, bool ctrl_ring) must_check;
 void netfront_release(struct netfront *nf);
 
 #endif

@@ -34,11 +34,11 @@ static int share_rings(struct netfront *nf, struct netfront_queue *q)
 
 	if (!tx)
 		return -errno;
-	front_ring_init(&q->tx, tx, sizeof(union netif_tx_sring_entry));
+	front_ring_init(&q->tx, tx, sizeof(union netif_tx_sring_entry), RING_SLOTS);
 	rx = share_pages(nf, 1, &q->rx_ring_gref, true);
 	if (!rx)
 		return -errno;
-	front_ring_init(&q->rx, rx, sizeof(union netif_rx_sring_entry));
+	front_ring_init(&q->rx, rx, sizeof(union netif_rx_sring_entry), RING_SLOTS);
 	return 0;
 }
 
@@ -61,7 +61,27 @@ static int share_frames(struct netfront *nf, struct netfront_queue *q)
 	return 0;
 }
 
-int netfront_share(struct netfront *nf, bool split_events)
+static int share_ctrl(struct netfront *nf)
+{
+	struct ctrl *c = &nf->ctrl;
+	void *ring = share_pages(nf, 1, &c->ring.ring_gref, true);
+	int port;
+
+	if (!ring)
+		return -errno;
+	ctrl_ring_init(&c->ring, ring);
+	c->ring.table = share_pages(nf, 1, &c->ring.table_gref, true);
+	if (!c->ring.table)
+		return -errno;
+	port = xenevtchn_bind_unbound_port(nf->events.handle, nf->backend_domid);
+	if (port < 0)
+		return -errno;
+	c->port = (evtchn_port_t)port;
+	c->phase = CTRL_WAITING;
+	return 0;
+}
+
+int netfront_share(struct netfront *nf, bool split_events, bool ctrl_ring)
 {
 	nf->bus.shared = true; /* in part, should it fail: netfront_release() copes */
 	for (uint32_t i = 0; i < nf->n_queues; i++) {
@@ -79,7 +99,7 @@ int netfront_share(struct netfront *nf, bool split_events)
 			return err;
 		}
 	}
-	return 0;
+	return ctrl_ring ? share_ctrl(nf) : 0;
 }
 
 static void unshare(struct netfront *nf, void *memory, uint32_t n)
@@ -106,6 +126,12 @@ void netfront_release(struct netfront *nf)
 		unshare(nf, q->rx_memory, RING_SLOTS);
 		*q = (struct netfront_queue){ 0 };
 	}
+	if (nf->ctrl.port)
+		event_unbind(&nf->events, nf->ctrl.port);
+	unshare(nf, nf->ctrl.ring.ring.page, 1);
+	unshare(nf, nf->ctrl.ring.table, 1);
+	nf->ctrl = (struct ctrl){ 0 };
+	nf->counters.static_pages = 0;
 	nf->n_queues = 0;
-	nf->bus.shared = false;
+	nf->bus.shared = nf->bus.withdrawing = false;
 }

@@ -63,10 +63,36 @@ static union from_guest_slot gso_extra(const struct netif_offload *offload)
 	};
 }
 
-uint32_t tx_slots(const struct tx_piece piece[], uint32_t n_pieces,
-		  const struct netif_offload *offload, const struct tx_page page[],
-		  union from_guest_slot out[TX_SLOTS_MAX])
+static union from_guest_slot hash_extra(const struct frame_hash *hash)
 {
+	union from_guest_slot s = { .extra.type = XEN_NETIF_EXTRA_TYPE_HASH };
+
+	s.extra.u.hash.type = hash->type;
+	s.extra.u.hash.algorithm = XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ;
+	for (int i = 0; i < 4; i++) /* LSB first */
+		s.extra.u.hash.value[i] = (uint8_t)(hash->value >> (8 * i));
+	return s;
+}
+
+/* Writes the extra infos; returns how many. */
+static uint32_t tx_extras(const struct tx_meta *meta, union from_guest_slot out[])
+{
+	uint32_t n = 0;
+
+	if (meta->offload.gso_type)
+		out[n++] = gso_extra(&meta->offload);
+	if (meta->hash.type != HASH_TYPE_NONE) {
+		if (n)
+			out[n - 1].extra.flags |= XEN_NETIF_EXTRA_FLAG_MORE;
+		out[n++] = hash_extra(&meta->hash);
+	}
+	return n;
+}
+
+uint32_t tx_slots(const struct tx_piece piece[], uint32_t n_pieces, const struct tx_meta *meta,
+		  const struct tx_page page[], union from_guest_slot out[TX_SLOTS_MAX])
+{
+	uint32_t n_extras = tx_extras(meta, out + 1);
 	netif_tx_request_t *req;
 	uint32_t size = 0, n = 0;
 
@@ -82,14 +108,13 @@ uint32_t tx_slots(const struct tx_piece piece[], uint32_t n_pieces,
 		size += piece[i].size;
 		if (i)
 			continue;
-		if (offload->csum_blank)
+		if (meta->offload.csum_blank)
 			req->flags |= NETTXF_csum_blank;
-		if (offload->data_validated)
+		if (meta->offload.data_validated)
 			req->flags |= NETTXF_data_validated;
-		if (offload->gso_type) {
+		if (n_extras)
 			req->flags |= NETTXF_extra_info;
-			out[n++] = gso_extra(offload);
-		}
+		n += n_extras;
 	}
 	/* the first request carries the size of the whole frame */
 	out[0].req.size = (uint16_t)size;
@@ -138,6 +163,17 @@ static void rx_gso(struct rx_frame *f, const netif_extra_info_t *extra)
 	f->offload.gso_size = extra->u.gso.size;
 }
 
+static void rx_hash(struct rx_frame *f, const netif_extra_info_t *extra)
+{
+	const uint8_t *v = extra->u.hash.value;
+
+	f->has_hash = true;
+	f->hash_algorithm = extra->u.hash.algorithm;
+	f->hash.type = extra->u.hash.type;
+	f->hash.value =
+	    (uint32_t)v[0] | (uint32_t)v[1] << 8 | (uint32_t)v[2] << 16 | (uint32_t)v[3] << 24;
+}
+
 /* Reads the extra infos that follow the first response. */
 static void rx_extras(struct rx_frame *f, const union to_guest_slot slots[], uint32_t n)
 {
@@ -153,6 +189,8 @@ static void rx_extras(struct rx_frame *f, const union to_guest_slot slots[], uin
 			rx_fault(f, VIF_DROP, "unknown extra info");
 		else if (extra->type == XEN_NETIF_EXTRA_TYPE_GSO)
 			rx_gso(f, extra);
+		else if (extra->type == XEN_NETIF_EXTRA_TYPE_HASH)
+			rx_hash(f, extra);
 	} while (extra->flags & XEN_NETIF_EXTRA_FLAG_MORE);
 }
 

@@ -9,12 +9,13 @@
 #include <sys/uio.h>
 
 #include "frontend-compat/dialect.h"
+#include "frontend-compat/hash.h"
 #include "offload.h"
 #include "ring.h"
 
-/* What every backend takes, whatever the layout; and one slot of GSO extra info. */
+/* What every backend takes, whatever the layout; and extra info about GSO and hash. */
 #define TX_PAGES_MAX XEN_NETIF_NR_SLOTS_MIN
-#define TX_SLOTS_MAX (TX_PAGES_MAX + 1)
+#define TX_SLOTS_MAX (TX_PAGES_MAX + 2)
 
 /* What Linux takes: XEN_NETIF_NR_SLOTS_MIN, and one more after a short first slot
  * (xennet_get_responses(), RX_COPY_THRESHOLD). */
@@ -40,9 +41,15 @@ struct tx_page {
  * none for it (UDP segmentation, ECN segmentation). */
 int tx_offload(const struct virtio_net_hdr *vnet, struct netif_offload *out) must_check;
 
-/* Writes the requests, and the extra info after the first, of a frame whose piece i lies in
+/* What there is to say about a frame besides its bytes. */
+struct tx_meta {
+	struct netif_offload offload;
+	struct frame_hash hash;
+};
+
+/* Writes the requests, and the extra infos after the first, of a frame whose piece i lies in
  * page[i]. Returns the number of slots. */
-uint32_t tx_slots(const struct tx_piece piece[], uint32_t n, const struct netif_offload *offload,
+uint32_t tx_slots(const struct tx_piece piece[], uint32_t n, const struct tx_meta *meta,
 		  const struct tx_page page[], union from_guest_slot out[TX_SLOTS_MAX]);
 
 /*
@@ -64,6 +71,9 @@ struct rx_frame {
 		uint16_t offset, size;
 	} fragment[RX_FRAGMENTS_MAX];
 	struct netif_offload offload;
+	bool has_hash;
+	uint8_t hash_algorithm;
+	struct frame_hash hash; /* as the backend says */
 };
 
 /*

@@ -299,8 +299,8 @@ static void run(struct guest *g)
 			follow_bus(g);
 		if (fds[POLL_BUS].revents & (POLLHUP | POLLERR | POLLNVAL))
 			lose_store(g);
-		if (fds[POLL_EVENT].revents)
-			netfront_take_events(&g->nf);
+		if (fds[POLL_EVENT].revents && netfront_take_events(&g->nf))
+			follow_bus(g);
 		if (fds[POLL_REMOTE].revents)
 			take_command(g);
 		follow_connection(g);

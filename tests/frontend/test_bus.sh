@@ -79,7 +79,7 @@ counter_is() { [[ $(counter "$1") == "$2" ]]; }
 keys_are()
 {
 	diff <(sort) <(dom0 xenstore-ls $front | sed -E 's/ = /=/; s/"//g;
-		s/^((tx|rx)-ring-ref|event-channel(-tx|-rx)?)=[0-9]+$/\1=N/' | grep -vE '^(backend|mac|mtu|handle|state)' | sort)
+		s/^((tx|rx|ctrl)-ring-ref|event-channel(-tx|-rx|-ctrl)?)=[0-9]+$/\1=N/' | grep -vE '^(backend|mac|mtu|handle|state)' | sort)
 }
 
 connects_as_linux()
@@ -303,6 +303,28 @@ mini_os()
 	[[ $(ip -n "$ns" -o link show eth0) == *"mtu 1500"* ]]
 	stop_guest
 }
+# Without an answer on the ring it never says the link is up.
+control_ring()
+{
+	make_device "${offers[@]}"
+	guest --frontend static-grants
+	connect
+	not dom0 xenstore-exists $front/ctrl-ring-ref
+	stop_guest
+	make_device "${offers[@]}" feature-ctrl-ring=1
+	guest --frontend static-grants --queues 2
+	backend_state 2
+	until_ 5 state_is $front 4
+	dom0 xenstore-exists $front/ctrl-ring-ref
+	dom0 xenstore-exists $front/event-channel-ctrl
+	backend_state 4
+	holds_is 1 grants $((before_grants + 2 + 2 * (2 + 512)))
+	holds_is 1 ports $((before_ports + 5))
+	not carrier_is_up
+	stop_guest
+	holds_is 1 grants "$before_grants"
+	holds_is 1 ports "$before_ports"
+}
 two_queues()
 {
 	make_device "${offers[@]}"
@@ -472,6 +494,7 @@ step "linux-no-rx-notify sends no event for buffers" silent_rx
 step "freebsd: the backend's mac, no mtu, one event channel a queue" freebsd
 step "windows: keys of what is off" windows
 step "mini-os does not wait" mini_os
+step "a control ring, if it is offered" control_ring
 step "two queues of four wanted" two_queues
 step "a backend that offers nothing" old_backend
 step "a backend without rx-copy is refused" refuses_no_rx_copy

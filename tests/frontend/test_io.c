@@ -89,7 +89,7 @@ static int setup(void **state)
 	b->nf.choice = b->nf.config.choice;
 	b->nf.features = b->nf.choice.dialect->offloads;
 	b->nf.accepts = dialect_accepts(&b->nf.choice);
-	assert_int_equal(netfront_share(&b->nf, true), 0);
+	assert_int_equal(netfront_share(&b->nf, true, false), 0);
 	b->nf.running = true;
 	b->q = &b->nf.queue[0];
 	b->tx = b->q->tx.page;

@@ -35,11 +35,12 @@ static uint32_t plan(uint32_t size, const struct netif_offload *offload,
 	struct tx_piece piece[TX_PAGES_MAX];
 	struct tx_page page[TX_PAGES_MAX];
 	uint32_t n = tx_cut(&whole_pages, size, piece);
+	struct tx_meta meta = { *offload, { .type = HASH_TYPE_NONE } };
 
 	for (uint32_t i = 0; i < TX_PAGES_MAX; i++)
 		page[i] = (struct tx_page){ .gref = 1000 + i, .id = (uint16_t)(200 - i) };
 	memset(out, 0xee, TX_SLOTS_MAX * sizeof(*out));
-	return tx_slots(piece, n, offload, page, out);
+	return tx_slots(piece, n, &meta, page, out);
 }
 
 /* Every size: the fragments sum up, each in its page, more_data on all but the last. */
@@ -64,6 +65,29 @@ static void tx_every_size(void **state)
 		/* what is left is the first slot's, which says the total */
 		assert_int_equal(rest, MIN(size, XEN_PAGE));
 	}
+}
+
+/* Extra infos are a chain; the hash goes least significant byte first. */
+static void tx_hash_extra(void **state)
+{
+	struct tx_meta meta = { tso4, { _XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP, 0x51ccc178 } };
+	const struct tx_piece piece = { 0, 60 };
+	const struct tx_page page = { 1, 1 };
+	union from_guest_slot s[TX_SLOTS_MAX];
+
+	(void)state;
+	assert_int_equal(tx_slots(&piece, 1, &meta, &page, s), 3);
+	assert_int_equal(s[1].extra.type, XEN_NETIF_EXTRA_TYPE_GSO);
+	assert_int_equal(s[1].extra.flags, XEN_NETIF_EXTRA_FLAG_MORE);
+	assert_int_equal(s[2].extra.type, XEN_NETIF_EXTRA_TYPE_HASH);
+	assert_int_equal(s[2].extra.flags, 0);
+	assert_int_equal(s[2].extra.u.hash.type, _XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP);
+	assert_int_equal(s[2].extra.u.hash.algorithm, XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ);
+	assert_memory_equal(s[2].extra.u.hash.value, "\x78\xc1\xcc\x51", 4);
+	meta.offload = plain;
+	assert_int_equal(tx_slots(&piece, 1, &meta, &page, s), 2);
+	assert_int_equal(s[0].req.flags, NETTXF_extra_info);
+	assert_int_equal(s[1].extra.type, XEN_NETIF_EXTRA_TYPE_HASH);
 }
 
 /* Whatever a dialect's layout: all of the frame, within pages, in as many as any backend takes. */
@@ -396,7 +420,7 @@ static void ring_indices(void **state)
 	struct front_ring r;
 
 	(void)state;
-	front_ring_init(&r, page, sizeof(slot));
+	front_ring_init(&r, page, sizeof(slot), RING_SLOTS);
 	assert_int_equal(front_ring_free(&r), RING_SLOTS);
 	assert_int_equal(front_ring_pending(&r), 0);
 	assert_false(front_ring_push(&r)); /* nothing written */
@@ -620,6 +644,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tx_every_size),
+		cmocka_unit_test(tx_hash_extra),
 		cmocka_unit_test(tx_layouts),
 		cmocka_unit_test(tx_gso_extra),
 		cmocka_unit_test(tx_offloads),
