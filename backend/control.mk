@@ -8,7 +8,7 @@ PROGRAMS += vifd vifctl
 BACKEND_SHARED   := backend/ipc.c backend/credit.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
-CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c loop.c netdev.c \
+CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c netdev.c \
 		      notify.c process.c steering.c),$(sort $(wildcard backend/control/*.c)))
 
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) backend/bpf/steer_object.c $(sort $(wildcard backend/control/*.c)) \

@@ -76,6 +76,7 @@ static void show_one(const json_t *answer)
 	const json_t *netdev = json_object_get(vif, "netdev");
 	const json_t *multicast = json_object_get(vif, "multicast");
 	const json_t *rate = json_object_get(vif, "rate");
+	const json_t *carrier = json_object_get(vif, "carrier");
 
 	printf("%s\n", text(vif, "vif"));
 	printf("  state        %s (frontend %s)%s\n", text(vif, "state"), text(vif, "frontend_state"),
@@ -85,12 +86,14 @@ static void show_one(const json_t *answer)
 	printf("  model        %s\n", text(vif, "model"));
 	printf("  guest's mac  %s\n", text(vif, "mac"));
 	if (json_is_object(netdev))
-		printf("  netdev       %s, index %jd, %s, %s\n", text(netdev, "name"),
-		       number(netdev, "ifindex"),
+		printf("  netdev       %s, index %jd, mtu %jd, %s, %s\n", text(netdev, "name"),
+		       number(netdev, "ifindex"), number(netdev, "mtu"),
 		       json_is_true(json_object_get(netdev, "up")) ? "up" : "down",
 		       json_is_true(json_object_get(netdev, "carrier")) ? "carrier" : "no carrier");
 	show_words("features", json_object_get(vif, "features"));
 	show_words("offered", json_object_get(vif, "offered"));
+	printf("  carrier told %s%s\n", json_is_true(json_object_get(carrier, "told")) ? "up" : "down: ",
+	       json_is_true(json_object_get(carrier, "told")) ? "" : text(carrier, "lost_because"));
 	if (json_is_object(multicast))
 		printf("  multicast    %s, %jd addresses\n",
 		       json_is_true(json_object_get(multicast, "filter")) ? "filtered" : "all",

@@ -28,7 +28,7 @@ rank_of()
 	backend/datapath/worker.*) echo 72 ;;
 	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 73 ;;
 	backend/datapath/datapath.*) echo 74 ;;
-	backend/control/exit.h) echo 80 ;;
+	backend/control/exit.h | backend/control/links.*) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.*) echo 81 ;;
 	backend/control/*) echo 82 ;;
 	backend/client.*) echo 89 ;;

@@ -80,6 +80,28 @@ static void print_withhold(const struct config *c, FILE *out)
 		fputs("none", out);
 }
 
+static const char *const carrier_rules[] = {
+	[CARRIER_ALWAYS] = "always",
+	[CARRIER_BRIDGE] = "bridge",
+	[CARRIER_UPLINK] = "uplink",
+};
+
+static int set_carrier(struct config *c, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(carrier_rules); i++) {
+		if (strcmp(value, carrier_rules[i]))
+			continue;
+		c->carrier = (enum carrier_rule)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void print_carrier(const struct config *c, FILE *out)
+{
+	fputs(carrier_rules[c->carrier], out);
+}
+
 static int set_hotplug_timeout(struct config *c, const char *value)
 {
 	return parse_uint(value, 1, 3600, &c->hotplug_timeout_s);
@@ -134,6 +156,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control",
 	  set_withhold, print_withhold },
+	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 };
 
@@ -165,6 +188,7 @@ void config_defaults(struct config *c)
 		.n_workers = default_workers(),
 		.hotplug_timeout_s = 40, /* libxl's own patience with the script */
 		.log_level = LOG_LVL_INFO,
+		.carrier = CARRIER_BRIDGE,
 		.socket_path = "/run/vifd/vifd.sock",
 	};
 	strcpy(c->user, getpwnam("vifd") ? "vifd" : "nobody");

@@ -17,11 +17,19 @@
 
 #define CONFIG_MAX_QUEUES 16u /* per vif */
 
+/* What takes a guest's carrier away; each counts what those before it do. */
+enum carrier_rule {
+	CARRIER_ALWAYS, /* nothing */
+	CARRIER_BRIDGE, /* the netdev, its port or its bridge set down, or taken out of it */
+	CARRIER_UPLINK, /* the bridge's uplinks without a carrier */
+};
+
 struct config {
 	uint32_t n_workers;
 	uint32_t max_queues; /* as set; 0: not. See config_max_queues() */
 	uint32_t withheld;   /* enum vif_feature: not offered */
 	uint32_t hotplug_timeout_s;
+	enum carrier_rule carrier;
 	enum log_level log_level;
 	char user[64];		/* the datapath's */
 	char socket_path[104];	/* the operator's; fits sun_path */

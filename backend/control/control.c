@@ -18,6 +18,7 @@
 #define ANSWERS_PER_STEP 4096
 #define PASSES_PER_STEP 64
 #define STOP_NS		(5 * NS_PER_S)
+#define LINKS_EVERY_NS	(20 * NS_PER_MS) /* between two looks of all vifs at their links */
 
 /* ---- the table ---- */
 
@@ -209,6 +210,24 @@ static bool step_store(struct control *c, uint64_t now_ns)
 	return true;
 }
 
+/* A storm of changes on the host costs the table's upkeep, and the vifs' looks a share of the
+ * time. Returns when to come again. */
+static uint64_t step_links(struct control *c, uint64_t now_ns)
+{
+	bool more = false;
+
+	c->links_due |= c->env.netdev_ops->links_news(c->env.netdev_ctx, &more);
+	if (c->links_due && now_ns >= c->links_not_before_ns) {
+		c->links_due = false;
+		c->links_not_before_ns = now_ns + LINKS_EVERY_NS;
+		for (uint32_t i = 0; i < c->n_vifs; i++)
+			vif_on_links(c, c->vif[i]);
+	}
+	if (more)
+		return now_ns;
+	return c->links_due ? c->links_not_before_ns : UINT64_MAX;
+}
+
 /* Gets rid of a datapath that is not to be trusted with anything any more. */
 static void replace_datapath(struct control *c, uint64_t now_ns, const char *why)
 {
@@ -324,17 +343,18 @@ void control_store_lost(struct control *c)
 
 uint64_t control_step(struct control *c, uint64_t now_ns)
 {
-	uint64_t next;
+	uint64_t next, links;
 	bool more;
 
 	supervise_step(&c->supervisor, now_ns);
 	step_workers(c, now_ns);
+	links = step_links(c, now_ns);
 	more = step_store(c, now_ns);
 	if (c->scan_due && !c->store_lost && !c->stopping) {
 		scan(c, now_ns);
 		c->scanned = true;
 	}
-	next = step_vifs(c, now_ns);
+	next = MIN(links, step_vifs(c, now_ns));
 	workers_flush(&c->workers, now_ns);
 	next = MIN(next, workers_deadline(&c->workers));
 	next = MIN(next, step_stop(c, now_ns));

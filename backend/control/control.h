@@ -41,6 +41,8 @@ struct control {
 	struct vif **vif; /* [n_vifs], by domid, devid */
 	uint32_t n_vifs;
 	uint32_t vifs_size;
+	bool links_due;	   /* links changed since the vifs looked at theirs */
+	uint64_t links_not_before_ns;
 	uint32_t next_vif; /* where step_vifs() goes on: all have their turn */
 	struct workers workers;
 	struct vif *slot_owner[IPC_QUEUES_MAX];

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
@@ -399,6 +400,46 @@ static int kernel_stats(void *ctx, const struct netdev *nd, struct netdev_stats 
 	return 0;
 }
 
+static int kernel_set_mtu(void *ctx, struct netdev *nd, uint32_t mtu)
+{
+	char buf[512];
+	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, nd->ifindex);
+
+	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	return transact(ctx, nlh, NULL, NULL);
+}
+
+static int kernel_links_fd(void *ctx)
+{
+	return links_fd(&((struct netdev_kernel *)ctx)->links);
+}
+
+static bool kernel_links_news(void *ctx, bool *more)
+{
+	return links_news(&((struct netdev_kernel *)ctx)->links, more);
+}
+
+static bool kernel_link(void *ctx, const struct netdev *nd, struct netdev_link *out)
+{
+	const struct links *links = &((struct netdev_kernel *)ctx)->links;
+	const struct link_entry *e = links_find(links, nd->ifindex);
+	const struct link_entry *master = e && e->master ? links_find(links, e->master) : NULL;
+	/* Open vSwitch's ports have a master that is always down. */
+	const struct link_entry *bridge = master && master->is_bridge ? master : NULL;
+
+	memset(out, 0, sizeof(*out));
+	if (!e)
+		return false;
+	out->mtu = e->mtu;
+	out->up = e->up;
+	out->enslaved = master != NULL;
+	/* A port that has just got its carrier is still disabled. */
+	out->port_off = bridge && e->port_state == BR_STATE_DISABLED && e->carrier && e->settled;
+	out->bridge_down = bridge && !bridge->up;
+	out->uplinks_down = bridge && bridge->n_uplinks && !bridge->n_uplinks_alive;
+	return true;
+}
+
 static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
 {
 	(void)ctx;
@@ -419,6 +460,10 @@ const struct netdev_ops netdev_kernel_ops = {
 	.set_offload = kernel_set_offload,
 	.set_carrier = kernel_set_carrier,
 	.stats = kernel_stats,
+	.set_mtu = kernel_set_mtu,
+	.links_fd = kernel_links_fd,
+	.links_news = kernel_links_news,
+	.link = kernel_link,
 	.close = kernel_close,
 };
 
@@ -434,10 +479,14 @@ int netdev_kernel_init(struct netdev_kernel *k)
 		mnl_socket_close(k->nl);
 		return rc;
 	}
-	return 0;
+	rc = links_open(&k->links);
+	if (rc)
+		mnl_socket_close(k->nl);
+	return rc;
 }
 
 void netdev_kernel_fini(struct netdev_kernel *k)
 {
+	links_close(&k->links);
 	mnl_socket_close(k->nl);
 }

@@ -15,6 +15,7 @@
 
 #include <net/if.h>
 
+#include "backend/control/links.h"
 #include "base.h"
 
 #define NETDEV_QUEUES_MAX 16u
@@ -35,6 +36,16 @@ struct netdev_stats {
 	uint64_t to_guest_frames, to_guest_bytes;
 	uint64_t to_guest_dropped; /* the TAP's queue was full */
 	uint64_t to_guest_errors;
+};
+
+/* Where a netdev stands. Zeroed before it is filled: comparable as memory. */
+struct netdev_link {
+	uint32_t mtu;
+	bool up;       /* set up by the operator */
+	bool enslaved; /* in a bridge, or whatever else takes its frames */
+	bool port_off; /* as a bridge's port it is disabled, though it is up */
+	bool bridge_down; /* set down by the operator */
+	bool uplinks_down; /* its bridge has members that are no TAPs, all without a carrier */
 };
 
 struct netdev_error {
@@ -70,6 +81,17 @@ struct netdev_ops {
 	/* 0; -ENODEV: somebody deleted it; -errno. */
 	int (*stats)(void *ctx, const struct netdev *nd, struct netdev_stats *out);
 
+	/* 0 or -errno. */
+	int (*set_mtu)(void *ctx, struct netdev *nd, uint32_t mtu);
+
+	/* Readable when there may be news of links; -1: never. */
+	int (*links_fd)(void *ctx);
+	/* Takes a bounded number of news. Returns whether a link() may say something else now;
+	 * *more: come again at once. */
+	bool (*links_news)(void *ctx, bool *more);
+	/* What was heard last. False: nothing yet. */
+	bool (*link)(void *ctx, const struct netdev *nd, struct netdev_link *out);
+
 	/* Closes the queues; 'destroy' ends the device, once no one else holds a queue. */
 	void (*close)(void *ctx, struct netdev *nd, bool destroy);
 };
@@ -77,10 +99,10 @@ struct netdev_ops {
 /* The kernel's. ctx is a struct netdev_kernel. */
 extern const struct netdev_ops netdev_kernel_ops;
 
-struct mnl_socket;
 struct netdev_kernel {
 	struct mnl_socket *nl;
 	uint32_t seq;
+	struct links links;
 };
 
 /* 0 or -errno. */

@@ -46,6 +46,13 @@ static json_t *view_queues(const struct control *c, const struct vif *v,
 	return list;
 }
 
+/* As the guest was told. */
+static json_t *view_carrier(const struct vif *v)
+{
+	return json_pack("{s:b, s:s?}", "told", (int)v->carrier_told, "lost_because",
+			 v->carrier_told ? NULL : vif_link_reason(v));
+}
+
 static json_t *view_multicast(const struct control *c, const struct vif *v)
 {
 	const struct shared_vif *shared;
@@ -99,14 +106,16 @@ static json_t *view_show(struct control *c, const struct vif *v)
 					   json_null());
 	json_object_set_new(o, "features", view_features(v->features));
 	json_object_set_new(o, "offered", view_features(v->offer.features));
+	json_object_set_new(o, "carrier", view_carrier(v));
 	json_object_set_new(o, "multicast", view_multicast(c, v));
 	json_object_set_new(o, "queues", view_queues(c, v, NULL));
 	json_object_set_new(o, "steering",
 			    view_steering(v) ? json_string(view_steering(v)) : json_null());
 	json_object_set_new(o, "netdev",
 			    read_netdev(c, v, &nd) ?
-				    json_pack("{s:s, s:i, s:b, s:b}", "name", nd.name, "ifindex",
-					      v->netdev.ifindex, "up", nd.up, "carrier", nd.carrier) :
+				    json_pack("{s:s, s:i, s:b, s:b, s:i}", "name", nd.name, "ifindex",
+					      v->netdev.ifindex, "up", nd.up, "carrier", nd.carrier,
+					      "mtu", (int)v->link.mtu) :
 				    json_null());
 	return o;
 }

@@ -94,6 +94,7 @@ static int open_netdev(struct control *c, struct vif *v, uint64_t now_ns)
 		return rc;
 	}
 	v->netdev_ready = true;
+	vif_on_links(c, v);
 	if (v->netdev.adopted)
 		log_info(SCOPE(v), "took over the netdev %s", v->name);
 	return 0;
@@ -113,8 +114,10 @@ static void step_prepare(struct control *c, struct vif *v, uint64_t now_ns)
 	if (v->state != XenbusStateInitialising && v->state != XenbusStateInitWait &&
 	    v->state != XenbusStateUnknown)
 		w.state = v->state; /* taken over in the middle of its life */
-	if (vif_write_state(c, v, &w))
-		v->offer = offer;
+	if (!vif_write_state(c, v, &w))
+		return;
+	v->offer = offer;
+	v->carrier_told = true;
 }
 
 static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
@@ -221,8 +224,10 @@ bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns)
 		if (v->wishes_due && vif_has_queues(v))
 			vif_take_wishes(c, v);
 		step = vif_next_step(&s);
-		if (step == VIF_STAY)
+		if (step == VIF_STAY) {
+			vif_tell_link(c, v, now_ns);
 			return false;
+		}
 		log_debug(SCOPE(v), "step %s (backend %s, frontend %s)", vif_step_name(step),
 			  xenbus_state_name(s.backend), xenbus_state_name(s.frontend));
 		if (step == VIF_FORGET)
@@ -238,9 +243,13 @@ bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns)
 /* An earlier vifd, or none of them, was here: 'found' is the state it left. */
 static void take_over(struct control *c, struct vif *v, uint64_t now_ns)
 {
+	uint32_t carrier;
+
 	if (v->state != XenbusStateInitWait && v->state != XenbusStateConnected)
 		return;
 	v->resume = v->state == XenbusStateConnected;
+	v->carrier_told = store_read_uint_or(&c->store, XBT_NULL, 1, 1, &carrier, "%s/carrier", v->path) ||
+			  carrier;
 	if (open_netdev(c, v, now_ns))
 		return;
 	if (!v->netdev.adopted)

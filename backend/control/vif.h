@@ -31,6 +31,15 @@ struct control;
 
 enum vif_queue_state { VIF_QUEUE_NONE, VIF_QUEUE_ATTACHING, VIF_QUEUE_ATTACHED, VIF_QUEUE_DETACHING };
 
+/* Why the guest is told that it has no carrier. */
+enum vif_link_reason {
+	VIF_LINK_DOWN = BIT(0),
+	VIF_LINK_TAKEN_OUT = BIT(1),
+	VIF_LINK_PORT_OFF = BIT(2),
+	VIF_LINK_BRIDGE_DOWN = BIT(3),
+	VIF_LINK_UPLINK_DOWN = BIT(4),
+};
+
 struct vif_queue {
 	enum vif_queue_state state;
 	uint32_t slot; /* of the workers; unless state is NONE */
@@ -67,6 +76,13 @@ struct vif {
 
 	struct netdev netdev;
 	bool netdev_ready;
+	struct netdev_link link; /* where it stands; if link_known */
+	bool link_known;
+	bool was_enslaved;   /* since we have the netdev */
+	uint32_t no_carrier; /* enum vif_link_reason; 0: there is one */
+	bool carrier_told;   /* what the guest was told of it */
+	uint32_t mtu_told;   /* what the guest knows; 0: nothing seen yet */
+	uint32_t mtu_before; /* limit_mtu() lowered it from this; 0: it did not */
 	struct vif_queue queue[NETDEV_QUEUES_MAX];
 	uint32_t n_queues; /* in queue[], 0: none attached or on their way */
 	int vif_slot;	   /* of the workers, for all of queue[]; -1: none */
@@ -101,6 +117,12 @@ bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns) must_check;
 
 /* Something at 'path', in the frontend's directory, changed. Marks v due if it matters. */
 void vif_on_frontend(struct vif *v, const char *path);
+
+/* The host's links changed: marks v due if it stands elsewhere now. */
+void vif_on_links(struct control *c, struct vif *v);
+
+/* In words, why the guest has no carrier; NULL: it has. */
+const char *vif_link_reason(const struct vif *v);
 
 /* A queue's answer from the datapath. Marks v due. */
 void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns);

@@ -5,6 +5,7 @@
  *	vif.c	      its steps and life
  *	vif_look.c    its situation
  *	vif_live.c    what may change while it is connected
+ *	vif_link.c    where its netdev stands on the host
  *	vif_queues.c  its queues in the datapath
  *	vif_write.c   its states and errors in xenstore
  */
@@ -26,6 +27,10 @@ struct state_write {
  * toolstack wrote another meanwhile, then v is due again. */
 bool vif_write_state(struct control *c, struct vif *v, struct state_write *w);
 bool vif_move_to(struct control *c, struct vif *v, enum xenbus_state state);
+
+/* Writes a key into a directory that has a state, ours or the frontend's. 0; -ENOENT: there is
+ * none; -errno. */
+int vif_write_key(struct control *c, const char *dir, const char *key, const char *value) must_check;
 
 /* Removes the error node, whoever's it is; only if v failed, and forgets the failure. */
 void vif_remove_error_node(struct control *c, const struct vif *v);
@@ -52,6 +57,9 @@ void vif_begin_live(struct control *c, struct vif *v);
 
 /* Reads what the guest wishes and lets the queues know. */
 void vif_take_wishes(struct control *c, struct vif *v);
+
+/* Tells the guest of its carrier and MTU what it does not know yet. */
+void vif_tell_link(struct control *c, struct vif *v, uint64_t now_ns);
 
 /* All queues are back: the netdev stays, with one queue and no carrier, so that the
  * kernel drops frames nobody would read. */

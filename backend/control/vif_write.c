@@ -29,6 +29,9 @@ static int write_features(struct store *s, xs_transaction_t t, const struct stat
 	snprintf(value, sizeof(value), "%u", w->offer->max_queues);
 	if (!rc)
 		rc = store_write(s, t, value, "%s/multi-queue-max-queues", w->v->path);
+	/* Until more is known. A "0" of an earlier life must not outlast it. */
+	if (!rc)
+		rc = store_write(s, t, "1", "%s/carrier", w->v->path);
 	return rc;
 }
 
@@ -82,6 +85,26 @@ bool vif_move_to(struct control *c, struct vif *v, enum xenbus_state state)
 	struct state_write w = { .state = state };
 
 	return vif_write_state(c, v, &w);
+}
+
+struct key_write {
+	const char *dir, *key, *value;
+};
+
+static int write_key_in(struct store *s, xs_transaction_t t, void *arg)
+{
+	const struct key_write *w = arg;
+
+	if (!store_exists(s, t, "%s/state", w->dir))
+		return -ENOENT;
+	return store_write(s, t, w->value, "%s/%s", w->dir, w->key);
+}
+
+int vif_write_key(struct control *c, const char *dir, const char *key, const char *value)
+{
+	struct key_write w = { dir, key, value };
+
+	return store_transact(&c->store, write_key_in, &w);
 }
 
 struct error_write {

@@ -9,5 +9,5 @@ test_control-objs := tests/control/test_control.c $(BACKEND_SHARED) backend/cont
 		     backend/control/environment.c
 test_control-libs := -lcmocka -ljansson -linih -lcap-ng
 
-SCRIPT_TESTS += tests/control/test_vifd.sh
+SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh
 SOAK_TESTS   += tests/control/soak_vifd.sh

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a guest may ask for and take back while it is connected, by guests that do it well,
- * badly and all the time: netif.h's multicast control.
+ * What may change while a guest is connected. What it asks for and takes back, by guests that
+ * do it well, badly and all the time: netif.h's multicast control. What it is told: carrier
+ * and MTU.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/hostile/rig.h"
+#include "tests/sim/sim_store.h"
 
 #define ADD XEN_NETIF_EXTRA_TYPE_MCAST_ADD
 #define DEL XEN_NETIF_EXTRA_TYPE_MCAST_DEL
@@ -280,6 +282,141 @@ static void wishes_that_change_all_the_time(void **state)
 	rig_expect_alive(r);
 }
 
+/* ---- what it is told ---- */
+
+static const char *carrier(void)
+{
+	return sim_backend_get(EVIL_DOMID, 0, "carrier");
+}
+
+static void changed(struct rig *r)
+{
+	sim_links_changed();
+	turns(r, 5);
+}
+
+static void the_carrier_follows_the_netdev(void **state)
+{
+	struct rig *r = *state;
+	struct netdev_link *link = sim_netdev_link(EVIL_DOMID, 0);
+	bool *const bad[] = { &link->port_off, &link->bridge_down };
+	bool *const good[] = { &link->up, &link->enslaved };
+
+	assert_string_equal(carrier(), "1");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		*bad[i] = true;
+		changed(r);
+		assert_string_equal(carrier(), "0");
+		*bad[i] = false;
+		changed(r);
+		assert_string_equal(carrier(), "1");
+		*good[i] = false;
+		changed(r);
+		assert_string_equal(carrier(), "0");
+		assert_non_null(vif_link_reason(rig_evil_vif(r)));
+		*good[i] = true;
+		changed(r);
+		assert_string_equal(carrier(), "1");
+	}
+	assert_string_equal(sim_backend_get(GOOD_DOMID, 0, "carrier"), "1");
+
+	link->uplinks_down = true; /* of no matter: carrier = bridge */
+	changed(r);
+	assert_string_equal(carrier(), "1");
+	r->control.config.carrier = CARRIER_UPLINK;
+	link->up = false;
+	changed(r);
+	link->up = true;
+	changed(r);
+	assert_string_equal(carrier(), "0");
+	rig_expect_alive(r);
+}
+
+/* A netdev that was never in a bridge, as vif-route has it. */
+static void a_routed_vif_has_a_carrier(void **state)
+{
+	struct rig *r = *state;
+	struct vif *v = rig_evil_vif(r);
+
+	v->was_enslaved = false;
+	sim_netdev_link(EVIL_DOMID, 0)->enslaved = false;
+	changed(r);
+	assert_string_equal(carrier(), "1");
+}
+
+/* A reconnecting guest must not find what an earlier one was told. */
+static void a_new_connection_begins_with_a_carrier(void **state)
+{
+	struct rig *r = *state;
+
+	sim_netdev_link(EVIL_DOMID, 0)->up = false;
+	changed(r);
+	assert_string_equal(carrier(), "0");
+	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateClosed);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateClosed);
+	sim_netdev_link(EVIL_DOMID, 0)->up = true;
+	changed(r);
+	evil_reconnect(r);
+	assert_string_equal(carrier(), "1");
+}
+
+static void links_that_change_all_the_time(void **state)
+{
+	struct rig *r = *state;
+	struct netdev_link *link = sim_netdev_link(EVIL_DOMID, 0);
+	uint32_t n_lines = r->n_log_lines, n_written = 0;
+	bool was = true;
+
+	r->ns_per_turn = NS_PER_MS;
+	for (unsigned i = 0; i < 10000; i++) {
+		link->up = i % 2;
+		sim_links_changed();
+		rig_turn(r);
+		n_written += was != (*carrier() == '1');
+		was = *carrier() == '1';
+	}
+	assert_true(n_written <= 10000 / 20 + 1); /* LINKS_EVERY_NS */
+	assert_true(r->n_log_lines - n_lines < 100);
+	turns(r, 50);
+	assert_string_equal(carrier(), "1");
+	rig_expect_alive(r);
+}
+
+static const char *told_mtu(void)
+{
+	return sim_store_get("/local/domain/1/device/vif/0/mtu");
+}
+
+/* What the hotplug script set, it told; what is changed later, vifd tells. */
+static void the_guest_is_told_of_a_new_mtu(void **state)
+{
+	struct rig *r = *state;
+	struct netdev_link *link = sim_netdev_link(EVIL_DOMID, 0);
+
+	assert_string_equal(told_mtu(), "9000"); /* the toolstack's */
+	link->mtu = 4000;
+	changed(r);
+	assert_string_equal(told_mtu(), "4000");
+	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateClosed);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateClosed);
+	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateInitialising);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateInitWait);
+	evil_share(&r->evil);
+	wish("feature-sg", "0");
+	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateConnected);
+	turns(r, 5);
+	assert_int_equal(link->mtu, 1500);
+	link->mtu = 9000; /* the kernel's netback would have refused it */
+	changed(r);
+	assert_int_equal(link->mtu, 1500);
+	assert_string_equal(told_mtu(), "4000");
+	evil_reconnect(r);
+	turns(r, 5);
+	assert_int_equal(link->mtu, 9000);
+	rig_expect_alive(r);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -294,6 +431,11 @@ int main(void)
 		CASE(dummies_that_lie),
 		CASE(the_datapath_dies),
 		CASE(wishes_that_change_all_the_time),
+		CASE(the_carrier_follows_the_netdev),
+		CASE(a_routed_vif_has_a_carrier),
+		CASE(a_new_connection_begins_with_a_carrier),
+		CASE(links_that_change_all_the_time),
+		CASE(the_guest_is_told_of_a_new_mtu),
 	};
 
 	return cmocka_run_group_tests_name("wishes", tests, NULL, NULL);

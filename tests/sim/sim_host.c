@@ -50,15 +50,54 @@ uint32_t sim_frame_check(const uint8_t *frame, size_t size)
 
 /* ---- what control asks of the machine ---- */
 
+#define NETDEVS_MAX 16u
+
+static struct sim_netdev {
+	int ifindex; /* 0: free */
+	char name[IFNAMSIZ];
+	struct netdev_link link;
+} netdevs[NETDEVS_MAX];
+static bool links_changed;
+
+struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid)
+{
+	char name[IFNAMSIZ];
+
+	snprintf(name, sizeof(name), "vif%u.%u", domid, devid);
+	for (uint32_t i = 0; i < NETDEVS_MAX; i++)
+		if (netdevs[i].ifindex && !strcmp(netdevs[i].name, name))
+			return &netdevs[i].link;
+	return NULL;
+}
+
+void sim_links_changed(void)
+{
+	links_changed = true;
+}
+
+static struct sim_netdev *find_netdev(int ifindex)
+{
+	for (uint32_t i = 0; i < NETDEVS_MAX; i++)
+		if (netdevs[i].ifindex == ifindex)
+			return &netdevs[i];
+	return NULL;
+}
+
 static int netdev_open(void *ctx, struct netdev *nd, const char *name, const char *other,
 		       struct netdev_error *err)
 {
 	static int next_ifindex = 1;
 
+	struct sim_netdev *sim = find_netdev(0);
+
 	(void)ctx;
-	(void)name;
 	(void)other;
 	(void)err;
+	assert_non_null(sim);
+	*sim = (struct sim_netdev){ .ifindex = next_ifindex,
+				    .link = { .mtu = 1500, .up = true, .enslaved = true } };
+	snprintf(sim->name, sizeof(sim->name), "%s", name);
+	links_changed = true;
 	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1, .steering_fd = -1 };
 	nd->queue_fd[0] = eventfd(0, EFD_CLOEXEC);
 	return nd->queue_fd[0] < 0 ? -errno : 0;
@@ -103,12 +142,44 @@ static int netdev_stats(void *ctx, const struct netdev *nd, struct netdev_stats 
 	return 0;
 }
 
+static int netdev_set_mtu(void *ctx, struct netdev *nd, uint32_t mtu)
+{
+	(void)ctx;
+	find_netdev(nd->ifindex)->link.mtu = mtu;
+	links_changed = true;
+	return 0;
+}
+
+static int netdev_links_fd(void *ctx)
+{
+	(void)ctx;
+	return -1;
+}
+
+static bool netdev_links_news(void *ctx, bool *more)
+{
+	bool changed = links_changed;
+
+	(void)ctx;
+	*more = false;
+	links_changed = false;
+	return changed;
+}
+
+static bool netdev_link(void *ctx, const struct netdev *nd, struct netdev_link *out)
+{
+	(void)ctx;
+	*out = find_netdev(nd->ifindex)->link;
+	return true;
+}
+
 static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 {
 	(void)ctx;
 	(void)destroy;
 	if (nd->n_queues)
 		close(nd->queue_fd[0]);
+	find_netdev(nd->ifindex)->ifindex = 0;
 	*nd = (struct netdev){ 0 };
 }
 
@@ -119,6 +190,10 @@ const struct netdev_ops sim_netdev_ops = {
 	.set_offload = netdev_set_offload,
 	.set_carrier = netdev_set_carrier,
 	.stats = netdev_stats,
+	.set_mtu = netdev_set_mtu,
+	.links_fd = netdev_links_fd,
+	.links_news = netdev_links_news,
+	.link = netdev_link,
 	.close = netdev_close,
 };
 

@@ -10,7 +10,12 @@
 #include "backend/control/supervise.h"
 #include "sim_datapath.h"
 
-extern const struct netdev_ops sim_netdev_ops;	 /* ctx: NULL */
+/* ctx: NULL. Where the netdev of vif<domid>.<devid> stands is *sim_netdev_link(); after a
+ * change say so. NULL: there is none. */
+extern const struct netdev_ops sim_netdev_ops;
+struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid);
+void sim_links_changed(void);
+
 extern const struct process_ops sim_process_ops; /* ctx: struct sim_datapath */
 
 /* Keys of vif<domid>.<devid>, in the backend's directory or the frontend's. */

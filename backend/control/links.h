@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 80: the network devices of the host, as rtnetlink tells of them: who is in which
+ * bridge, who is up. A table kept from the kernel's notifications, so that thousands of
+ * vifs cost no question each when a bridge goes down.
+ *
+ * Nothing here waits. News come in bounded portions; when the kernel had to drop some, the
+ * table is read anew.
+ *
+ * Owner: control.
+ */
+#ifndef VIF_CONTROL_LINKS_H
+#define VIF_CONTROL_LINKS_H
+
+#include "base.h"
+
+struct mnl_socket;
+struct nlmsghdr;
+
+/* A device. */
+struct link_entry {
+	int ifindex;
+	int master; /* ifindex of what it is in: a bridge, a bond; 0: nothing */
+	uint32_t mtu;
+	bool up;      /* set up by the operator */
+	bool carrier; /* and its lower layer is */
+	bool settled; /* the kernel has acted upon its carrier: IF_OPER_UP */
+	bool is_tap, is_bridge;
+	uint8_t port_state; /* of a bridge's port: BR_STATE_* */
+	uint32_t seen;	    /* the reading of the whole table that last had it */
+	/* of a master, as of links_news() */
+	uint32_t n_uplinks, n_uplinks_alive; /* members that are no TAPs */
+};
+
+struct links {
+	struct mnl_socket *nl;
+	struct link_entry *entry; /* [n_entries], by ifindex */
+	uint32_t n_entries, size;
+	uint32_t reading; /* which reading of the whole table this is */
+	bool under_way;	  /* it has not ended */
+	bool reading_due; /* again: news were lost */
+	bool changed;
+};
+
+/* Starts listening and asks for the whole table. 0 or -errno. */
+int links_open(struct links *l) must_check;
+void links_close(struct links *l);
+
+/* Readable when there are news. */
+int links_fd(const struct links *l);
+
+/* Takes news, a bounded number. Returns whether anything changed since the last call; *more:
+ * come again at once. */
+bool links_news(struct links *l, bool *more);
+
+/* NULL: there is none, or not that we heard of yet. Valid until the next links_news(). */
+const struct link_entry *links_find(const struct links *l, int ifindex);
+
+/* One message of the kernel's, for links_news() and tests: RTM_NEWLINK or RTM_DELLINK.
+ * Returns false if there is no memory for it. */
+bool links_take(struct links *l, const struct nlmsghdr *nlh);
+
+/* Counts the members of masters. */
+void links_count(struct links *l);
+
+#endif
