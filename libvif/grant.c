@@ -11,7 +11,8 @@
 
 int grants_open(struct grants *g)
 {
-	*g = (struct grants){ .handle = xengnttab_open(NULL, 0) };
+	*g = (struct grants){ .handle = xengnttab_open(NULL, 0),
+			      .static_budget = GRANTS_STATIC_BUDGET };
 	return g->handle ? 0 : -errno;
 }
 
@@ -32,6 +33,24 @@ void grant_unmap(struct grants *g, void *page)
 {
 	if (xengnttab_unmap(g->handle, page, 1) != 0)
 		log_error(LOG_NOBODY, "cannot unmap a granted page: %s", strerror(errno));
+}
+
+int grant_map_static(struct grants *g, uint16_t domid, uint32_t gref, bool readonly, void **out)
+{
+	if (!g->static_budget)
+		return -ENOSPC;
+	*out = xengnttab_map_grant_ref(g->handle, domid, gref,
+				       readonly ? PROT_READ : PROT_READ | PROT_WRITE);
+	if (!*out)
+		return -errno;
+	g->static_budget--;
+	return 0;
+}
+
+void grant_unmap_static(struct grants *g, void *page)
+{
+	grant_unmap(g, page);
+	g->static_budget++;
 }
 
 int grant_copy(struct grants *g, grant_op ops[], uint32_t n)

@@ -2,9 +2,9 @@
 /*
  * Rank 2: guests' memory, through the grants they gave us.
  *
- * Two strategies so far: pages that live as long as the vif (the rings) are
- * mapped; frames are copied, many in one call. Others (architecture.md,
- * "Getting at guest memory") will join behind these functions.
+ * Pages that live as long as the vif (the rings) are mapped, and those a guest asks to
+ * (static_grants.h); other frames are copied, many in one call. Further strategies
+ * (architecture.md, "Getting at guest memory") will join behind these functions.
  *
  * A struct grants is one gntdev handle; owner: one worker thread. Never use one
  * that was opened before a fork.
@@ -20,7 +20,11 @@ struct grants {
 	xengnttab_handle *handle;
 	uint64_t n_copy_calls;
 	uint64_t n_copy_ops;
+	uint32_t static_budget; /* static grants that may still be mapped */
 };
+
+/* Unless told otherwise. */
+#define GRANTS_STATIC_BUDGET 32768u
 
 /* 0 or -errno (ENOENT, EACCES: no gntdev). */
 int grants_open(struct grants *g) must_check;
@@ -30,6 +34,12 @@ void grants_close(struct grants *g);
  * nothing in it may be trusted or read twice. 0 or -errno. */
 int grant_map(struct grants *g, uint16_t domid, uint32_t gref, void **out) must_check;
 void grant_unmap(struct grants *g, void *page);
+
+/* The same for one more static grant, for reading only if so wished. -ENOSPC: the budget is
+ * used up, which is all guests' together: the rings of others must find room. */
+int grant_map_static(struct grants *g, uint16_t domid, uint32_t gref, bool readonly, void **out)
+	must_check;
+void grant_unmap_static(struct grants *g, void *page);
 
 /* A copy between our memory and a guest's page. One side has
  * GNTCOPY_source_gref or GNTCOPY_dest_gref set in flags. */

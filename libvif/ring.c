@@ -17,26 +17,38 @@
 
 #define RING_OFFSET offsetof(netif_tx_sring_t, ring)
 
-static_assert(offsetof(netif_rx_sring_t, ring) == RING_OFFSET, "ring.h: one header for both");
+static_assert(offsetof(netif_rx_sring_t, ring) == RING_OFFSET &&
+		  offsetof(xen_netif_ctrl_sring_t, ring) == RING_OFFSET,
+	      "ring.h: one header for all");
 static_assert(offsetof(netif_tx_sring_t, req_prod) == offsetof(netif_rx_sring_t, req_prod) &&
 		  offsetof(netif_tx_sring_t, req_event) == offsetof(netif_rx_sring_t, req_event) &&
 		  offsetof(netif_tx_sring_t, rsp_prod) == offsetof(netif_rx_sring_t, rsp_prod) &&
 		  offsetof(netif_tx_sring_t, rsp_event) == offsetof(netif_rx_sring_t, rsp_event),
-	      "ring.h: one header for both");
+	      "ring.h: one header for all");
 static_assert(__CONST_RING_SIZE(netif_tx, XEN_PAGE) == RING_SLOTS, "slots in a page");
 static_assert(__CONST_RING_SIZE(netif_rx, XEN_PAGE) == RING_SLOTS, "slots in a page");
+static_assert(__CONST_RING_SIZE(xen_netif_ctrl, XEN_PAGE) == CTRL_RING_SLOTS, "slots in a page");
 
 #define FROM_GUEST_SLOT_SIZE sizeof(union netif_tx_sring_entry)
 #define TO_GUEST_SLOT_SIZE   sizeof(union netif_rx_sring_entry)
-#define JOURNAL_SLOT_SIZE    sizeof(((struct ring_journal *)NULL)->response[0])
+#define CTRL_SLOT_SIZE	     sizeof(union xen_netif_ctrl_sring_entry)
+
+/* Of guest-transmit and guest-receive; a control response is noted with its whole slot. */
+#define RESPONSE_SIZE 8u
 
 static_assert(FROM_GUEST_SLOT_SIZE == sizeof(union from_guest_slot) && FROM_GUEST_SLOT_SIZE == 12,
 	      "netif.h: guest-transmit slots");
 static_assert(TO_GUEST_SLOT_SIZE == sizeof(netif_rx_request_t) && TO_GUEST_SLOT_SIZE == 8,
 	      "netif.h: guest-receive slots");
-static_assert(sizeof(netif_tx_response_t) <= JOURNAL_SLOT_SIZE &&
-		  sizeof(union to_guest_slot) == JOURNAL_SLOT_SIZE,
-	      "the journal holds a response of either ring");
+static_assert(CTRL_SLOT_SIZE == sizeof(struct xen_netif_ctrl_request) && CTRL_SLOT_SIZE == 16,
+	      "netif.h: control slots");
+static_assert(sizeof(netif_tx_response_t) <= RESPONSE_SIZE &&
+		  sizeof(union to_guest_slot) == RESPONSE_SIZE &&
+		  sizeof(struct xen_netif_ctrl_response) <= CTRL_SLOT_SIZE,
+	      "what is noted holds a response");
+static_assert(RING_SLOTS * RESPONSE_SIZE == CTRL_RING_SLOTS * CTRL_SLOT_SIZE &&
+		  RING_SLOTS * RESPONSE_SIZE == sizeof(((struct ring_journal *)NULL)->response),
+	      "the journal holds any ring's responses");
 
 /* The header both kinds of ring begin with. */
 static netif_tx_sring_t *ring_header(const struct ring *r)
@@ -46,7 +58,7 @@ static netif_tx_sring_t *ring_header(const struct ring *r)
 
 static uint32_t *ring_slot(const struct ring *r, RING_IDX idx, size_t slot_size)
 {
-	return (void *)((uint8_t *)r->page + RING_OFFSET + (idx % RING_SLOTS) * slot_size);
+	return (void *)((uint8_t *)r->page + RING_OFFSET + (idx & (r->n_slots - 1)) * slot_size);
 }
 
 /* Every access to a slot is whole words, each moved exactly once (XSA-155). */
@@ -61,15 +73,21 @@ static inline void slot_fetch(const struct ring *r, RING_IDX idx, void *out, siz
 	}
 }
 
+/* Where the journal has the response of index idx. */
+static uint8_t *noted_response(const struct ring *r, RING_IDX idx)
+{
+	return r->journal->response + (size_t)(idx & (r->n_slots - 1)) * r->response_size;
+}
+
 static void slot_store(const struct ring *r, RING_IDX idx)
 {
-	const uint8_t *response = r->journal->response[idx % RING_SLOTS];
+	const uint8_t *response = noted_response(r, idx);
 	uint32_t *slot = ring_slot(r, idx, r->slot_size);
 	uint32_t word;
 
 	for (size_t at = 0; at < r->slot_size; at += sizeof(word)) {
 		word = 0;
-		if (at < JOURNAL_SLOT_SIZE)
+		if (at < r->response_size)
 			memcpy(&word, response + at, sizeof(word));
 		__atomic_store_n(slot++, word, __ATOMIC_RELAXED);
 	}
@@ -99,16 +117,16 @@ static void journal_commit(struct ring *r, uint32_t n)
 		slot_store(r, r->rsp_prod);
 }
 
-static int ring_attach(struct ring *r, void *page, size_t slot_size, struct ring_journal *journal,
-		       bool resume)
+/* Joins the ring that *r describes. */
+static int ring_attach(struct ring *r, bool resume)
 {
+	struct ring_journal *journal = r->journal;
 	RING_IDX req_prod, noted;
 
-	*r = (struct ring){ .page = page, .slot_size = slot_size, .journal = journal };
 	r->rsp_pub = __atomic_load_n(&ring_header(r)->rsp_prod, __ATOMIC_RELAXED);
 	r->rsp_prod = r->rsp_pub;
 	req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_ACQUIRE);
-	if (req_prod - r->rsp_pub > RING_SLOTS)
+	if (req_prod - r->rsp_pub > r->n_slots)
 		return -EPROTO;
 
 	if (resume && journal->valid == RING_JOURNAL_VALID) {
@@ -125,12 +143,32 @@ static int ring_attach(struct ring *r, void *page, size_t slot_size, struct ring
 
 int from_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
 {
-	return ring_attach(r, page, FROM_GUEST_SLOT_SIZE, journal, resume);
+	*r = (struct ring){ .page = page,
+			    .n_slots = RING_SLOTS,
+			    .slot_size = FROM_GUEST_SLOT_SIZE,
+			    .response_size = RESPONSE_SIZE,
+			    .journal = journal };
+	return ring_attach(r, resume);
 }
 
 int to_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
 {
-	return ring_attach(r, page, TO_GUEST_SLOT_SIZE, journal, resume);
+	*r = (struct ring){ .page = page,
+			    .n_slots = RING_SLOTS,
+			    .slot_size = TO_GUEST_SLOT_SIZE,
+			    .response_size = RESPONSE_SIZE,
+			    .journal = journal };
+	return ring_attach(r, resume);
+}
+
+int ctrl_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
+{
+	*r = (struct ring){ .page = page,
+			    .n_slots = CTRL_RING_SLOTS,
+			    .slot_size = CTRL_SLOT_SIZE,
+			    .response_size = CTRL_SLOT_SIZE,
+			    .journal = journal };
+	return ring_attach(r, resume);
 }
 
 int ring_pending(const struct ring *r)
@@ -139,7 +177,7 @@ int ring_pending(const struct ring *r)
 	RING_IDX published = req_prod - r->rsp_pub;
 	RING_IDX consumed = r->req_cons - r->rsp_pub;
 
-	if (published > RING_SLOTS || published < consumed)
+	if (published > r->n_slots || published < consumed)
 		return -EPROTO;
 	return (int)(published - consumed);
 }
@@ -156,14 +194,19 @@ void to_guest_peek(const struct ring *r, uint32_t n, netif_rx_request_t out[])
 		slot_fetch(r, r->req_cons + i, &out[i], TO_GUEST_SLOT_SIZE);
 }
 
+void ctrl_peek(const struct ring *r, struct xen_netif_ctrl_request *out)
+{
+	slot_fetch(r, r->req_cons, out, CTRL_SLOT_SIZE);
+}
+
 void from_guest_respond(struct ring *r, const netif_tx_response_t rsp[], uint32_t n)
 {
 	assert(n <= r->req_cons - r->rsp_prod);
 	for (uint32_t i = 0; i < n; i++) {
-		uint8_t *noted = r->journal->response[(r->rsp_prod + i) % RING_SLOTS];
+		uint8_t *noted = noted_response(r, r->rsp_prod + i);
 
 		memcpy(noted, &rsp[i], sizeof(rsp[i]));
-		memset(noted + sizeof(rsp[i]), 0, JOURNAL_SLOT_SIZE - sizeof(rsp[i]));
+		memset(noted + sizeof(rsp[i]), 0, RESPONSE_SIZE - sizeof(rsp[i]));
 	}
 	journal_commit(r, n);
 }
@@ -172,9 +215,18 @@ void to_guest_respond(struct ring *r, const union to_guest_slot rsp[], uint32_t 
 {
 	assert(n <= r->req_cons - r->rsp_prod);
 	for (uint32_t i = 0; i < n; i++)
-		memcpy(r->journal->response[(r->rsp_prod + i) % RING_SLOTS], &rsp[i],
-		       sizeof(rsp[i]));
+		memcpy(noted_response(r, r->rsp_prod + i), &rsp[i], sizeof(rsp[i]));
 	journal_commit(r, n);
+}
+
+void ctrl_respond(struct ring *r, const struct xen_netif_ctrl_response *rsp)
+{
+	uint8_t *noted = noted_response(r, r->rsp_prod);
+
+	assert(r->req_cons - r->rsp_prod >= 1);
+	memcpy(noted, rsp, sizeof(*rsp));
+	memset(noted + sizeof(*rsp), 0, CTRL_SLOT_SIZE - sizeof(*rsp));
+	journal_commit(r, 1);
 }
 
 bool ring_publish(struct ring *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 2: the backend's side of the two shared rings.
+ * Rank 2: the backend's side of the three shared rings.
  *
  * The trust boundary runs through this file. The ring page is the guest's: it
  * may change at any instant. Each slot is copied out exactly once per attempt
@@ -8,7 +8,7 @@
  * the page leaves this module. Producer indices are bounded before use (XSA-39).
  * Our own indices are private and only ever written to the page.
  *
- * Both rings are single producer, single consumer; owner: the queue's worker.
+ * All are single producer, single consumer; owner: the queue's worker.
  *
  * Source: xen/io/ring.h, netif.h. The layout is ring.h's (DEFINE_RING_TYPES);
  * the macros are not used, because they hand out pointers into the page.
@@ -22,8 +22,10 @@
 #include <xen/io/ring.h>
 #include <xen/io/netif.h>
 
-/* Both rings hold 256 slots in a 4 KiB page; static_assert'd in ring.c. */
-#define RING_SLOTS 256u
+/* What a 4 KiB page holds: of guest-transmit and guest-receive slots, and of the control
+ * ring's larger ones; static_assert'd in ring.c. */
+#define RING_SLOTS	256u
+#define CTRL_RING_SLOTS 128u
 
 /* One request slot of the guest-transmit ring: a request, or extra info. */
 union from_guest_slot {
@@ -52,14 +54,17 @@ static_assert(sizeof(netif_extra_info_t) <= sizeof(netif_rx_response_t), "netif.
 struct ring_journal {
 	RING_IDX rsp_prod;
 	uint32_t valid; /* RING_JOURNAL_VALID once a ring was attached */
-	uint8_t response[RING_SLOTS][8];
+	/* Each slot's in turn: 8 bytes, or 16 where there are half as many (control). */
+	uint8_t response[RING_SLOTS * 8];
 };
 #define RING_JOURNAL_VALID 0x4a524e31u
 
-/* What both directions keep. Indices run freely and wrap at 2^32. */
+/* What all three keep. Indices run freely and wrap at 2^32. */
 struct ring {
-	void *page;	   /* netif_tx_sring_t or netif_rx_sring_t: the guest's memory */
-	size_t slot_size;  /* 12 guest-transmit, 8 guest-receive */
+	void *page;	   /* netif_tx_sring_t or alike: the guest's memory */
+	uint32_t n_slots;
+	uint32_t slot_size;	/* 12 guest-transmit, 8 guest-receive, 16 control */
+	uint32_t response_size; /* in the journal, at most a slot's */
 	RING_IDX req_cons; /* requests consumed */
 	RING_IDX rsp_prod; /* responses written, maybe not yet published */
 	RING_IDX rsp_pub;  /* responses published in the page */
@@ -75,16 +80,18 @@ struct ring {
  * may have published and died before it sent the event, or consumed without answering:
  * after a resume send one event and look at the ring, whatever ring_publish() says.
  *
- * -EPROTO: impossible indices (req_prod - rsp_prod > RING_SLOTS, or a journal that
+ * -EPROTO: impossible indices (req_prod - rsp_prod > n_slots, or a journal that
  * is not between the two).
  */
 int from_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
 	must_check;
 int to_guest_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
 	must_check;
+int ctrl_ring_attach(struct ring *r, void *page, struct ring_journal *journal, bool resume)
+	must_check;
 
 /*
- * Requests published and not consumed, 0..RING_SLOTS, or -EPROTO when the guest's
+ * Requests published and not consumed, 0..n_slots, or -EPROTO when the guest's
  * producer is more than a ring ahead of the responses it was shown, or went back
  * behind what was consumed (XSA-39): fatal to the vif.
  * Acquires: slots up to the returned count may be read after it.
@@ -95,6 +102,7 @@ int ring_pending(const struct ring *r) must_check;
  * Precondition: n <= ring_pending(). */
 void from_guest_peek(const struct ring *r, uint32_t n, union from_guest_slot out[]);
 void to_guest_peek(const struct ring *r, uint32_t n, netif_rx_request_t out[]);
+void ctrl_peek(const struct ring *r, struct xen_netif_ctrl_request *out); /* the next one */
 
 /* Consumes n requests. */
 static inline void ring_consume(struct ring *r, uint32_t n)
@@ -110,6 +118,7 @@ static inline void ring_consume(struct ring *r, uint32_t n)
  */
 void from_guest_respond(struct ring *r, const netif_tx_response_t rsp[], uint32_t n);
 void to_guest_respond(struct ring *r, const union to_guest_slot rsp[], uint32_t n);
+void ctrl_respond(struct ring *r, const struct xen_netif_ctrl_response *rsp); /* to one */
 
 /* Publishes the responses written so far. Returns whether the peer's rsp_event was
  * crossed, i.e. an event must be sent. */

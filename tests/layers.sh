@@ -18,6 +18,7 @@ rank_of()
 	libvif/packet.* | libvif/rss.* | libvif/multicast.*) echo 10 ;;
 	libvif/offload.*) echo 11 ;;
 	libvif/ring.* | libvif/grant.* | libvif/event.* | libvif/store.*) echo 20 ;;
+	libvif/static_grants.*) echo 21 ;;
 	libvif/features.* | libvif/xenbus.*) echo 30 ;;
 	libvif/from_guest.* | libvif/to_guest.* | libvif/ctrl.*) echo 40 ;;
 	backend/counters.h | backend/credit.*) echo 50 ;;

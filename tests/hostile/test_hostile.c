@@ -973,7 +973,7 @@ static void datapath_dies_before_publishing(void **state)
 	evil_events(e);
 	sim_datapath_kill(r->datapath);
 	journal = &r->control.workers.shared->queue[rig_evil_vif(r)->queue[0].slot].to_guest;
-	memcpy(journal->response[0], &noted, sizeof(noted));
+	memcpy(journal->response, &noted, sizeof(noted));
 	journal->rsp_prod++;
 	turns(r, 6);
 	assert_int_equal(e->rx->rsp_prod, 1);

@@ -20,6 +20,8 @@ test_credit-objs     += backend/credit.c
 test_grant-objs += $(HOSTED_OBJS)
 test_grant-libs += -Wl,--wrap=xengnttab_grant_copy
 test_event-objs += $(HOSTED_OBJS)
+test_ctrl-objs += $(HOSTED_OBJS)
+test_static_grants-objs += $(HOSTED_OBJS)
 
 PROGRAMS += store-test
 store-test-objs := tests/unit/store-test.c
