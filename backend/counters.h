@@ -22,6 +22,7 @@
 	X(from_guest_tap_error)	  /* dropped: the TAP failed (down: EIO; EINVAL) */                \
 	X(from_guest_multicast_requests) /* to add or remove an address: done */                   \
 	X(from_guest_grant_ops)                                                                    \
+	X(from_guest_static_copies) /* without one, through static grants */                       \
 	X(from_guest_events)	  /* times the guest woke us */                                    \
 	X(from_guest_notifies)	  /* times we woke the guest */                                    \
 	X(from_guest_credit_waits) /* times a queue waited for the vif's rate */                                   \
@@ -31,9 +32,14 @@
 	X(to_guest_gso_cut)	  /* GSO frames given as segments, which are frames each */        \
 	X(to_guest_csum_blank)                                                                     \
 	X(to_guest_grant_ops)                                                                      \
+	X(to_guest_static_copies)                                                                  \
 	X(to_guest_events)                                                                         \
 	X(to_guest_notifies)                                                                       \
-	X(to_guest_waits)	  /* times frames waited because the guest posted no buffers */
+	X(to_guest_waits)	  /* times frames waited because the guest posted no buffers */    \
+	X(ctrl_requests)	  /* of the control ring, answered */                              \
+	X(ctrl_refused)		  /* of those: not with success */                                 \
+	X(ctrl_events)                                                                             \
+	X(ctrl_notifies)
 
 struct queue_counters {
 #define X(name) uint64_t name;

@@ -15,7 +15,14 @@
  *				QUEUE_FATAL	  status -EPROTO: the guest broke the
  *						  protocol; -ENODEV: the TAP is gone. The
  *						  queue is stopped, DETACH still due
+ *	GRANTS_APPLY		GRANTS_APPLIED	  a list of static grants, see below
+ *	GRANTS_DONE		GRANTS_STAGED
  *	STOP			(closes its socket)
+ *
+ * A vif's control ring is with its queue 0, whose worker may not be that of the queue a
+ * request for static grants is about. So it says GRANTS_STAGED, control says GRANTS_APPLY
+ * to the other, that one answers GRANTS_APPLIED with a status, which control tells the
+ * first with GRANTS_DONE. One at a time a vif; a datapath's death ends it.
  *
  * Every queue has a slot number, chosen by control, which indexes struct
  * shared_queue in the shared memfd: its journal and counters. Control reads
@@ -27,6 +34,7 @@
 
 #include "base.h"
 #include "counters.h"
+#include "ctrl.h"
 #include "multicast.h"
 #include "credit.h"
 #include "ring.h"
@@ -54,6 +62,7 @@ struct shared_vif {
 	struct multicast_set multicast; /* the workers: what the guest wants to receive */
 	uint32_t multicast_filter;	/* control, atomic bool: drop what is not in the set */
 	struct credit credit;		/* control, the workers: what the guest may send */
+	struct ctrl_memory ctrl;	/* the workers, as said there: what the control ring set */
 } __attribute__((aligned(64)));
 
 /* The shared memfd. */
@@ -70,6 +79,10 @@ enum ipc_type {
 	IPC_QUEUE_DETACH,
 	IPC_QUEUE_DETACHED,
 	IPC_QUEUE_FATAL,
+	IPC_GRANTS_STAGED,
+	IPC_GRANTS_APPLY,
+	IPC_GRANTS_APPLIED,
+	IPC_GRANTS_DONE,
 	IPC_STOP,
 };
 
@@ -92,6 +105,9 @@ struct ipc_queue {
 	uint32_t tx_gref, rx_gref;
 	uint32_t tx_port, rx_port; /* the guest's event channels; equal: one for both ways */
 	uint32_t resume;	   /* the ring is live and the journal counts */
+	uint32_t n_queues;	   /* of the vif */
+	uint32_t has_ctrl;	   /* the vif has a control ring; queue 0 serves it */
+	uint32_t ctrl_gref, ctrl_port;
 	/* fds: the TAP queue; then, if a program steers the vif's frames, its map, which holds
 	 * a struct steering */
 };
@@ -103,6 +119,7 @@ struct ipc_msg {
 	union {
 		struct ipc_hello hello;
 		struct ipc_queue queue;
+		uint32_t queue_number; /* GRANTS_STAGED: the queue of the vif to apply it */
 		char why[128]; /* ATTACHED with an error, FATAL: for log and the error node */
 	};
 };

@@ -70,11 +70,19 @@ static void show_words(const char *title, const json_t *words)
 	printf("\n");
 }
 
+static void show_ctrl(const json_t *ctrl)
+{
+	printf("  control ring hash %s, mapping of %jd, %jd static grants\n", text(ctrl, "hash"),
+	       number(ctrl, "mapping_size"), number(ctrl, "static_grants"));
+	show_words("hash types", json_object_get(ctrl, "hash_types"));
+}
+
 static void show_one(const json_t *answer)
 {
 	const json_t *vif = json_object_get(answer, "vif");
 	const json_t *netdev = json_object_get(vif, "netdev");
 	const json_t *multicast = json_object_get(vif, "multicast");
+	const json_t *ctrl = json_object_get(vif, "control_ring");
 	const json_t *rate = json_object_get(vif, "rate");
 	const json_t *carrier = json_object_get(vif, "carrier");
 
@@ -98,6 +106,8 @@ static void show_one(const json_t *answer)
 		printf("  multicast    %s, %jd addresses\n",
 		       json_is_true(json_object_get(multicast, "filter")) ? "filtered" : "all",
 		       number(multicast, "addresses"));
+	if (json_is_object(ctrl))
+		show_ctrl(ctrl);
 	if (json_is_object(rate))
 		printf("  rate         the guest sends %jd bytes in %jd us\n", number(rate, "bytes"),
 		       number(rate, "usec"));
@@ -132,6 +142,8 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 	       number(d, "bytes"), number(d, "gso_frames"), number(d, "csum_blank"));
 	printf("             grant ops %jd  events %jd  notifies %jd", number(d, "grant_ops"),
 	       number(d, "events"), number(d, "notifies"));
+	if (number(d, "static_copies"))
+		printf("  copies through static grants %jd", number(d, "static_copies"));
 	if (number(d, "credit_waits"))
 		printf("  waits for the rate %jd", number(d, "credit_waits"));
 	printf("\n");
@@ -174,9 +186,15 @@ static void show_stats(const json_t *answer)
 	const json_t *vif, *list = json_object_get(answer, "vifs");
 
 	for (size_t i = 0; (vif = json_array_get(list, i)); i++) {
+		const json_t *ctrl = json_object_get(vif, "control_ring");
+
 		printf("%s  %s\n", text(vif, "vif"), text(vif, "state"));
 		show_direction(vif, "from_guest", "from guest");
 		show_direction(vif, "to_guest", "to guest");
+		if (number(ctrl, "requests"))
+			printf("  control    requests %jd  refused %jd  events %jd  notifies %jd\n",
+			       number(ctrl, "requests"), number(ctrl, "refused"),
+			       number(ctrl, "events"), number(ctrl, "notifies"));
 		show_queue_stats(json_object_get(vif, "queues"));
 	}
 }

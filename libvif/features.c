@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The keys of netif.h that say who can do what. A key is listed only once vifd does
- * what it says: the control ring and XDP headroom are not offered.
+ * what it says: XDP headroom is not offered.
  */
 #include "features.h"
 
@@ -32,6 +32,7 @@ const struct offered_key backend_features[] = {
 	{ .key = "feature-split-event-channels", .bit = VIF_SPLIT_EVENTS },
 	{ .key = "feature-multicast-control", .bit = VIF_MULTICAST },
 	{ .key = "feature-dynamic-multicast-control", .bit = VIF_MULTICAST },
+	{ .key = "feature-ctrl-ring", .bit = VIF_CTRL_RING },
 	{ .key = NULL },
 };
 
@@ -43,6 +44,7 @@ const struct feature_name feature_names[] = {
 	{ VIF_CSUM_V6, "csum-v6", true },
 	{ VIF_SPLIT_EVENTS, "split-event-channels", true },
 	{ VIF_MULTICAST, "multicast-control", true },
+	{ VIF_CTRL_RING, "ctrl-ring", true },
 	{ VIF_RX_NOTIFY, "rx-notify", false },
 	{ 0, NULL, false },
 };

@@ -19,6 +19,7 @@ enum vif_feature {
 	VIF_SPLIT_EVENTS = BIT(7), /* an event channel each way; no key of the frontend's says
 				    * so, its event-channel-tx and -rx do */
 	VIF_MULTICAST = BIT(8),	   /* netif.h "feature-multicast-control", the dynamic one too */
+	VIF_CTRL_RING = BIT(9),	   /* netif.h "Control ring"; the frontend's ctrl-ring-ref says so */
 };
 
 /* The feature that one for a checksum or a segmentation of an IP version is. */

@@ -201,6 +201,26 @@ static int read_queue(struct store *s, const char *dir, struct frontend_queue *q
 	return read_ports(s, dir, q, err);
 }
 
+/* Both keys or neither. Linux looks for the event channel only where there is a ring
+ * (xenbus.c:connect_ctrl_ring()); half a ring is a mistake either way. */
+static int read_ctrl(struct store *s, const char *frontend, struct frontend_keys *out,
+		     struct keys_error *err)
+{
+	int ring = store_read_uint(s, XBT_NULL, GREF_MAX, &out->ctrl_gref, "%s/ctrl-ring-ref",
+				   frontend);
+	int port = store_read_uint(s, XBT_NULL, PORT_MAX, &out->ctrl_port, "%s/event-channel-ctrl",
+				   frontend);
+
+	if (ring == -ENOENT && port == -ENOENT)
+		return 0;
+	if (ring)
+		return bad_key(err, ring, "frontend", "ctrl-ring-ref");
+	if (port)
+		return bad_key(err, port, "frontend", "event-channel-ctrl");
+	out->has_ctrl = true;
+	return 0;
+}
+
 int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queues,
 		       struct frontend_keys *out, struct keys_error *err)
 {
@@ -217,6 +237,8 @@ int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queue
 		return fail(err, -EINVAL, "frontend requested %u queues, offered are 1 to %u",
 			    out->n_queues, max_queues);
 	rc = read_features(s, frontend, &out->features, err);
+	if (!rc)
+		rc = read_ctrl(s, frontend, out, err);
 	if (!rc && out->n_queues == 1)
 		return read_queue(s, frontend, &out->queue[0], err);
 	for (uint32_t i = 0; !rc && i < out->n_queues; i++) {

@@ -59,6 +59,8 @@ struct frontend_keys {
 	uint32_t features; /* enum vif_feature */
 	uint32_t n_queues;
 	struct frontend_queue queue[NETDEV_QUEUES_MAX];
+	bool has_ctrl; /* a control ring */
+	uint32_t ctrl_gref, ctrl_port;
 };
 
 /* Reads the frontend's directory. 0, -ENOENT or -EINVAL. */

@@ -65,6 +65,39 @@ static json_t *view_multicast(const struct control *c, const struct vif *v)
 			 "addresses", (int)multicast_count(&shared->multicast));
 }
 
+/* What the guest has set on its control ring, if it has one. */
+static json_t *view_ctrl(const struct control *c, const struct vif *v)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} types[] = {
+		{ XEN_NETIF_CTRL_HASH_TYPE_IPV4, "ipv4" },
+		{ XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP, "ipv4-tcp" },
+		{ XEN_NETIF_CTRL_HASH_TYPE_IPV6, "ipv6" },
+		{ XEN_NETIF_CTRL_HASH_TYPE_IPV6_TCP, "ipv6-tcp" },
+	};
+	const struct ctrl_memory *memory;
+	const struct rss *rss;
+	json_t *list;
+	json_int_t n_grants = 0;
+
+	if (v->vif_slot < 0 || !(v->features & VIF_CTRL_RING))
+		return json_null();
+	memory = &c->workers.shared->vif[v->vif_slot].ctrl;
+	rss = ctrl_rss(memory);
+	list = json_array();
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (rss->flags & types[i].bit)
+			json_array_append_new(list, json_string(types[i].name));
+	for (uint32_t i = 0; i < v->n_queues; i++)
+		n_grants += static_lists_active(&memory->grants[i])->n;
+	return json_pack("{s:s, s:o, s:I, s:I}", "hash",
+			 rss->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE ? "none" : "toeplitz",
+			 "hash_types", list, "mapping_size", (json_int_t)rss->mapping_size,
+			 "static_grants", n_grants);
+}
+
 /* What spreads frames over the guest's queues. */
 static const char *view_steering(const struct vif *v)
 {
@@ -108,6 +141,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "offered", view_features(v->offer.features));
 	json_object_set_new(o, "carrier", view_carrier(v));
 	json_object_set_new(o, "multicast", view_multicast(c, v));
+	json_object_set_new(o, "control_ring", view_ctrl(c, v));
 	json_object_set_new(o, "queues", view_queues(c, v, NULL));
 	json_object_set_new(o, "steering",
 			    view_steering(v) ? json_string(view_steering(v)) : json_null());
@@ -125,7 +159,7 @@ static void set_count(json_t *o, const char *key, uint64_t value)
 	json_object_set_new(o, key, json_integer((json_int_t)value));
 }
 
-/* The counters of one direction, without its name in front. */
+/* The counters of one direction or of the control ring, without its name in front. */
 static json_t *view_direction(const struct queue_counters *n, const char *prefix)
 {
 	static const struct {
@@ -201,6 +235,7 @@ static json_t *view_stats(struct control *c, const struct vif *v)
 	vif_counters(c, v, &n);
 	o = json_pack("{s:s, s:s}", "vif", v->name, "state", xenbus_state_name(v->state));
 	add_directions(o, &n);
+	json_object_set_new(o, "control_ring", view_direction(&n, "ctrl_"));
 	json_object_set_new(o, "queues", view_queues(c, v, add_directions));
 	json_object_set_new(o, "netdev",
 			    read_netdev(c, v, &nd) ? view_netdev_stats(&nd) : json_null());

@@ -134,7 +134,9 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 		return;
 	}
 	v->split_events = keys.queue[0].tx_port != keys.queue[0].rx_port;
-	v->features = features_usable(keys.features) | (v->split_events ? VIF_SPLIT_EVENTS : 0);
+	keys.has_ctrl &= (v->offer.features & VIF_CTRL_RING) != 0;
+	v->features = features_usable(keys.features) | (v->split_events ? VIF_SPLIT_EVENTS : 0) |
+		      (keys.has_ctrl ? VIF_CTRL_RING : 0);
 	rc = vif_hand_out_queues(c, v, &keys, now_ns);
 	if (rc)
 		vif_fail(c, v, now_ns, -rc, "attaching %u queues: %s", keys.n_queues, strerror(-rc));

@@ -94,10 +94,26 @@ void vif_detach(struct control *c, struct vif *v)
 	}
 }
 
+/* From the worker with the control ring to the owner of the queue it is about, and back.
+ * A number that is no queue's comes from a datapath that lies: nobody is told. */
+static void relay_grants(struct control *c, struct vif *v, const struct worker_event *e)
+{
+	if (e->type == WORKER_GRANTS_APPLIED && v->queue[0].state == VIF_QUEUE_ATTACHED)
+		workers_note(&c->workers, v->queue[0].slot, IPC_GRANTS_DONE, e->status);
+	else if (e->type == WORKER_GRANTS_STAGED && e->queue_number < v->n_queues &&
+		 (v->queue[e->queue_number].state == VIF_QUEUE_ATTACHING ||
+		  v->queue[e->queue_number].state == VIF_QUEUE_ATTACHED))
+		workers_note(&c->workers, v->queue[e->queue_number].slot, IPC_GRANTS_APPLY, 0);
+}
+
 void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)
 {
 	struct vif_queue *q = &v->queue[e->queue.queue];
 
+	if (e->type == WORKER_GRANTS_STAGED || e->type == WORKER_GRANTS_APPLIED) {
+		relay_grants(c, v, e);
+		return;
+	}
 	v->due = true;
 	switch (e->type) {
 	case WORKER_QUEUE_ATTACHED:
@@ -115,16 +131,22 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 			 e->status == -EPROTO ? "the guest broke the protocol: " : "", e->why);
 		break;
 	case WORKER_FAILED:
+	case WORKER_GRANTS_STAGED:
+	case WORKER_GRANTS_APPLIED:
 		break;
 	}
 	if (v->n_queues && !vif_has_queues(v))
 		vif_queues_gone(c, v);
 }
 
-/* Keeps flows on their queues. A kernel that will not is no reason to refuse a guest. */
-static void steer(struct control *c, struct vif *v)
+/* Keeps flows on their queues, and their hashes for a guest that asks for them on its control
+ * ring. A kernel that will not is no reason to refuse a guest. */
+static void steer(struct control *c, struct vif *v, bool has_ctrl)
 {
-	int rc = v->netdev.n_queues > 1 ? c->env.netdev_ops->steer(c->env.netdev_ctx, &v->netdev) : 0;
+	int rc = 0;
+
+	if (v->netdev.n_queues > 1 || has_ctrl)
+		rc = c->env.netdev_ops->steer(c->env.netdev_ctx, &v->netdev);
 
 	if (!rc || c->steering_refused)
 		return;
@@ -141,7 +163,7 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
 
 	if (!rc)
-		steer(c, v);
+		steer(c, v, keys->has_ctrl);
 	if (!rc)
 		rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
 	if (!rc)
@@ -163,7 +185,11 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 					   .rx_gref = f->rx_gref,
 					   .tx_port = f->tx_port,
 					   .rx_port = f->rx_port,
-					   .resume = v->resume };
+					   .resume = v->resume,
+					   .n_queues = keys->n_queues,
+					   .has_ctrl = keys->has_ctrl,
+					   .ctrl_gref = keys->ctrl_gref,
+					   .ctrl_port = keys->ctrl_port };
 		int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i],
 					  v->netdev.steering_fd);
 

@@ -74,12 +74,21 @@ static bool state_is_asked(enum slot_state state)
 	return state == SLOT_ATTACHING || state == SLOT_DETACHING;
 }
 
+static void set_note(struct workers *w, struct slot *s, uint32_t note, int status)
+{
+	w->n_notes += (note != 0) - (s->note != 0);
+	s->note = note;
+	s->note_status = status;
+}
+
 /* The one place a slot changes state: keeps the counts of states. */
 static void slot_move(struct workers *w, struct slot *s, enum slot_state to)
 {
 	w->n_due += state_is_due(to) - state_is_due(s->state);
 	w->n_asked += state_is_asked(to) - state_is_asked(s->state);
 	w->n_detached += (to == SLOT_DETACHED) - (s->state == SLOT_DETACHED);
+	if (to != SLOT_ATTACHING && to != SLOT_ATTACHED)
+		set_note(w, s, 0, 0);
 	if (to == SLOT_FREE)
 		w->worker[s->worker].n_queues--;
 	s->state = to;
@@ -196,6 +205,25 @@ void workers_detach(struct workers *w, uint32_t slot)
 		slot_move(w, s, SLOT_DETACH_DUE);
 }
 
+void workers_note(struct workers *w, uint32_t slot, uint32_t type, int status)
+{
+	struct slot *s = &w->slot[slot];
+
+	if (s->state == SLOT_ATTACH_DUE || s->state == SLOT_ATTACHING || s->state == SLOT_ATTACHED)
+		set_note(w, s, type, status);
+}
+
+static int send_note(struct workers *w, uint32_t slot)
+{
+	struct slot *s = &w->slot[slot];
+	const struct ipc_msg msg = { .type = s->note, .slot = slot, .status = s->note_status };
+	int rc = ipc_send(w->worker[s->worker].sock, &msg, NULL, 0);
+
+	if (!rc)
+		set_note(w, s, 0, 0);
+	return rc;
+}
+
 static int send_due(struct workers *w, uint32_t slot, uint64_t now_ns)
 {
 	struct slot *s = &w->slot[slot];
@@ -228,15 +256,18 @@ uint64_t workers_deadline(const struct workers *w)
 
 void workers_flush(struct workers *w, uint64_t now_ns)
 {
-	if (!w->n_due || !workers_ready(w))
+	if ((!w->n_due && !w->n_notes) || !workers_ready(w))
 		return;
 	for (uint32_t i = 0; i < w->n_workers; i++)
 		w->worker[i].blocked = false;
-	for (uint32_t i = 0; i < w->slots_used && w->n_due; i++) {
-		struct worker *worker = &w->worker[w->slot[i].worker];
+	for (uint32_t i = 0; i < w->slots_used && (w->n_due || w->n_notes); i++) {
+		struct slot *s = &w->slot[i];
+		struct worker *worker = &w->worker[s->worker];
 
 		/* Any failure but a full socket shows as a closed one when it is read. */
-		if (state_is_due(w->slot[i].state) && !worker->blocked && send_due(w, i, now_ns))
+		if (state_is_due(s->state) && !worker->blocked && send_due(w, i, now_ns))
+			worker->blocked = true;
+		if (s->note && s->state == SLOT_ATTACHED && !worker->blocked && send_note(w, i))
 			worker->blocked = true;
 	}
 }
@@ -287,6 +318,13 @@ static int take_queue_message(struct workers *w, const struct ipc_msg *msg, uint
 			return -EPROTO;
 		slot_move(w, s, SLOT_FREE);
 		return 1;
+	case IPC_GRANTS_STAGED:
+		out->type = WORKER_GRANTS_STAGED;
+		out->queue_number = msg->queue_number;
+		return s->state == SLOT_ATTACHED;
+	case IPC_GRANTS_APPLIED:
+		out->type = WORKER_GRANTS_APPLIED;
+		return s->state == SLOT_ATTACHED;
 	default:
 		out->type = WORKER_QUEUE_FATAL;
 		return s->state == SLOT_ATTACHED;
@@ -308,6 +346,8 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 	case IPC_QUEUE_ATTACHED:
 	case IPC_QUEUE_DETACHED:
 	case IPC_QUEUE_FATAL:
+	case IPC_GRANTS_STAGED:
+	case IPC_GRANTS_APPLIED:
 		return take_queue_message(w, msg, worker, out);
 	default:
 		return -EPROTO;

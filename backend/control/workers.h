@@ -33,6 +33,8 @@ struct slot {
 	int tap_fd; /* borrowed from the vif's netdev, as is */
 	int steering_fd; /* -1: none */
 	struct ipc_queue queue;
+	uint32_t note; /* IPC_GRANTS_APPLY or _DONE to be sent once it is attached; 0: none */
+	int32_t note_status;
 };
 
 struct worker {
@@ -48,6 +50,7 @@ struct workers {
 	struct ipc_shared *shared;
 	uint32_t n_workers;
 	uint32_t n_due;	     /* slots in a _DUE state */
+	uint32_t n_notes;    /* slots with a note */
 	uint32_t n_asked;    /* slots in ATTACHING or DETACHING */
 	uint32_t n_detached; /* slots in SLOT_DETACHED */
 	uint32_t slots_used; /* no slot at or above this was ever used */
@@ -84,6 +87,10 @@ int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd,
 /* Takes a queue back. A WORKER_QUEUE_DETACHED follows, always. */
 void workers_detach(struct workers *w, uint32_t slot);
 
+/* Says 'type' (IPC_GRANTS_APPLY, IPC_GRANTS_DONE) to the worker of this queue as soon as it
+ * has it. Forgotten when the queue goes or the datapath dies: who asked asks the next. */
+void workers_note(struct workers *w, uint32_t slot, uint32_t type, int status);
+
 /* Sends what is due, as far as the sockets take it. */
 void workers_flush(struct workers *w, uint64_t now_ns);
 
@@ -102,6 +109,8 @@ enum worker_event_type {
 	WORKER_QUEUE_DETACHED,	/* the slot is free */
 	WORKER_QUEUE_FATAL,	/* status -EPROTO: the guest broke the protocol, why; -ENODEV: its
 				 * netdev is gone. Detach it. */
+	WORKER_GRANTS_STAGED,	/* by a vif's queue 0, for queue_number of the same vif */
+	WORKER_GRANTS_APPLIED,	/* status 0 or -errno */
 };
 
 struct worker_event {
@@ -109,6 +118,7 @@ struct worker_event {
 	uint32_t slot;
 	struct ipc_queue queue; /* as it was attached */
 	int status;
+	uint32_t queue_number;
 	char why[sizeof(((struct ipc_msg *)0)->why)]; /* printable, NUL-terminated */
 };
 

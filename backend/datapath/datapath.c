@@ -84,14 +84,31 @@ static int receive_hello(struct datapath *d, int socks[], char *why, size_t why_
 	return err;
 }
 
+/* Each granted page is a mapping, of which a process has so many. Static grants get half,
+ * the same for each worker: rings and frames of all guests must find room. */
+static uint32_t static_budget(uint32_t n_workers)
+{
+	unsigned max = 65530; /* the kernel's, where nobody changed it */
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+
+	if (!f || fscanf(f, "%u", &max) != 1)
+		log_debug(LOG_NOBODY, "vm.max_map_count is not known, %u assumed", max);
+	if (f)
+		fclose(f);
+	return max / 2 / n_workers;
+}
+
 static int open_workers(struct datapath *d, const int socks[], char *why, size_t why_size)
 {
+	uint32_t budget = static_budget(d->hello.n_workers);
+
 	for (uint32_t i = 0; i < d->hello.n_workers; i++) {
 		int err = worker_open(&d->workers[i], i, socks[i], d->shared, why, why_size);
 
 		if (err)
 			return err;
 		d->workers[i].tap_nowait = d->hello.tap_nowait;
+		d->workers[i].grants.static_budget = budget;
 	}
 	return sandbox_enter(d->hello.uid, d->hello.gid, why, why_size);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue's life and its events. The passes are in queue_from_guest.c and
- * queue_to_guest.c; see queue.h.
+ * A queue's life and its events. The passes are in queue_from_guest.c, queue_to_guest.c
+ * and queue_ctrl.c; see queue.h.
  *
- * Invariants of all three:
+ * Invariants of all of them:
  *   - a frame is answered in the pass that consumed it: nothing of the guest's is
- *     held between passes but the ring pages;
+ *     held between passes but the ring pages and what it asked to keep mapped;
  *   - a broken queue touches neither ring again (XSA-39, XSA-374);
  *   - a port is unmasked only when its ring was found dry (XSA-332).
  */
@@ -91,6 +91,7 @@ static void carry_on(struct queue *q)
 	event_send(q->env->events, (evtchn_port_t)q->tx_port);
 	if (q->rx_port != q->tx_port)
 		event_send(q->env->events, (evtchn_port_t)q->rx_port);
+	queue_ctrl_carry_on(q);
 }
 
 static bool same_vif(const struct vif_id *a, const struct vif_id *b)
@@ -134,6 +135,8 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 		err = map_rings(q, cfg, &shared->queue[msg->slot], &step);
 	if (!err)
 		err = bind_ports(q, cfg, &step);
+	if (!err)
+		err = queue_ctrl_open(q, cfg, &step);
 	if (err) {
 		snprintf(why, why_size, "%s: %s", step,
 			 err == -EPROTO ? "impossible ring indices" : strerror(-err));
@@ -168,6 +171,7 @@ void queue_close(struct queue *q)
 	if (!q)
 		return;
 	drop_queued(q);
+	queue_ctrl_close(q);
 	if (q->rx_port >= 0 && q->rx_port != q->tx_port)
 		event_unbind(q->env->events, (evtchn_port_t)q->rx_port);
 	if (q->tx_port >= 0)
@@ -198,6 +202,8 @@ void queue_on_event(struct queue *q, int port)
 		q->rx_masked = true;
 		q->rx_starved = false; /* queue_to_guest() looks again */
 	}
+	if (port == queue_ctrl_port(q))
+		queue_ctrl_on_event(q);
 }
 
 void queue_settle(struct queue *q)
@@ -207,6 +213,7 @@ void queue_settle(struct queue *q)
 	/* A broken queue's ports stay masked: its guest's storms reach nobody. */
 	if (q->broken)
 		return;
+	queue_ctrl_settle(q);
 	if (q->tx_masked && q->tx_due && shared_port)
 		q->rx_starved = false; /* masked: no event will say that buffers came */
 	/* One that waits for its rate is not to be told of more. */

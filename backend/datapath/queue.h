@@ -51,6 +51,9 @@ struct queue_scratch {
 	netif_rx_request_t requests[RING_SLOTS];
 	struct to_guest_frame to_guest[QUEUE_BATCH];
 	grant_op ops[QUEUE_OPS_MAX];
+	/* of these, what no static grant served */
+	uint16_t rest[QUEUE_OPS_MAX];
+	grant_op rest_ops[QUEUE_OPS_MAX];
 };
 
 /* The worker's resources a queue draws on. All outlive every queue. */
@@ -82,6 +85,9 @@ struct queue {
 	struct ring rx; /* guest-receive */
 	int tx_port, rx_port; /* ours; equal: one event channel both ways */
 
+	struct queue_ctrl *ctrl;     /* of queue 0 if the vif has a control ring, else NULL */
+	struct queue_grants *grants; /* static grants, if it has */
+
 	struct packet_fifo to_tap;
 	struct packet_fifo from_tap;
 	uint32_t cut_at; /* bytes of payload of from_tap's head that went as segments already */
@@ -94,6 +100,8 @@ struct queue {
 	bool rx_starved; /* frames wait for buffers; an event was asked for */
 	bool tx_masked;	 /* the port fired and is unmasked once the ring is dry */
 	bool rx_masked;
+	bool ctrl_due;	 /* requests may wait on the control ring */
+	bool grants_due; /* static grants are to be mapped or unmapped */
 	struct log_limit limit;
 };
 
@@ -137,6 +145,27 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
  */
 enum vif_verdict queue_to_guest(struct queue *q) must_check;
 
+/*
+ * Serves a few requests of the control ring, and does a part of what the queue's own static
+ * grants need. VIF_FATAL: impossible producer index. Afterwards ctrl_due and grants_due say
+ * whether to come again.
+ */
+enum vif_verdict queue_ctrl_pass(struct queue *q) must_check;
+
+/* The control ring's port, or -1. */
+int queue_ctrl_port(const struct queue *q);
+
+/* Whether a new list of static grants was staged for queue *number of the vif since the
+ * last call: that queue's owner is to be told, by way of control. */
+bool queue_ctrl_staged(struct queue *q, uint32_t *number) must_check;
+/* The owner applied it, or could not. */
+void queue_ctrl_applied(struct queue *q, bool done);
+
+/* The list staged for this queue is to be applied. */
+void queue_grants_apply(struct queue *q);
+/* Whether that came to an end since the last call, with *status 0 or -errno. */
+bool queue_grants_applied(struct queue *q, int *status) must_check;
+
 /* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX. 0 while the
  * guest has no buffers: the rest waits in the netdev. May ask for an event. */
 uint32_t queue_read_budget(struct queue *q);
@@ -150,7 +179,7 @@ void queue_settle(struct queue *q);
 
 static inline bool queue_has_work(const struct queue *q)
 {
-	return !q->broken && (q->tx_due || q->rx_due);
+	return !q->broken && (q->tx_due || q->rx_due || q->ctrl_due || q->grants_due);
 }
 
 #endif

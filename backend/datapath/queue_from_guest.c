@@ -162,8 +162,10 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 	from_guest_peek(&q->tx, (uint32_t)pending, s->slots);
 	plan_batch(q, (uint32_t)pending, &batch);
 	if (batch.n_ops) {
-		grant_copy(q->env->grants, s->ops, batch.n_ops);
-		counter_add(&q->counters->from_guest_grant_ops, batch.n_ops);
+		uint32_t n_left = queue_copy(q, batch.n_ops);
+
+		counter_add(&q->counters->from_guest_grant_ops, n_left);
+		counter_add(&q->counters->from_guest_static_copies, batch.n_ops - n_left);
 	}
 	*fault = finish_batch(q, batch.n_frames);
 	queue_publish(q, &q->tx, q->tx_port, &q->counters->from_guest_notifies);

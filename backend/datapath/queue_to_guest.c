@@ -178,8 +178,10 @@ static int to_guest_batch(struct queue *q, struct rx_batch *batch)
 	to_guest_peek(&q->rx, (uint32_t)pending, s->requests);
 	fill_batch(q, (uint32_t)pending, batch);
 	if (batch->n_ops) {
-		grant_copy(q->env->grants, s->ops, batch->n_ops);
-		counter_add(&q->counters->to_guest_grant_ops, batch->n_ops);
+		uint32_t n_left = queue_copy(q, batch->n_ops);
+
+		counter_add(&q->counters->to_guest_grant_ops, n_left);
+		counter_add(&q->counters->to_guest_static_copies, batch->n_ops - n_left);
 	}
 	answer_batch(q, batch->n_frames);
 	return 0;

@@ -162,6 +162,8 @@ static int attach_queue(struct worker *w, const struct ipc_msg *msg, struct queu
 	err = note_port(w, q->tx_port, q);
 	if (!err)
 		err = note_port(w, q->rx_port, q);
+	if (!err && queue_ctrl_port(q) >= 0)
+		err = note_port(w, queue_ctrl_port(q), q);
 	if (!err)
 		err = w->tap->attach(w->loop, q);
 	if (err) {
@@ -209,6 +211,34 @@ void worker_release(struct worker *w, struct queue *q)
 	say(w, &answer);
 }
 
+/* A word about static grants, between two queues' workers. */
+static void on_grants(struct worker *w, const struct ipc_msg *msg)
+{
+	struct queue *q = msg->slot < IPC_QUEUES_MAX ? w->by_slot[msg->slot] : NULL;
+
+	if (!q)
+		return; /* closed since */
+	if (msg->type == IPC_GRANTS_APPLY)
+		queue_grants_apply(q);
+	else
+		queue_ctrl_applied(q, msg->status == 0);
+	worker_mark_ready(w, q);
+}
+
+static void say_grants(struct worker *w, struct queue *q)
+{
+	struct ipc_msg staged = { .type = IPC_GRANTS_STAGED, .slot = q->slot };
+	struct ipc_msg applied = { .type = IPC_GRANTS_APPLIED, .slot = q->slot };
+	int status;
+
+	if (queue_ctrl_staged(q, &staged.queue_number))
+		say(w, &staged);
+	if (queue_grants_applied(q, &status)) {
+		applied.status = status;
+		say(w, &applied);
+	}
+}
+
 void worker_on_control(struct worker *w)
 {
 	struct ipc_msg msg;
@@ -225,6 +255,8 @@ void worker_on_control(struct worker *w)
 			close(fds[i]);
 		if (msg.type == IPC_QUEUE_DETACH)
 			on_detach(w, &msg);
+		else if (msg.type == IPC_GRANTS_APPLY || msg.type == IPC_GRANTS_DONE)
+			on_grants(w, &msg);
 		else if (msg.type == IPC_STOP)
 			w->stop = true;
 		else
@@ -278,6 +310,9 @@ static void serve(struct worker *w, struct queue *q)
 		verdict = queue_from_guest(q, &fault);
 	if (verdict == VIF_OK)
 		verdict = queue_to_guest(q);
+	if (verdict == VIF_OK)
+		verdict = queue_ctrl_pass(q);
+	say_grants(w, q);
 	w->tap->flush(w->loop, q);
 	queue_settle(q);
 	timers_set(&w->timers, q, queue_deadline(q));

@@ -52,6 +52,12 @@ void evil_unshare(struct evil *e)
 	event_unbind(&e->events, e->tx_port);
 	if (e->rx_port != e->tx_port)
 		event_unbind(&e->events, e->rx_port);
+	if (e->ctrl) {
+		xengntshr_unshare(e->gntshr, e->ctrl, 1);
+		xengntshr_unshare(e->gntshr, e->ctrl_memory, EVIL_CTRL_PAGES);
+		event_unbind(&e->events, e->ctrl_port);
+	}
+	e->ctrl = NULL;
 	e->tx = NULL;
 }
 
@@ -71,6 +77,10 @@ void evil_write_keys(const struct evil *e)
 	} else {
 		sim_frontend_put(EVIL_DOMID, 0, "event-channel", "%u", e->tx_port);
 	}
+	if (e->with_ctrl) {
+		sim_frontend_put(EVIL_DOMID, 0, "ctrl-ring-ref", "%u", e->ctrl_ring_gref);
+		sim_frontend_put(EVIL_DOMID, 0, "event-channel-ctrl", "%u", e->ctrl_port);
+	}
 }
 
 void evil_share(struct evil *e)
@@ -84,6 +94,14 @@ void evil_share(struct evil *e)
 	e->tx_prod = e->rx_prod = 0;
 	e->tx_memory = share(e, EVIL_PAGES, e->tx_gref, false);
 	e->rx_memory = share(e, EVIL_PAGES, e->rx_gref, true);
+	if (e->with_ctrl) {
+		e->ctrl = share(e, 1, &e->ctrl_ring_gref, true);
+		memset(e->ctrl, 0, XEN_PAGE);
+		e->ctrl->req_event = e->ctrl->rsp_event = 1;
+		e->ctrl_prod = 0;
+		e->ctrl_memory = share(e, EVIL_CTRL_PAGES, e->ctrl_gref, true);
+		e->ctrl_port = new_port(e);
+	}
 	e->tx_port = e->rx_port = new_port(e);
 	if (e->split_events)
 		e->rx_port = new_port(e);
@@ -185,6 +203,26 @@ uint32_t evil_events(struct evil *e)
 		n++;
 	}
 	return n;
+}
+
+void evil_ctrl_put(struct evil *e, uint16_t type, uint32_t a, uint32_t b, uint32_t c)
+{
+	const struct xen_netif_ctrl_request req = { .id = (uint16_t)e->ctrl_prod,
+						    .type = type,
+						    .data = { a, b, c } };
+
+	e->ctrl->ring[e->ctrl_prod++ % CTRL_RING_SLOTS].req = req;
+}
+
+void evil_ctrl_publish(struct evil *e)
+{
+	__atomic_store_n(&e->ctrl->req_prod, e->ctrl_prod, __ATOMIC_RELEASE);
+	(void)event_send(&e->events, e->ctrl_port);
+}
+
+struct xen_netif_ctrl_response evil_ctrl_response(const struct evil *e, RING_IDX i)
+{
+	return e->ctrl->ring[i % CTRL_RING_SLOTS].rsp;
 }
 
 netif_tx_response_t evil_tx_response(const struct evil *e, RING_IDX i)

@@ -4,13 +4,15 @@
 hostile-objs = tests/hostile/rig.c tests/hostile/evil.c tests/unit/frames.c $(SIM_OBJS)
 hostile-libs = $(SIM_LIBS) -Wl,--wrap=xengnttab_grant_copy,--wrap=xenevtchn_notify,--wrap=write
 
-TESTS += test-hostile test-hostile-fuzz test-storm test-wishes
+TESTS += test-hostile test-hostile-fuzz test-storm test-wishes test-ctrl-ring
 test-hostile-objs	= tests/hostile/test_hostile.c $(hostile-objs)
 test-hostile-libs	= $(hostile-libs)
 test-hostile-fuzz-objs	= tests/hostile/test_fuzz.c $(hostile-objs)
 test-hostile-fuzz-libs	= $(hostile-libs)
 test-wishes-objs	= tests/hostile/test_wishes.c $(hostile-objs)
 test-wishes-libs	= $(hostile-libs)
+test-ctrl-ring-objs	= tests/hostile/test_ctrl_ring.c $(hostile-objs)
+test-ctrl-ring-libs	= $(hostile-libs)
 test-storm-objs		= tests/hostile/test_storm.c $(hostile-objs)
 test-storm-libs		= $(hostile-libs)
 

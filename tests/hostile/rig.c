@@ -210,7 +210,7 @@ static void open_good(struct rig *r)
 	assert_int_equal(netfront_open(&r->good.nf, &config), 0);
 }
 
-struct rig *rig_start(bool split_events)
+static struct rig *start(bool split_events, bool with_ctrl)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct config config;
@@ -236,6 +236,7 @@ struct rig *rig_start(bool split_events)
 	}
 	open_good(r);
 	r->evil.split_events = split_events;
+	r->evil.with_ctrl = with_ctrl;
 	evil_open(&r->evil);
 	the_rig = r;
 	rig_turns_until(r, 200, rig_evil_state() == XenbusStateInitWait);
@@ -244,6 +245,16 @@ struct rig *rig_start(bool split_events)
 	rig_turns_until(
 	    r, 200, rig_evil_state() == XenbusStateConnected && netfront_is_connected(&r->good.nf));
 	return r;
+}
+
+struct rig *rig_start(bool split_events)
+{
+	return start(split_events, false);
+}
+
+struct rig *rig_start_ctrl(void)
+{
+	return start(true, true);
 }
 
 static void detach(struct rig *r, uint32_t domid)

@@ -20,6 +20,7 @@
 #define EVIL_DOMID 1u
 #define GOOD_DOMID 2u
 #define EVIL_PAGES 64u
+#define EVIL_CTRL_PAGES 2u
 
 /* The guest that keeps the rules. */
 struct good {
@@ -44,6 +45,15 @@ struct evil {
 	grant_ref_t tx_gref[EVIL_PAGES], rx_gref[EVIL_PAGES];
 	RING_IDX tx_prod, rx_prod;
 
+	/* With a control ring: that, and a page for each purpose. */
+	bool with_ctrl;
+	xen_netif_ctrl_sring_t *ctrl;
+	grant_ref_t ctrl_ring_gref;
+	evtchn_port_t ctrl_port;
+	RING_IDX ctrl_prod;
+	uint8_t *ctrl_memory; /* EVIL_CTRL_PAGES, writable */
+	grant_ref_t ctrl_gref[EVIL_CTRL_PAGES];
+
 	uint32_t n_bridge; /* frames of its the bridge had */
 	uint8_t frame[PACKET_FRAME_MAX];
 	size_t frame_size; /* of the last one */
@@ -65,6 +75,8 @@ struct rig {
 
 /* Both guests connected. */
 struct rig *rig_start(bool split_events);
+/* The hostile one with a control ring. */
+struct rig *rig_start_ctrl(void);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 
@@ -121,6 +133,11 @@ void evil_publish(struct evil *e);
 void evil_notify(struct evil *e);
 /* Takes its events, unmasking. Returns how many. */
 uint32_t evil_events(struct evil *e);
+
+/* A request in the next slot of the control ring; and one, shown and signalled. */
+void evil_ctrl_put(struct evil *e, uint16_t type, uint32_t a, uint32_t b, uint32_t c);
+void evil_ctrl_publish(struct evil *e);
+struct xen_netif_ctrl_response evil_ctrl_response(const struct evil *e, RING_IDX i);
 
 /* Response i of the transmit ring. */
 netif_tx_response_t evil_tx_response(const struct evil *e, RING_IDX i);

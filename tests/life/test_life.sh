@@ -13,7 +13,7 @@ offers_features()
 {
 	local k
 	for k in feature-sg feature-gso-tcpv4 feature-gso-tcpv6 feature-ipv6-csum-offload \
-		feature-rx-copy feature-split-event-channels; do
+		feature-rx-copy feature-split-event-channels feature-ctrl-ring; do
 		[ "$(key "$(backend)/$k")" = 1 ]
 	done
 	[ "$(key "$(backend)/feature-rx-flip")" = 0 ]

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "libvif/hosted/hosted.h"
+#include "rss.h"
 #include "sim_store.h"
 #include "xenbus.h"
 
@@ -111,10 +113,23 @@ static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 	return 0;
 }
 
+/* The program's map without the program: there is no kernel here to run it. */
 static int netdev_steer(void *ctx, struct netdev *nd)
 {
+	static const uint8_t key[STEER_KEY_SIZE] = { 1 };
+	struct steering *s;
+
 	(void)ctx;
-	(void)nd;
+	if (nd->steering_fd < 0) {
+		nd->steering_fd = memfd_create("sim-steering", MFD_CLOEXEC);
+		if (ftruncate(nd->steering_fd, sizeof(*s)))
+			return -errno;
+	}
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, nd->steering_fd, 0);
+	if (s == MAP_FAILED)
+		return -errno;
+	rss_init(s, nd->n_queues, key);
+	munmap(s, sizeof(*s));
 	return 0;
 }
 
@@ -180,6 +195,8 @@ static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 	if (nd->n_queues)
 		close(nd->queue_fd[0]);
 	find_netdev(nd->ifindex)->ifindex = 0;
+	if (nd->n_queues && nd->steering_fd >= 0)
+		close(nd->steering_fd);
 	*nd = (struct netdev){ 0 };
 }
 
