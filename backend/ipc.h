@@ -61,6 +61,7 @@ struct shared_vif {
 	struct vif_id id; /* control: whose it is */
 	struct multicast_set multicast; /* the workers: what the guest wants to receive */
 	uint32_t multicast_filter;	/* control, atomic bool: drop what is not in the set */
+	uint32_t xdp_headroom; /* control, atomic: bytes to leave free in each of its buffers */
 	struct credit credit;		/* control, the workers: what the guest may send */
 	struct ctrl_memory ctrl;	/* the workers, as said there: what the control ring set */
 } __attribute__((aligned(64)));

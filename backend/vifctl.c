@@ -108,6 +108,8 @@ static void show_one(const json_t *answer)
 		       number(multicast, "addresses"));
 	if (json_is_object(ctrl))
 		show_ctrl(ctrl);
+	if (number(vif, "xdp_headroom"))
+		printf("  xdp headroom %jd bytes\n", number(vif, "xdp_headroom"));
 	if (json_is_object(rate))
 		printf("  rate         the guest sends %jd bytes in %jd us\n", number(rate, "bytes"),
 		       number(rate, "usec"));

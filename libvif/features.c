@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The keys of netif.h that say who can do what. A key is listed only once vifd does
- * what it says: XDP headroom is not offered.
+ * what it says.
  */
 #include "features.h"
 
@@ -33,6 +33,7 @@ const struct offered_key backend_features[] = {
 	{ .key = "feature-multicast-control", .bit = VIF_MULTICAST },
 	{ .key = "feature-dynamic-multicast-control", .bit = VIF_MULTICAST },
 	{ .key = "feature-ctrl-ring", .bit = VIF_CTRL_RING },
+	{ .key = "feature-xdp-headroom", .bit = VIF_XDP_HEADROOM },
 	{ .key = NULL },
 };
 
@@ -45,6 +46,7 @@ const struct feature_name feature_names[] = {
 	{ VIF_SPLIT_EVENTS, "split-event-channels", true },
 	{ VIF_MULTICAST, "multicast-control", true },
 	{ VIF_CTRL_RING, "ctrl-ring", true },
+	{ VIF_XDP_HEADROOM, "xdp-headroom", true },
 	{ VIF_RX_NOTIFY, "rx-notify", false },
 	{ 0, NULL, false },
 };

@@ -20,6 +20,7 @@ enum vif_feature {
 				    * so, its event-channel-tx and -rx do */
 	VIF_MULTICAST = BIT(8),	   /* netif.h "feature-multicast-control", the dynamic one too */
 	VIF_CTRL_RING = BIT(9),	   /* netif.h "Control ring"; the frontend's ctrl-ring-ref says so */
+	VIF_XDP_HEADROOM = BIT(10), /* Linux' netif.h "feature-xdp-headroom" */
 };
 
 /* The feature that one for a checksum or a segmentation of an IP version is. */

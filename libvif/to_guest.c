@@ -3,11 +3,14 @@
  * What the guest receives: packet -> slots needed -> copies -> answers.
  *
  * The requests are the guest's word: ids are echoed, grefs are Xen's to judge.
- * Layout of an answer (netif.h): data, [GSO extra], data, data, ...
+ * Layout of an answer (netif.h): data, [extra infos], data, data, ...
  */
 #include "to_guest.h"
 
+#include <string.h>
+
 static_assert(TO_GUEST_RING_SLOTS_MAX <= RING_SLOTS, "any frame fits an empty ring");
+static_assert(TO_GUEST_HEADROOM_MAX >= 256, "Linux' XDP_PACKET_HEADROOM");
 
 const char *to_guest_fault_name(enum to_guest_fault f)
 {
@@ -21,11 +24,6 @@ const char *to_guest_fault_name(enum to_guest_fault f)
 	};
 
 	return names[f];
-}
-
-static bool has_gso(const struct to_guest_frame *f)
-{
-	return f->offload.gso_type != XEN_NETIF_GSO_TYPE_NONE;
 }
 
 bool to_guest_must_cut(const struct packet *p, uint32_t features)
@@ -57,21 +55,60 @@ static enum to_guest_fault settle_offloads(struct to_guest_frame *f, struct pack
 	return TO_GUEST_FINE;
 }
 
-void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features)
+/* In the order of their types, as Linux' netback sends them. */
+static netif_extra_info_t *add_extra(struct to_guest_frame *f, uint8_t type)
+{
+	netif_extra_info_t *extra = &f->extra[f->n_extras];
+
+	if (f->n_extras > 0)
+		f->extra[f->n_extras - 1].flags = XEN_NETIF_EXTRA_FLAG_MORE;
+	f->n_extras++;
+	memset(extra, 0, sizeof(*extra));
+	extra->type = type;
+	return extra;
+}
+
+static void add_extras(struct to_guest_frame *f)
+{
+	uint16_t headroom = (uint16_t)f->headroom;
+	netif_extra_info_t *extra;
+
+	f->n_extras = 0;
+	if (f->offload.gso_type != XEN_NETIF_GSO_TYPE_NONE) {
+		extra = add_extra(f, XEN_NETIF_EXTRA_TYPE_GSO);
+		extra->u.gso.type = f->offload.gso_type;
+		extra->u.gso.size = f->offload.gso_size;
+	}
+	if (headroom) {
+		extra = add_extra(f, TO_GUEST_EXTRA_TYPE_XDP);
+		memcpy(&extra->u, &headroom, sizeof(headroom));
+	}
+}
+
+/* What a data slot holds. */
+static uint32_t room_in(const struct to_guest_frame *f)
+{
+	return XEN_PAGE - f->headroom;
+}
+
+void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features,
+		      uint32_t headroom)
 {
 	assert(p->size > 0 && p->size <= PACKET_FRAME_MAX);
+	f->headroom = MIN(headroom, TO_GUEST_HEADROOM_MAX);
 	f->fault = settle_offloads(f, p, features);
-	f->n_data_slots = DIV_ROUND_UP(p->size, XEN_PAGE);
-	f->n_ring_slots = f->n_data_slots + has_gso(f);
+	f->n_data_slots = DIV_ROUND_UP(p->size, room_in(f));
+	add_extras(f);
+	f->n_ring_slots = f->n_data_slots + f->n_extras;
 	if (f->fault == TO_GUEST_FINE && f->n_data_slots > 1 && !(features & VIF_SG))
 		f->fault = TO_GUEST_TOO_BIG;
 	f->verdict = f->fault == TO_GUEST_FINE ? VIF_OK : VIF_DROP;
 }
 
-/* The ring slot of data slot i: the extra, if any, comes second. */
+/* The ring slot of data slot i: the extras come after the first. */
 static uint32_t ring_slot_of(const struct to_guest_frame *f, uint32_t i)
 {
-	return i > 0 ? i + has_gso(f) : 0;
+	return i > 0 ? i + f->n_extras : 0;
 }
 
 uint32_t to_guest_ops(struct to_guest_frame *f, const struct packet *p, uint16_t domid,
@@ -80,11 +117,11 @@ uint32_t to_guest_ops(struct to_guest_frame *f, const struct packet *p, uint16_t
 	for (uint32_t i = 0; i < f->n_ring_slots; i++)
 		f->id[i] = req[i].id;
 	for (uint32_t i = 0; i < f->n_data_slots; i++) {
-		uint32_t done = i * XEN_PAGE;
+		uint32_t done = i * room_in(f);
 
-		f->size[i] = (uint16_t)MIN(p->size - done, XEN_PAGE);
-		grant_op_to_guest(&ops[i], domid, req[ring_slot_of(f, i)].gref, 0, p->frame + done,
-				  f->size[i]);
+		f->size[i] = (uint16_t)MIN(p->size - done, room_in(f));
+		grant_op_to_guest(&ops[i], domid, req[ring_slot_of(f, i)].gref,
+				  (uint16_t)f->headroom, p->frame + done, f->size[i]);
 	}
 	return f->n_data_slots;
 }
@@ -97,20 +134,14 @@ static uint16_t first_slot_flags(const struct to_guest_frame *f)
 		flags |= NETRXF_csum_blank;
 	if (f->offload.data_validated)
 		flags |= NETRXF_data_validated;
-	if (has_gso(f))
+	if (f->n_extras)
 		flags |= NETRXF_extra_info;
 	return flags;
 }
 
-static union to_guest_slot gso_slot(const struct netif_offload *offload)
-{
-	union to_guest_slot slot = { .extra = { .type = XEN_NETIF_EXTRA_TYPE_GSO } };
-
-	slot.extra.u.gso.type = offload->gso_type;
-	slot.extra.u.gso.size = offload->gso_size;
-	return slot;
-}
-
+/* 'offset' says where the data is, as netif.h has it, and the status how much of it there is.
+ * Linux' netback leaves 0 in the one and counts the headroom into the other; its netfront
+ * goes by the extra info, and then finds 256 bytes of nothing behind the frame. */
 void to_guest_answer(struct ring *r, struct to_guest_frame *f, const grant_op ops[], uint32_t n_ops)
 {
 	union to_guest_slot slots[TO_GUEST_RING_SLOTS_MAX];
@@ -122,6 +153,7 @@ void to_guest_answer(struct ring *r, struct to_guest_frame *f, const grant_op op
 		rsp->flags = i == 0 ? first_slot_flags(f) : 0;
 		if (i + 1 < n_ops)
 			rsp->flags |= NETRXF_more_data;
+		rsp->offset = (uint16_t)f->headroom;
 		rsp->status = (int16_t)f->size[i];
 		if (ops[i].status != GNTST_okay) {
 			rsp->status = NETIF_RSP_ERROR;
@@ -129,7 +161,7 @@ void to_guest_answer(struct ring *r, struct to_guest_frame *f, const grant_op op
 			f->fault = TO_GUEST_GRANT_FAILED;
 		}
 	}
-	if (has_gso(f))
-		slots[1] = gso_slot(&f->offload);
+	for (uint32_t i = 0; i < f->n_extras; i++)
+		slots[1 + i] = (union to_guest_slot){ .extra = f->extra[i] };
 	to_guest_respond(r, slots, f->n_ring_slots);
 }

@@ -13,8 +13,16 @@
 #include "packet.h"
 #include "ring.h"
 
-/* PACKET_FRAME_MAX in 4 KiB slots and one extra info. */
-#define TO_GUEST_RING_SLOTS_MAX (DIV_ROUND_UP(PACKET_FRAME_MAX, XEN_PAGE) + 1)
+/* Not in Debian 12's netif.h, but in Linux' (include/xen/interface/io/netif.h, "xdp-headroom"):
+ * u.xdp.headroom are the first two bytes of u. */
+#define TO_GUEST_EXTRA_TYPE_XDP 5
+
+/* Most bytes left free at the beginning of each slot: so many that any frame still takes no
+ * more data slots than every frontend has to take. */
+#define TO_GUEST_HEADROOM_MAX (XEN_PAGE - DIV_ROUND_UP(PACKET_FRAME_MAX, XEN_NETIF_NR_SLOTS_MIN))
+
+#define TO_GUEST_EXTRAS_MAX	2u /* GSO, XDP */
+#define TO_GUEST_RING_SLOTS_MAX (XEN_NETIF_NR_SLOTS_MIN + TO_GUEST_EXTRAS_MAX)
 
 enum to_guest_fault {
 	TO_GUEST_FINE,
@@ -34,7 +42,10 @@ struct to_guest_frame {
 	enum to_guest_fault fault;
 	uint32_t n_ring_slots;
 	uint32_t n_data_slots;
+	uint32_t headroom; /* bytes left free at the beginning of each data slot */
 	struct netif_offload offload;
+	uint32_t n_extras; /* they follow the first data slot */
+	netif_extra_info_t extra[TO_GUEST_EXTRAS_MAX];
 	uint16_t id[TO_GUEST_RING_SLOTS_MAX];	/* of the requests taken, in order */
 	uint16_t size[TO_GUEST_RING_SLOTS_MAX]; /* bytes in each data slot, extra excluded */
 };
@@ -50,9 +61,11 @@ bool to_guest_must_cut(const struct packet *p, uint32_t features) must_check;
 /*
  * How the frame will travel: fills offload, n_ring_slots and the verdict; may
  * finish a checksum in p that the guest cannot take blank. 'features' are the
- * frontend's, features_usable() ones. Needs no ring. What must be cut is dropped.
+ * frontend's, features_usable() ones; of the 'headroom' it asked for it gets
+ * TO_GUEST_HEADROOM_MAX at most, and is told. Needs no ring. What must be cut is dropped.
  */
-void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features);
+void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features,
+		      uint32_t headroom);
 
 /*
  * Assigns requests to the frame and writes the copies. req[] are the next

@@ -4,6 +4,8 @@
  *
  *	Initialising -> InitWait -> Connected -> Closing -> Closed -> InitWait ...
  *
+ * and between Connected and Reconfigured as often as the frontend likes.
+ *
  * The frontend's state is a guest's word and takes any value at any time: nothing
  * here trusts it to follow the order. Whatever it says, the backend walks its own
  * legal moves; a guest can only make it close.
@@ -33,11 +35,11 @@ static const uint32_t legal_moves[XENBUS_N_STATES] = {
 	[XenbusStateInitWait] =
 	    BIT(XenbusStateInitWait) | BIT(XenbusStateConnected) | BIT(XenbusStateClosing),
 	[XenbusStateInitialised] = BIT(XenbusStateClosing),
-	[XenbusStateConnected] = BIT(XenbusStateClosing),
+	[XenbusStateConnected] = BIT(XenbusStateReconfigured) | BIT(XenbusStateClosing),
 	[XenbusStateClosing] = BIT(XenbusStateClosed),
 	[XenbusStateClosed] = BIT(XenbusStateInitWait),
 	[XenbusStateReconfiguring] = BIT(XenbusStateClosing),
-	[XenbusStateReconfigured] = BIT(XenbusStateClosing),
+	[XenbusStateReconfigured] = BIT(XenbusStateConnected) | BIT(XenbusStateClosing),
 };
 
 static const char *const step_names[] = {
@@ -45,6 +47,7 @@ static const char *const step_names[] = {
 	[VIF_PREPARE] = "prepare",
 	[VIF_ATTACH] = "attach",
 	[VIF_ANNOUNCE] = "announce",
+	[VIF_RECONFIGURE] = "reconfigure",
 	[VIF_DETACH] = "detach",
 	[VIF_ENTER_CLOSING] = "enter-closing",
 	[VIF_ENTER_CLOSED] = "enter-closed",
@@ -87,14 +90,15 @@ static bool handshake_broken(const struct vif_situation *s)
 /* Initialised is no reason to hang up: Linux' netback ignores it as well. */
 static bool frontend_hung_up(const struct vif_situation *s)
 {
-	return s->frontend != XenbusStateConnected && s->frontend != XenbusStateInitialised;
+	return s->frontend != XenbusStateConnected && s->frontend != XenbusStateInitialised &&
+	       s->frontend != XenbusStateReconfiguring;
 }
 
 static bool may_hold_queues(const struct vif_situation *s)
 {
 	if (!s->backend_exists || !s->netdev_ready || must_close(s) || frontend_hung_up(s))
 		return false;
-	return s->backend == XenbusStateConnected ||
+	return s->backend == XenbusStateConnected || s->backend == XenbusStateReconfigured ||
 	       (s->backend == XenbusStateInitWait && !s->hotplug_failed);
 }
 
@@ -125,7 +129,20 @@ static enum vif_step step_in_connected(const struct vif_situation *s)
 {
 	if (must_close(s) || frontend_hung_up(s) || !s->netdev_ready)
 		return VIF_ENTER_CLOSING;
+	if (s->frontend == XenbusStateReconfiguring)
+		return VIF_RECONFIGURE;
 	return s->queues_attached || s->frontend != XenbusStateConnected ? VIF_STAY : VIF_ATTACH;
+}
+
+/* Linux netfront waits for this state when its XDP program comes or goes, then goes back to
+ * Connected. Its kernel's netback stays here, which makes the next wait none. */
+static enum vif_step step_in_reconfigured(const struct vif_situation *s)
+{
+	if (must_close(s) || frontend_hung_up(s) || !s->netdev_ready)
+		return VIF_ENTER_CLOSING;
+	if (s->frontend != XenbusStateConnected)
+		return VIF_STAY;
+	return s->queues_attached ? VIF_ANNOUNCE : VIF_ATTACH;
 }
 
 static enum vif_step step_in_closing(const struct vif_situation *s)
@@ -164,6 +181,8 @@ enum vif_step vif_next_step(const struct vif_situation *s)
 		return step_in_init_wait(s);
 	case XenbusStateConnected:
 		return step_in_connected(s);
+	case XenbusStateReconfigured:
+		return step_in_reconfigured(s);
 	case XenbusStateClosing:
 		return step_in_closing(s);
 	case XenbusStateClosed:

@@ -46,7 +46,8 @@ enum vif_step {
 	VIF_PREPARE,	    /* make the netdev, write features, go to InitWait (or stay) */
 	VIF_ATTACH,	    /* read the frontend's keys, hand the queues to the datapath; in
 			     * Connected: the datapath or we were restarted, the rings live */
-	VIF_ANNOUNCE,	    /* write Connected */
+	VIF_ANNOUNCE,	    /* write Connected; also once it is reconfigured */
+	VIF_RECONFIGURE,    /* read what the frontend wishes, write Reconfigured */
 	VIF_DETACH,	    /* take the queues back from the datapath */
 	VIF_ENTER_CLOSING,  /* write Closing */
 	VIF_ENTER_CLOSED,   /* write Closed */

@@ -154,7 +154,7 @@ static const struct key keys[] = {
 	{ "socket", "an absolute path of at most 103 characters", set_socket, print_socket },
 	{ "log_level", "error, warning, info or debug", set_log_level, print_log_level },
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
-	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring",
+	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },

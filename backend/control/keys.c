@@ -248,7 +248,7 @@ int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queue
 	return rc;
 }
 
-static const char *const wishes[] = { "request-multicast-control" };
+static const char *const wishes[] = { "request-multicast-control", "xdp-headroom" };
 
 bool keys_is_wish(const char *key)
 {
@@ -265,4 +265,6 @@ void keys_read_wishes(struct store *s, const char *frontend, struct frontend_wis
 	*out = (struct frontend_wishes){ .multicast_control = false };
 	if (!store_read_uint(s, XBT_NULL, UINT32_MAX, &value, "%s/request-multicast-control", frontend))
 		out->multicast_control = value;
+	if (!store_read_uint(s, XBT_NULL, UINT32_MAX, &value, "%s/xdp-headroom", frontend))
+		out->xdp_headroom = value;
 }

@@ -70,6 +70,7 @@ int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queue
 /* What a guest wishes: it may change its mind while it is connected. */
 struct frontend_wishes {
 	bool multicast_control; /* netif.h "request-multicast-control" */
+	uint32_t xdp_headroom;	/* Linux' netif.h "xdp-headroom", in bytes */
 };
 
 /* Reads them. A wish that is missing, or nonsense, is none: nothing depends on it but how

@@ -142,6 +142,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "carrier", view_carrier(v));
 	json_object_set_new(o, "multicast", view_multicast(c, v));
 	json_object_set_new(o, "control_ring", view_ctrl(c, v));
+	json_object_set_new(o, "xdp_headroom", json_integer(v->wishes.xdp_headroom));
 	json_object_set_new(o, "queues", view_queues(c, v, NULL));
 	json_object_set_new(o, "steering",
 			    view_steering(v) ? json_string(view_steering(v)) : json_null());

@@ -147,9 +147,22 @@ static void step_attach(struct control *c, struct vif *v, uint64_t now_ns)
 	v->resume = false;
 }
 
+/* The frontend wrote its new wishes before or after its state: the watch tells of later ones. */
+static void step_reconfigure(struct control *c, struct vif *v, uint64_t now_ns)
+{
+	(void)now_ns;
+	if (vif_has_queues(v))
+		vif_take_wishes(c, v);
+	vif_move_to(c, v, XenbusStateReconfigured);
+}
+
 static void step_announce(struct control *c, struct vif *v, uint64_t now_ns)
 {
-	if (vif_move_to(c, v, XenbusStateConnected))
+	bool again = v->state == XenbusStateReconfigured;
+
+	if (again)
+		vif_take_wishes(c, v);
+	if (vif_move_to(c, v, XenbusStateConnected) && !again)
 		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "connected: %u queue%s",
 			    v->n_queues, v->n_queues == 1 ? "" : "s");
 }
@@ -188,9 +201,9 @@ typedef void (*step_fn)(struct control *c, struct vif *v, uint64_t now_ns);
 
 static const step_fn steps[] = {
 	[VIF_PREPARE] = step_prepare,	    [VIF_ATTACH] = step_attach,
-	[VIF_ANNOUNCE] = step_announce,	    [VIF_DETACH] = step_detach,
-	[VIF_ENTER_CLOSING] = step_closing, [VIF_ENTER_CLOSED] = step_closed,
-	[VIF_REOPEN] = step_reopen,
+	[VIF_ANNOUNCE] = step_announce,	    [VIF_RECONFIGURE] = step_reconfigure,
+	[VIF_DETACH] = step_detach,	    [VIF_ENTER_CLOSING] = step_closing,
+	[VIF_ENTER_CLOSED] = step_closed,   [VIF_REOPEN] = step_reopen,
 };
 
 /* ---- taking them ---- */
@@ -247,9 +260,10 @@ static void take_over(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	uint32_t carrier;
 
-	if (v->state != XenbusStateInitWait && v->state != XenbusStateConnected)
+	if (v->state != XenbusStateInitWait && v->state != XenbusStateConnected &&
+	    v->state != XenbusStateReconfigured)
 		return;
-	v->resume = v->state == XenbusStateConnected;
+	v->resume = v->state != XenbusStateInitWait;
 	v->carrier_told = store_read_uint_or(&c->store, XBT_NULL, 1, 1, &carrier, "%s/carrier", v->path) ||
 			  carrier;
 	if (open_netdev(c, v, now_ns))

@@ -47,7 +47,11 @@ void vif_take_wishes(struct control *c, struct vif *v)
 	v->wishes_due = false;
 	keys_read_wishes(&c->store, v->keys.frontend, &v->wishes);
 	if (!(v->offer.features & VIF_MULTICAST))
-		v->wishes.multicast_control = false; /* an earlier vifd did not offer it */
+		v->wishes.multicast_control = false; /* not offered */
+	if (!(v->offer.features & VIF_XDP_HEADROOM))
+		v->wishes.xdp_headroom = 0;
+	v->wishes.xdp_headroom = MIN(v->wishes.xdp_headroom, TO_GUEST_HEADROOM_MAX);
+	__atomic_store_n(&shared->xdp_headroom, v->wishes.xdp_headroom, __ATOMIC_RELAXED);
 	__atomic_store_n(&shared->multicast_filter,
 			 v->wishes.multicast_control && !v->multicast_lost, __ATOMIC_RELAXED);
 }

@@ -106,6 +106,7 @@ struct rx_batch {
 /* Takes frames off from_tap that fit the buffers in requests[0..n). */
 static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 {
+	uint32_t headroom = __atomic_load_n(&q->shared_vif->xdp_headroom, __ATOMIC_RELAXED);
 	struct queue_scratch *s = q->env->scratch;
 	uint32_t at = 0;
 
@@ -121,7 +122,7 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 			continue;
 		}
 		p = next_frame(q, &next_cut);
-		to_guest_prepare(f, p, q->features);
+		to_guest_prepare(f, p, q->features, headroom);
 		if (f->verdict == VIF_OK && f->n_ring_slots > n - at) {
 			b->n_wanted = f->n_ring_slots;
 			if (p != q->from_tap.head)

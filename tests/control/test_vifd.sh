@@ -314,7 +314,7 @@ offered() { ctl show "$1" | sed -n 's/^  offered  *//p'; }
 
 keeps_its_offer()
 {
-	local all="sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6 split-event-channels multicast-control ctrl-ring"
+	local all="sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6 split-event-channels multicast-control ctrl-ring xdp-headroom"
 	attach 8 # the guest of four_queues()
 	until_ 10 state_is 8 2
 	ip link set vif8.0 up
@@ -327,7 +327,7 @@ keeps_its_offer()
 	until_ 10 four_attached
 	[[ $(offered vif8.0) == "$all" ]]
 	kill -HUP "$guest_pid_8"
-	until_ 10 eval '[[ $(offered vif8.0) == "csum-v6 split-event-channels multicast-control ctrl-ring" ]]'
+	until_ 10 eval '[[ $(offered vif8.0) == "csum-v6 split-event-channels multicast-control ctrl-ring xdp-headroom" ]]'
 	until_ 10 state_is 8 4
 	[[ $(xenstore-read "$(be 8)/feature-sg" "$(be 8)/feature-gso-tcpv6" \
 		"$(be 8)/feature-no-csum-offload") == $'0\n0\n1' ]]

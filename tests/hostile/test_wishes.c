@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What may change while a guest is connected. What it asks for and takes back, by guests that
- * do it well, badly and all the time: netif.h's multicast control. What it is told: carrier
- * and MTU.
+ * do it well, badly and all the time: netif.h's multicast control, Linux' XDP headroom. What
+ * it is told: carrier and MTU.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,6 +282,143 @@ static void wishes_that_change_all_the_time(void **state)
 	rig_expect_alive(r);
 }
 
+/* ---- XDP headroom ---- */
+
+static void evil_state(unsigned state)
+{
+	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", state);
+}
+
+/* Gives it frame 'number' and reads it out of the ring as netif.h says. Returns the headroom
+ * it came with; the extra info and each slot's offset must agree. */
+static uint32_t received_behind(struct rig *r, uint32_t number)
+{
+	struct evil *e = &r->evil;
+	RING_IDX at = e->rx->rsp_prod;
+	uint8_t frame[SIM_FRAME_MAX];
+	uint32_t headroom = 0, size = 0;
+	bool extra;
+
+	e->rx_prod = at;
+	evil_rx(e, 8);
+	evil_publish(e);
+	sim_frame_make(frame, number);
+	assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sim_frame_size(number)));
+	rig_turns_until(r, 20, e->rx->rsp_prod != at);
+	extra = evil_rx_response(e, at).flags & NETRXF_extra_info;
+	if (extra) {
+		const netif_rx_response_t slot = evil_rx_response(e, at + 1);
+		const netif_extra_info_t *xdp = (const void *)&slot;
+
+		assert_int_equal(xdp->type, TO_GUEST_EXTRA_TYPE_XDP);
+		memcpy(&headroom, &xdp->u, 2);
+	}
+	for (RING_IDX i = at; i != e->rx->rsp_prod; i++) {
+		const netif_rx_response_t rsp = evil_rx_response(e, i);
+		const uint8_t *page = e->rx_memory + i % EVIL_PAGES * XEN_PAGE;
+
+		if (extra && i == at + 1)
+			continue;
+		assert_true(rsp.status > 0 && size + (uint32_t)rsp.status <= sizeof(frame));
+		assert_int_equal(rsp.offset, headroom);
+		memcpy(frame + size, page + rsp.offset, (size_t)rsp.status);
+		size += (uint32_t)rsp.status;
+	}
+	assert_int_equal(sim_frame_check(frame, size), number);
+	return headroom;
+}
+
+/* Linux' xennet_xdp_set(): the state first, and the key only then. */
+static void reconfigure(struct rig *r, const char *headroom)
+{
+	evil_state(XenbusStateReconfiguring);
+	rig_turns_until(r, 50, rig_evil_state() == XenbusStateReconfigured);
+	wish("xdp-headroom", headroom);
+	evil_state(XenbusStateConnected);
+	rig_turns_until(r, 50, rig_evil_state() == XenbusStateConnected);
+}
+
+static void a_program_comes_and_goes(void **state)
+{
+	struct rig *r = *state;
+
+	assert_string_equal(sim_backend_get(EVIL_DOMID, 0, "feature-xdp-headroom"), "1");
+	for (uint32_t round = 0; round < 3; round++) {
+		for (uint32_t number = 0; number < 6; number++)
+			assert_int_equal(received_behind(r, number), 0);
+		reconfigure(r, "256");
+		for (uint32_t number = 0; number < 6; number++)
+			assert_int_equal(received_behind(r, number), 256);
+		reconfigure(r, "0");
+	}
+	wish("xdp-headroom", "128"); /* without a word: watched all the same */
+	turns(r, 10);
+	assert_int_equal(received_behind(r, 3), 128);
+	evil_reconnect(r);
+	assert_int_equal(received_behind(r, 3), 128);
+	rig_expect_alive(r);
+}
+
+static void headrooms_that_are_none(void **state)
+{
+	static const struct {
+		const char *asked;
+		uint32_t given;
+	} cases[] = { { "454", TO_GUEST_HEADROOM_MAX }, { "4096", TO_GUEST_HEADROOM_MAX },
+		      { "32767", TO_GUEST_HEADROOM_MAX }, { "65536", TO_GUEST_HEADROOM_MAX },
+		      { "4294967295", TO_GUEST_HEADROOM_MAX }, { "4294967296", 0 }, { "-1", 0 },
+		      { "", 0 }, { "0x100", 0 }, { "256 ", 0 } };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		wish("xdp-headroom", cases[i].asked);
+		turns(r, 10);
+		for (uint32_t number = 0; number < 6; number++)
+			assert_int_equal(received_behind(r, number), cases[i].given);
+	}
+	rig_expect_alive(r);
+}
+
+/* Changed under traffic: each frame is whole, whichever headroom it got. */
+static void a_headroom_that_changes_under_traffic(void **state)
+{
+	struct rig *r = *state;
+
+	for (uint32_t i = 0; i < 300; i++) {
+		uint32_t headroom;
+
+		wish("xdp-headroom", i % 2 ? "256" : "0");
+		headroom = received_behind(r, i);
+		assert_true(headroom == 0 || headroom == 256);
+	}
+	rig_expect_alive(r);
+}
+
+static void reconfiguring_for_ever(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		evil_state(i % 2 ? XenbusStateConnected : XenbusStateReconfiguring);
+		rig_turn(r);
+	}
+	evil_state(XenbusStateConnected);
+	turns(r, 50);
+	assert_int_equal(rig_evil_state(), XenbusStateConnected);
+	assert_int_equal(received_behind(r, 1), 0);
+
+	evil_state(XenbusStateReconfiguring); /* and stays there */
+	turns(r, 50);
+	assert_int_equal(rig_evil_state(), XenbusStateReconfigured);
+	assert_int_equal(received_behind(r, 1), 0);
+	r->ns_per_turn = 5 * NS_PER_S;
+	sim_datapath_kill(r->datapath);
+	assert_int_equal(received_behind(r, 1), 0);
+	rig_good_carries(r, 30);
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	rig_turns_until(r, 500, rig_evil_state() == XenbusStateClosed);
+}
+
 /* ---- what it is told ---- */
 
 static const char *carrier(void)
@@ -431,6 +568,10 @@ int main(void)
 		CASE(dummies_that_lie),
 		CASE(the_datapath_dies),
 		CASE(wishes_that_change_all_the_time),
+		CASE(a_program_comes_and_goes),
+		CASE(headrooms_that_are_none),
+		CASE(a_headroom_that_changes_under_traffic),
+		CASE(reconfiguring_for_ever),
 		CASE(the_carrier_follows_the_netdev),
 		CASE(a_routed_vif_has_a_carrier),
 		CASE(a_new_connection_begins_with_a_carrier),

@@ -86,6 +86,7 @@ static void offers_what_it_does_and_nothing_else(void **state)
 		{ "feature-multicast-control", 1 },
 		{ "feature-dynamic-multicast-control", 1 },
 		{ "feature-ctrl-ring", 1 },
+		{ "feature-xdp-headroom", 1 },
 	};
 	uint32_t offered = features_usable(features_offerable());
 	size_t n = 0;

@@ -109,7 +109,7 @@ static void xen_copies(grant_op ops[], uint32_t n_ops)
 }
 
 /* One pass: p into the guest's next buffers, answered and published. */
-static struct to_guest_frame pass(struct packet *p, uint32_t features)
+static struct to_guest_frame pass_behind(struct packet *p, uint32_t features, uint32_t headroom)
 {
 	netif_rx_request_t req[TO_GUEST_RING_SLOTS_MAX];
 	grant_op ops[TO_GUEST_RING_SLOTS_MAX];
@@ -117,7 +117,7 @@ static struct to_guest_frame pass(struct packet *p, uint32_t features)
 	uint32_t n_ops;
 
 	memset(&f, 0xa5, sizeof(f));
-	to_guest_prepare(&f, p, features);
+	to_guest_prepare(&f, p, features, headroom);
 	assert_int_equal(f.verdict, VIF_OK);
 	assert_true(f.n_ring_slots <= TO_GUEST_RING_SLOTS_MAX);
 	to_guest_peek(&guest.ring, f.n_ring_slots, req);
@@ -128,6 +128,11 @@ static struct to_guest_frame pass(struct packet *p, uint32_t features)
 	to_guest_answer(&guest.ring, &f, ops, n_ops);
 	(void)!ring_publish(&guest.ring);
 	return f;
+}
+
+static struct to_guest_frame pass(struct packet *p, uint32_t features)
+{
+	return pass_behind(p, features, 0);
 }
 
 static const netif_rx_response_t *response(uint32_t i)
@@ -248,6 +253,111 @@ static void gso_takes_the_second_slot(void **state)
 }
 
 /* IPv4's largest packet behind two VLAN tags: the largest frame there is, with GSO. */
+/* As netfront reads it: the XDP extra and each slot's offset say where data begins. */
+static uint32_t guest_reads_behind(uint8_t bytes[], const struct to_guest_frame *f,
+				   uint32_t headroom)
+{
+	static const uint8_t untouched[XEN_PAGE] = { [0 ... XEN_PAGE - 1] = 0xcc };
+	const netif_extra_info_t *extra = (const void *)response(f->n_extras);
+	uint32_t size = 0;
+	uint16_t said;
+
+	assert_int_equal(guest.sring->rsp_prod - guest.start, f->n_ring_slots);
+	assert_int_equal(extra->type, TO_GUEST_EXTRA_TYPE_XDP);
+	assert_int_equal(extra->flags, 0);
+	memcpy(&said, &extra->u, sizeof(said));
+	assert_int_equal(said, headroom);
+	for (uint32_t i = 0; i < f->n_ring_slots; i++) {
+		const netif_rx_response_t *rsp = response(i);
+
+		if (i >= 1 && i <= f->n_extras)
+			continue;
+		assert_int_equal(rsp->offset, headroom);
+		assert_true(rsp->status > 0 && rsp->offset + rsp->status <= (int)XEN_PAGE);
+		assert_memory_equal(buffer(i), untouched, headroom);
+		memcpy(bytes + size, buffer(i) + rsp->offset, (size_t)rsp->status);
+		size += (uint32_t)rsp->status;
+		assert_int_equal(!!(rsp->flags & NETRXF_more_data), size < sent.size);
+	}
+	return size;
+}
+
+static void frames_arrive_behind_a_headroom(void **state)
+{
+	static const struct {
+		uint32_t asked, given;
+	} headrooms[] = { { 1, 1 },
+			  { 256, 256 },
+			  { TO_GUEST_HEADROOM_MAX, TO_GUEST_HEADROOM_MAX },
+			  { TO_GUEST_HEADROOM_MAX + 1, TO_GUEST_HEADROOM_MAX },
+			  { XEN_PAGE, TO_GUEST_HEADROOM_MAX },
+			  { 0x7fff, TO_GUEST_HEADROOM_MAX },
+			  { UINT32_MAX, TO_GUEST_HEADROOM_MAX } };
+	static const uint32_t sizes[] = { 14, 60, 1514, 3840, 3841, 4096, 9000, 65535, PACKET_FRAME_MAX };
+	static uint8_t got[PACKET_FRAME_MAX];
+
+	(void)state;
+	for (size_t h = 0; h < ARRAY_SIZE(headrooms); h++) {
+		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+			uint32_t room = XEN_PAGE - headrooms[h].given;
+			struct to_guest_frame f;
+			struct packet *p;
+
+			guest_connects(0xfffffff8, 64);
+			frame_build(&sent, &(struct frame_spec){ .payload = sizes[i] - 14 });
+			p = packet_of(&sent);
+			f = pass_behind(p, EVERYTHING, headrooms[h].asked);
+			assert_int_equal(f.n_data_slots, DIV_ROUND_UP(sizes[i], room));
+			assert_true(f.n_data_slots <= XEN_NETIF_NR_SLOTS_MIN);
+			assert_int_equal(f.n_ring_slots, f.n_data_slots + 1);
+			assert_int_equal(guest_reads_behind(got, &f, headrooms[h].given), sizes[i]);
+			assert_memory_equal(got, sent.bytes, sizes[i]);
+			packet_put(&guest.pool, p);
+		}
+	}
+}
+
+/* GSO first, and it says that more follows. */
+static void gso_and_a_headroom(void **state)
+{
+	static uint8_t got[PACKET_FRAME_MAX];
+	const netif_extra_info_t *extra;
+	struct to_guest_frame f;
+	struct packet *p;
+
+	(void)state;
+	guest_connects(250, 64);
+	frame_build(&sent, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP,
+						 .payload = 30000 });
+	p = packet_with_blank_checksum(&sent, 1448);
+	f = pass_behind(p, EVERYTHING, 256);
+	assert_int_equal(f.n_extras, 2);
+	extra = (const void *)response(1);
+	assert_int_equal(extra->type, XEN_NETIF_EXTRA_TYPE_GSO);
+	assert_int_equal(extra->flags, XEN_NETIF_EXTRA_FLAG_MORE);
+	assert_int_equal(extra->u.gso.size, 1448);
+	assert_true(response(0)->flags & NETRXF_extra_info);
+	assert_int_equal(guest_reads_behind(got, &f, 256), sent.size);
+	assert_memory_equal(got, p->frame, sent.size);
+	packet_put(&guest.pool, p);
+}
+
+/* Without scatter-gather a headroom leaves less for the frame. */
+static void a_headroom_is_taken_off_the_only_slot(void **state)
+{
+	struct to_guest_frame f;
+	struct packet *p;
+
+	(void)state;
+	for (uint32_t size = 3840; size <= 3841; size++) {
+		frame_build(&sent, &(struct frame_spec){ .payload = size - 14 });
+		p = packet_of(&sent);
+		to_guest_prepare(&f, p, EVERYTHING & ~VIF_SG, 256);
+		assert_int_equal(f.fault, size == 3840 ? TO_GUEST_FINE : TO_GUEST_TOO_BIG);
+		packet_put(&guest.pool, p);
+	}
+}
+
 static void the_largest_gso_frame_fits(void **state)
 {
 	struct to_guest_frame f;
@@ -260,8 +370,11 @@ static void the_largest_gso_frame_fits(void **state)
 	assert_int_equal(sent.size, 65535 + 14);
 	p = packet_with_blank_checksum(&sent, 1448);
 	f = pass(p, EVERYTHING);
-	assert_int_equal(f.n_ring_slots, TO_GUEST_RING_SLOTS_MAX);
+	assert_int_equal(f.n_ring_slots, 18);
 	assert_int_equal(f.n_data_slots, 17);
+	guest_connects(0, TO_GUEST_RING_SLOTS_MAX);
+	f = pass_behind(p, EVERYTHING, TO_GUEST_HEADROOM_MAX);
+	assert_int_equal(f.n_ring_slots, TO_GUEST_RING_SLOTS_MAX);
 	packet_put(&guest.pool, p);
 }
 
@@ -319,7 +432,7 @@ static struct to_guest_frame prepare(struct packet *p, uint32_t features)
 	struct to_guest_frame f;
 
 	memset(&f, 0xa5, sizeof(f));
-	to_guest_prepare(&f, p, features);
+	to_guest_prepare(&f, p, features, 0);
 	assert_int_equal(f.verdict == VIF_OK, f.fault == TO_GUEST_FINE);
 	return f;
 }
@@ -522,6 +635,9 @@ int main(void)
 		GUEST_TEST(frames_of_every_size_arrive),
 		GUEST_TEST(nothing_is_written_beyond_the_frame),
 		GUEST_TEST(gso_takes_the_second_slot),
+		GUEST_TEST(frames_arrive_behind_a_headroom),
+		GUEST_TEST(gso_and_a_headroom),
+		GUEST_TEST(a_headroom_is_taken_off_the_only_slot),
 		GUEST_TEST(the_largest_gso_frame_fits),
 		GUEST_TEST(frames_follow_each_other),
 		GUEST_TEST(a_refused_grant_is_an_error_in_its_slot),

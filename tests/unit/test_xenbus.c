@@ -15,6 +15,7 @@
 #define CONNECTED    XenbusStateConnected
 #define CLOSING	     XenbusStateClosing
 #define CLOSED	     XenbusStateClosed
+#define RECONFIGURED XenbusStateReconfigured
 
 /* What control does for a step when all goes well. */
 static void act(struct vif_situation *s, enum vif_step step)
@@ -31,6 +32,9 @@ static void act(struct vif_situation *s, enum vif_step step)
 		break;
 	case VIF_ANNOUNCE:
 		to = CONNECTED;
+		break;
+	case VIF_RECONFIGURE:
+		to = RECONFIGURED;
 		break;
 	case VIF_ENTER_CLOSING:
 		to = CLOSING;
@@ -341,6 +345,34 @@ static void queues_come_back_under_a_live_vif(void **state)
 	assert_int_equal(s.backend, CONNECTED);
 }
 
+/* An XDP program comes to Linux netfront (xennet_xdp_set()), twice. */
+static void a_frontend_reconfigures(void **state)
+{
+	struct vif_situation s = connected();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		s.frontend = XenbusStateReconfiguring;
+		expect(&s, VIF_RECONFIGURE);
+		expect(&s, VIF_STAY);
+		s.frontend = CONNECTED;
+		expect(&s, VIF_ANNOUNCE);
+		expect(&s, VIF_STAY);
+	}
+	s.frontend = XenbusStateReconfiguring;
+	expect(&s, VIF_RECONFIGURE);
+	settle(&s); /* a vifd that begins here finds no queues */
+	expect(&s, VIF_STAY);
+	s.frontend = CONNECTED;
+	expect(&s, VIF_ATTACH);
+	expect(&s, VIF_ANNOUNCE);
+	s.frontend = XenbusStateReconfiguring;
+	expect(&s, VIF_RECONFIGURE);
+	s.frontend = CLOSING;
+	expect(&s, VIF_DETACH);
+	expect(&s, VIF_ENTER_CLOSING);
+}
+
 static void a_vif_whose_netdev_is_gone_closes(void **state)
 {
 	struct vif_situation s = connected();
@@ -405,12 +437,16 @@ static void check_step(const struct vif_situation *s, enum vif_step step)
 	switch (step) {
 	case VIF_ATTACH:
 		assert_true(up && !s->queues_attached);
-		assert_true(s->backend == CONNECTED ||
+		assert_true(s->backend == CONNECTED || s->backend == RECONFIGURED ||
 			    (s->backend == INIT_WAIT && (s->hotplug_done || s->hotplug_late)));
 		break;
 	case VIF_ANNOUNCE:
-		assert_true(up && s->queues_attached && s->hotplug_done);
-		assert_int_equal(s->backend, INIT_WAIT);
+		assert_true(up && s->queues_attached);
+		assert_true(s->backend == RECONFIGURED ||
+			    (s->backend == INIT_WAIT && s->hotplug_done));
+		break;
+	case VIF_RECONFIGURE:
+		assert_true(s->backend == CONNECTED && s->frontend == XenbusStateReconfiguring);
 		break;
 	case VIF_DETACH:
 		assert_true(s->queues_attached);
@@ -440,8 +476,10 @@ static void check_rest(const struct vif_situation *s)
 	if (s->asked_to_close || s->failed)
 		assert_true(closed);
 	if (s->queues_attached) {
-		assert_true(s->backend == CONNECTED || s->backend == INIT_WAIT);
-		assert_true(s->frontend == CONNECTED || s->frontend == XenbusStateInitialised);
+		assert_true(s->backend == CONNECTED || s->backend == INIT_WAIT ||
+			    s->backend == RECONFIGURED);
+		assert_true(s->frontend == CONNECTED || s->frontend == XenbusStateInitialised ||
+			    s->frontend == XenbusStateReconfiguring);
 	}
 	if (s->backend == CONNECTED)
 		assert_true(s->netdev_ready);
@@ -456,7 +494,10 @@ static void check_rest(const struct vif_situation *s)
 		assert_true(s->failed || s->hotplug_failed);
 	if (closed && s->frontend == UNKNOWN)
 		assert_true(s->failed);
-	assert_true(s->backend != XenbusStateInitialised && s->backend <= CLOSED);
+	if (s->backend == RECONFIGURED)
+		assert_true(s->frontend != CONNECTED);
+	assert_true(s->backend != XenbusStateInitialised &&
+		    (s->backend <= CLOSED || s->backend == RECONFIGURED));
 }
 
 static unsigned longest;
@@ -541,11 +582,13 @@ static void knows_the_legal_moves(void **state)
 		{ INIT_WAIT, CONNECTED },
 		{ INIT_WAIT, CLOSING },
 		{ XenbusStateInitialised, CLOSING },
+		{ CONNECTED, RECONFIGURED },
 		{ CONNECTED, CLOSING },
 		{ CLOSING, CLOSED },
 		{ CLOSED, INIT_WAIT },
 		{ XenbusStateReconfiguring, CLOSING },
-		{ XenbusStateReconfigured, CLOSING },
+		{ RECONFIGURED, CONNECTED },
+		{ RECONFIGURED, CLOSING },
 	};
 
 	(void)state;
@@ -590,6 +633,7 @@ int main(void)
 		cmocka_unit_test(a_vif_is_given_up_and_starts_over),
 		cmocka_unit_test(a_vif_that_never_worked_stays_to_be_seen),
 		cmocka_unit_test(queues_come_back_under_a_live_vif),
+		cmocka_unit_test(a_frontend_reconfigures),
 		cmocka_unit_test(a_vif_whose_netdev_is_gone_closes),
 		cmocka_unit_test(a_closed_vif_is_found_and_made_anew),
 		cmocka_unit_test(every_situation_comes_to_rest),
