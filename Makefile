@@ -9,6 +9,7 @@
 #   PROGRAMS          programs to build; NAME-objs and NAME-libs say from what
 #   TESTS             test programs run by 'make check', same two variables
 #   SCRIPT_TESTS      executable scripts run by 'make check'
+#   FULL_TESTS        scripts that take minutes, run by 'make check-full' besides
 
 BUILD  ?= build
 prefix ?= /usr/local
@@ -37,6 +38,7 @@ endif
 PROGRAMS     :=
 TESTS        :=
 SCRIPT_TESTS :=
+FULL_TESTS   :=
 
 .DEFAULT_GOAL := all
 
@@ -105,8 +107,17 @@ check: deps
 	@$(MAKE) --no-print-directory run-check
 
 .PHONY: run-check
+# Seconds a test may take; what is run besides.
+LIMIT      = $(if $(SAN),400,120)
+LONG_TESTS =
 run-check:
-	@VIF_SAN=$(SAN) TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run $(if $(SAN),-t 400) $(BUILD) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS)
+	@VIF_SAN=$(SAN) TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run -t $(LIMIT) $(BUILD) $(LONG_TESTS) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS)
+
+## check-full: check, all offload combinations and the soak tests: some ten minutes
+.PHONY: check-full
+check-full: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory run-check LIMIT=1200 LONG_TESTS="$(FULL_TESTS) $(SOAK_TESTS)"
 
 ## check-unit: the unit tests alone
 .PHONY: check-unit

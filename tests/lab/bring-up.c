@@ -4,6 +4,7 @@
  * a child of lab init that ends when all is up; what it started stays with init.
  */
 #include <err.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -41,17 +42,23 @@ static int start_host(const struct lab *lab)
 	return err;
 }
 
-static int start_vifd(const struct lab *lab)
+static int start_vifd(const struct lab *lab, char *const flags[])
 {
 	char vifd[PATH_MAX], workers[12];
 	struct daemon d = { .name = "vifd", .argv = { vifd } };
+	size_t n = 1;
 	int err;
 
 	snprintf(vifd, sizeof(vifd), "%s/vifd", lab->bin_dir);
 	snprintf(workers, sizeof(workers), "%u", lab->n_workers);
 	if (lab->n_workers) {
-		d.argv[1] = "--workers";
-		d.argv[2] = workers;
+		d.argv[n++] = "--workers";
+		d.argv[n++] = workers;
+	}
+	for (; *flags; flags++) {
+		if (n == PROCESS_ARGS_MAX - 1)
+			return -E2BIG;
+		d.argv[n++] = *flags;
 	}
 	err = process_start_daemon(&d);
 	if (!err)
@@ -59,6 +66,17 @@ static int start_vifd(const struct lab *lab)
 	if (err)
 		warnx("starting vifd: %s", strerror(-err));
 	return err;
+}
+
+int lab_restart_vifd(const struct lab *lab, char *const flags[])
+{
+	int err = process_stop("vifd", SIGTERM, DAEMON_WAIT_MS);
+
+	if (err && err != -ESRCH) {
+		warnx("vifd did not end when asked to");
+		return err;
+	}
+	return start_vifd(lab, flags);
 }
 
 /* Waits for one guest's starter; its failure. */
@@ -105,6 +123,6 @@ int lab_bring_up(const struct lab *lab)
 	if (!err)
 		err = start_host(lab);
 	if (!err)
-		err = start_vifd(lab);
+		err = start_vifd(lab, (char *[]){ NULL });
 	return err ? err : start_guests(lab);
 }

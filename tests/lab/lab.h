@@ -111,4 +111,8 @@ void lab_save_logs(const struct lab *lab, const char *from, const char *to);
  * said why on failure. Returns 0 or -errno. */
 int lab_bring_up(const struct lab *lab) must_check;
 
+/* Ends the vifd that runs, and starts one with these flags, NULL-terminated; the guests stay.
+ * Said why on failure. Returns 0 once it listens, or -errno. */
+int lab_restart_vifd(const struct lab *lab, char *const flags[]) must_check;
+
 #endif

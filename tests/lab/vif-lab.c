@@ -44,6 +44,8 @@ static const char usage[] =
     "  vif-lab guest stop [--destroy] N          as 'xl shutdown' or 'xl destroy'\n"
     "  vif-lab guest tell N COMMAND...           a command for vif-guest, as\n"
     "                                            'connect without=sg,csum-v4' (vif-guest(1))\n"
+    "  vif-lab vifd restart [FLAG...]            as 'systemctl restart vifd', with these\n"
+    "                                            flags of vifd's\n"
     "  vif-lab attach --domid D [--devid N] [--mac M] [--bridge B] [--script S]\n"
     "                 [--key KEY[=VALUE]]...     as 'xl network-attach'; KEY alone is\n"
     "                                            left out of the backend's directory\n"
@@ -366,6 +368,14 @@ static struct store open_store(void)
 	return s;
 }
 
+static int vifd_main(struct lab *lab, int argc, char **argv)
+{
+	need_inside(lab);
+	if (argc < 2 || strcmp(argv[1], "restart") != 0)
+		fail("vifd restart", NULL);
+	return lab_restart_vifd(lab, argv + 2) ? 1 : 0;
+}
+
 static int attach_main(struct lab *lab, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -422,7 +432,7 @@ int main(int argc, char **argv)
 	} verbs[] = {
 		{ "run", run_main },	   { "exec", exec_main },   { "stop", stop_main },
 		{ "list", list_main },	   { "guest", guest_main }, { "attach", attach_main },
-		{ "detach", detach_main },
+		{ "detach", detach_main }, { "vifd", vifd_main },
 	};
 	const char *verb = argc > 1 ? argv[1] : "";
 	struct lab lab;

@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Offloads on and off on either side, all 1024 combinations. Real TCP and UDP, IPv4 and
+# IPv6, guest to wire and guest to guest.
+set -euo pipefail
+# shellcheck source=tests/matrix/matrix.bash
+. "$(dirname "$0")/matrix.bash"
+in_lab 2 "$0"
+
+for offered in {0..31}; do
+	row "$offered" {0..31}
+done
+exit $failed
