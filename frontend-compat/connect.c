@@ -37,13 +37,7 @@ static uint32_t usable_features(struct netfront *nf)
 		f |= VIF_GSO_TCPV4;
 	if (offered(nf, "feature-gso-tcpv6"))
 		f |= VIF_GSO_TCPV6;
-	f &= nf->choice.dialect->offloads & ~nf->choice.without;
-	/* netdev_fix_features(): no segmentation without the checksum and scatter-gather */
-	if (!(f & VIF_SG) || !(f & VIF_CSUM_V4))
-		f &= ~VIF_GSO_TCPV4;
-	if (!(f & VIF_SG) || !(f & VIF_CSUM_V6))
-		f &= ~VIF_GSO_TCPV6;
-	return f;
+	return features_usable(f & nf->choice.dialect->offloads & ~nf->choice.without);
 }
 
 static int read_device(struct netfront *nf)
@@ -64,15 +58,22 @@ static int read_device(struct netfront *nf)
 		   &m[0], &m[1], &m[2], &m[3], &m[4], &m[5], &end) != 6 ||
 	    text[end])
 		return -EINVAL;
-	nf->mtu = ETH_MTU;
-	if (nf->choice.dialect->mtu_ignored)
-		return 0;
-	err = store_read_uint_or(&nf->store, XBT_NULL, MTU_MAX, ETH_MTU, &nf->mtu,
-				 "device/vif/%u/mtu", devid);
+	return netfront_read_mtu(nf);
+}
+
+int netfront_read_mtu(struct netfront *nf)
+{
+	uint32_t mtu = ETH_MTU;
+	int err = 0;
+
+	if (!nf->choice.dialect->mtu_ignored)
+		err = store_read_uint_or(&nf->store, XBT_NULL, MTU_MAX, ETH_MTU, &mtu,
+					 "device/vif/%u/mtu", nf->config.vif.devid);
 	if (err < 0)
 		return err;
 	if (!(nf->features & VIF_SG)) /* xennet_change_mtu() */
-		nf->mtu = MIN(nf->mtu, ETH_MTU);
+		mtu = MIN(mtu, ETH_MTU);
+	nf->mtu = mtu;
 	return 0;
 }
 
@@ -192,8 +193,10 @@ static int write_keys(struct store *s, xs_transaction_t t, void *arg)
 	for (const struct dialect_key *k = nf->choice.dialect->keys; k->key; k++) {
 		const char *value = dialect_key_value(&nf->choice, k);
 
-		if (value && (!k->if_offered || offered(nf, k->if_offered)))
-			put_text(&w, "", k->key, value);
+		if (!value || (k->if_offered && !offered(nf, k->if_offered)))
+			continue;
+		put_text(&w, "", k->key, value);
+		nf->filters |= k->feature == VIF_MULTICAST;
 	}
 	return w.err;
 }
@@ -216,12 +219,15 @@ int netfront_connect(struct netfront *nf)
 	int err;
 
 	nf->choice = nf->config.choice;
-	split = d->split_events && offered(nf, "feature-split-event-channels");
+	split = d->split_events && !(nf->choice.without & VIF_SPLIT_EVENTS) &&
+		offered(nf, "feature-split-event-channels");
 	ctrl_ring = (d->hashing || d->static_grants) && offered(nf, "feature-ctrl-ring");
 	if (!nf->bus.impatient && !offered(nf, "feature-rx-copy"))
 		return refuse(nf, -ENODEV, "the backend does not copy into our pages");
 	nf->features = usable_features(nf);
 	nf->accepts = dialect_accepts(&nf->choice);
+	nf->filters = false;
+	nf->headroom = offered(nf, "feature-xdp-headroom") ? d->headroom : 0;
 	err = read_device(nf);
 	if (err < 0)
 		return refuse(nf, err, "reading mac and mtu");

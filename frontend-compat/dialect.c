@@ -8,6 +8,10 @@
 
 #include "frontend-compat/dialect.h"
 
+/* Linux include/uapi/linux/bpf.h XDP_PACKET_HEADROOM */
+#define XDP_HEADROOM	  256
+#define XDP_HEADROOM_TEXT "256"
+
 /* netif.h: blank IPv4 checksums are taken unless the frontend says otherwise. */
 #define TAKES_BLANK_CSUM                                                                           \
 	{                                                                                          \
@@ -17,6 +21,35 @@
 /* talk_to_netback() since 3.15, and talk_to_netback_xdp() since 5.9. */
 static const struct dialect_key linux_keys[] = {
 	{ .key = "xdp-headroom", .value = "0", .if_offered = "feature-xdp-headroom" },
+	{ .key = "request-rx-copy", .value = "1" },
+	{ .key = "feature-rx-notify", .value = "1" },
+	{ .key = "feature-sg", .value = "1", .feature = VIF_SG },
+	{ .key = "feature-gso-tcpv4", .value = "1", .feature = VIF_GSO_TCPV4 },
+	{ .key = "feature-gso-tcpv6", .value = "1", .feature = VIF_GSO_TCPV6 },
+	{ .key = "feature-ipv6-csum-offload", .value = "1", .feature = VIF_CSUM_V6 },
+	TAKES_BLANK_CSUM,
+	{ .key = NULL },
+};
+
+/* The same with an XDP program: talk_to_netback_xdp(), XDP_PACKET_HEADROOM. */
+static const struct dialect_key linux_xdp_keys[] = {
+	{ .key = "xdp-headroom", .value = XDP_HEADROOM_TEXT, .if_offered = "feature-xdp-headroom" },
+	{ .key = "request-rx-copy", .value = "1" },
+	{ .key = "feature-rx-notify", .value = "1" },
+	{ .key = "feature-sg", .value = "1", .feature = VIF_SG },
+	{ .key = "feature-gso-tcpv4", .value = "1", .feature = VIF_GSO_TCPV4 },
+	{ .key = "feature-gso-tcpv6", .value = "1", .feature = VIF_GSO_TCPV6 },
+	{ .key = "feature-ipv6-csum-offload", .value = "1", .feature = VIF_CSUM_V6 },
+	TAKES_BLANK_CSUM,
+	{ .key = NULL },
+};
+
+/* netif.h "request-multicast-control", for backends that sample it once. */
+static const struct dialect_key multicast_keys[] = {
+	{ .key = "request-multicast-control",
+	  .value = "1",
+	  .if_offered = "feature-multicast-control",
+	  .feature = VIF_MULTICAST },
 	{ .key = "request-rx-copy", .value = "1" },
 	{ .key = "feature-rx-notify", .value = "1" },
 	{ .key = "feature-sg", .value = "1", .feature = VIF_SG },
@@ -65,8 +98,12 @@ static const struct dialect_key freebsd_keys[] = {
 };
 
 /* win-xenvif src/xenvif/receiver.c ReceiverStoreWrite(): flags that are off are written
- * as 0 */
+ * as 0; transmitter.c TransmitterStoreWrite() */
 static const struct dialect_key windows_keys[] = {
+	{ .key = "request-multicast-control",
+	  .value = "1",
+	  .if_offered = "feature-dynamic-multicast-control",
+	  .feature = VIF_MULTICAST },
 	{ .key = "request-rx-copy", .value = "1" },
 	{ .key = "feature-sg", .value = "1", .feature = VIF_SG, .without = "0" },
 	{ .key = "feature-rx-notify", .value = "1" },
@@ -203,6 +240,29 @@ const struct frontend_dialect frontend_dialects[] = {
 	    .hashing = true,
 	    .keys = linux_keys,
 	},
+	{
+	    /* netif.h "feature-multicast-control"; of frontends that ship only Windows'
+	     * asks, and only a backend that lets it change its mind */
+	    .name = "multicast",
+	    .about = "Linux that has its multicast addresses filtered by the backend",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
+	    .n_queues_max = NETFRONT_QUEUES_MAX,
+	    .queues_key = QUEUES_IF_OFFERED,
+	    .split_events = true,
+	    .keys = multicast_keys,
+	},
+	{
+	    /* a guest that connects with an XDP program already there
+	     * (netfront_xdp_enabled); xennet_xdp_set(): no MTU its page cannot hold */
+	    .name = "linux-xdp",
+	    .about = "Linux with an XDP program: 256 bytes of headroom",
+	    .offloads = VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6,
+	    .n_queues_max = NETFRONT_QUEUES_MAX,
+	    .queues_key = QUEUES_IF_OFFERED,
+	    .split_events = true,
+	    .headroom = XDP_HEADROOM,
+	    .keys = linux_xdp_keys,
+	},
 	{ .name = NULL },
 };
 
@@ -228,39 +288,20 @@ const char *dialect_key_value(const struct frontend_choice *choice, const struct
 	return key->feature & choice->without ? key->without : key->value;
 }
 
-static const struct {
-	const char *name;
-	uint32_t feature;
-} switchable[] = {
-	{ "sg", VIF_SG },	    { "gso-tcpv4", VIF_GSO_TCPV4 }, { "gso-tcpv6", VIF_GSO_TCPV6 },
-	{ "csum-v4", VIF_CSUM_V4 }, { "csum-v6", VIF_CSUM_V6 },
-};
-
-int features_parse(const char *list, uint32_t *out)
+int choice_parse_without(const char *list, uint32_t *out)
 {
-	*out = 0;
-	while (*list) {
-		size_t size = strcspn(list, ","), i = 0;
+	int err = features_parse_names(list, out);
 
-		while (i < ARRAY_SIZE(switchable) &&
-		       (strncmp(switchable[i].name, list, size) || switchable[i].name[size]))
-			i++;
-		if (i == ARRAY_SIZE(switchable))
-			return -EINVAL;
-		*out |= switchable[i].feature;
-		list += size;
-		list += *list == ',';
-	}
-	return 0;
+	return err < 0 || *out & ~FEATURES_SWITCHABLE ? -EINVAL : 0;
 }
 
-const char *features_format(uint32_t features, char out[FEATURES_TEXT_SIZE])
+const char *choice_format_without(uint32_t features, char out[FEATURES_TEXT_SIZE])
 {
 	char *at = out;
 
 	*at = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(switchable); i++)
-		if (features & switchable[i].feature)
-			at += sprintf(at, "%s%s", at == out ? "" : ",", switchable[i].name);
+	for (const struct feature_name *f = feature_names; f->name; f++)
+		if (features & f->bit)
+			at += sprintf(at, "%s%s", at == out ? "" : ",", f->name);
 	return out;
 }

@@ -49,11 +49,11 @@ struct tx_layout {
 
 struct frontend_dialect {
 	const char *name;
-	const char *about;     /* one line, for --help */
-	uint32_t offloads;     /* enum vif_feature bits it uses for what it transmits, if offered */
+	const char *about; /* one line, for --help */
+	uint32_t offloads; /* enum vif_feature bits it uses for what it transmits, if offered */
 	uint32_t n_queues_max;
 	enum queues_key queues_key;
-	bool split_events;     /* takes two event channels if offered */
+	bool split_events; /* takes two event channels if offered */
 	enum tx_wakeup tx_wakeup;
 	struct tx_layout layout;
 	uint16_t first_id; /* its transmit ids are this and the 255 after it */
@@ -62,6 +62,7 @@ struct frontend_dialect {
 	bool impatient;	     /* connects without waiting for the backend's InitWait */
 	bool mac_of_backend; /* looks there if its own directory has no mac */
 	bool mtu_ignored;    /* never reads the mtu key */
+	uint16_t headroom;   /* it wants before a received frame, where xdp-headroom is offered */
 	bool hashing;	     /* has frames hashed and mapped to queues, if it can */
 	bool sends_hash;     /* and tells the hash of what it sends */
 	bool static_grants;  /* has all its pages kept mapped, if it can */
@@ -83,7 +84,9 @@ struct frontend_choice {
 };
 
 /* What can be switched off on top of any dialect. */
-#define FEATURES_SWITCHABLE (VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6)
+#define FEATURES_SWITCHABLE                                                                        \
+	(VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6 | VIF_SPLIT_EVENTS |   \
+	 VIF_MULTICAST)
 
 /* The features the backend may use for what it sends us: what our keys say. */
 uint32_t dialect_accepts(const struct frontend_choice *choice);
@@ -91,11 +94,11 @@ uint32_t dialect_accepts(const struct frontend_choice *choice);
 /* Value of the key, or NULL: it is not written. */
 const char *dialect_key_value(const struct frontend_choice *choice, const struct dialect_key *key);
 
-/* "sg,csum-v4" and the bits of FEATURES_SWITCHABLE; "" is none. -EINVAL: no such name. */
-int features_parse(const char *list, uint32_t *out) must_check;
+/* "sg,csum-v4" to bits of FEATURES_SWITCHABLE. -EINVAL: not such names. */
+int choice_parse_without(const char *list, uint32_t *out) must_check;
 
-#define FEATURES_TEXT_SIZE 48
+#define FEATURES_TEXT_SIZE 96
 /* The reverse; returns 'out'. */
-const char *features_format(uint32_t features, char out[FEATURES_TEXT_SIZE]);
+const char *choice_format_without(uint32_t features, char out[FEATURES_TEXT_SIZE]);
 
 #endif

@@ -3,8 +3,9 @@
 
 netfront-objs := frontend-compat/bus.c frontend-compat/connect.c frontend-compat/ctrl.c \
 		 frontend-compat/ctrl_ring.c frontend-compat/dialect.c \
-		 frontend-compat/front_ring.c frontend-compat/hash.c frontend-compat/io.c frontend-compat/netfront.c \
-		 frontend-compat/share.c frontend-compat/slots.c
+		 frontend-compat/front_ring.c frontend-compat/hash.c frontend-compat/io.c \
+		 frontend-compat/multicast.c frontend-compat/netfront.c frontend-compat/share.c \
+		 frontend-compat/slots.c
 netfront-libs := -lxengnttab -lxenevtchn -lxenstore
 
 PROGRAMS += vif-guest

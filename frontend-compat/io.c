@@ -228,6 +228,30 @@ static int tx_one(struct pass *p)
 	return 0;
 }
 
+/* Tells the backend of multicast addresses in dummy requests (netif.h): two slots each, of
+ * which the first has an id and no page. */
+static void tx_multicast(struct pass *p)
+{
+	struct netfront_queue *q = p->q;
+	struct multicast_address address;
+	bool add;
+
+	while (tx_has_room(q) && multicast_next(&p->nf->multicast, &address, &add)) {
+		uint16_t id = q->tx_free[--q->n_tx_free];
+		union from_guest_slot slots[2] = {
+			{ .req = { .id = q->tx_page[id].id, .flags = NETTXF_extra_info } },
+			{ .extra.type = add ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD
+					    : XEN_NETIF_EXTRA_TYPE_MCAST_DEL },
+		};
+
+		memcpy(slots[1].extra.u.mcast.addr, address.byte, sizeof(address.byte));
+		front_ring_put(&q->tx, &slots[0]);
+		front_ring_put(&q->tx, &slots[1]);
+		q->tx_pending[id] = true;
+		p->nf->counters.from_guest_multicast++;
+	}
+}
+
 /* Returns whether the stack may have more frames and there is room for them. */
 static bool tx_pass(struct pass *p)
 {
@@ -236,6 +260,8 @@ static bool tx_pass(struct pass *p)
 	uint32_t budget = NETFRONT_BATCH;
 	int err = 0;
 
+	if (!p->index && netfront_filters_multicast(nf))
+		tx_multicast(p);
 	while (budget-- && !err) {
 		if (!tx_has_room(p->q)) {
 			tx_push(p);
@@ -281,6 +307,28 @@ static void rx_check_hash(struct pass *p, const struct rx_frame *f, const uint8_
 	n->to_guest_wrong_queue += hash_queue(s, h.value, p->nf->n_queues) != p->index;
 }
 
+/* Looks at the frame's headers, in a copy. Fills vnet; -EPROTO: they do not fit its offloads. */
+static int rx_prepare(struct pass *p, struct rx_frame *f, struct virtio_net_hdr *vnet)
+{
+	uint32_t size = MIN(f->fragment[0].size, HEAD_MAX);
+	bool hashed = p->nf->ctrl.hash.flags;
+	uint8_t head[HEAD_MAX];
+	int at;
+
+	if (f->offload.csum_blank || f->offload.gso_type || hashed)
+		memcpy(head, rx_data(p->q, f, 0), size);
+	if (hashed)
+		rx_check_hash(p, f, head, size);
+	if (f->offload.gso_type && !f->offload.csum_blank) {
+		at = rx_blank_checksum(f, head, size);
+		if (at < 0)
+			return at;
+		memcpy(rx_data(p->q, f, 0) + at, head + at, 2);
+		p->nf->counters.to_guest_gso_fixups++;
+	}
+	return rx_vnet(&f->offload, head, size, vnet);
+}
+
 /* Hands one frame to the stack. */
 static void rx_give(struct pass *p, struct rx_frame *f)
 {
@@ -288,22 +336,18 @@ static void rx_give(struct pass *p, struct rx_frame *f)
 	struct netfront_counters *n = &p->nf->counters;
 	struct virtio_net_hdr vnet;
 	struct iovec iov[1 + RX_FRAGMENTS_MAX] = { { &vnet, sizeof(vnet) } };
-	uint8_t head[HEAD_MAX];
-	uint32_t head_size = MIN(f->fragment[0].size, HEAD_MAX);
 
 	for (uint32_t i = 0; i < f->n_fragments; i++) {
 		iov[1 + i].iov_base = rx_data(p->q, f, i);
 		iov[1 + i].iov_len = f->fragment[i].size;
 	}
-	if (f->offload.csum_blank || p->nf->ctrl.hash.flags)
-		memcpy(head, rx_data(p->q, f, 0), head_size);
-	if (rx_vnet(&f->offload, head, head_size, &vnet) < 0) {
+	if (rx_prepare(p, f, &vnet) < 0) {
 		n->to_guest_errors++;
 		return;
 	}
-	if (p->nf->ctrl.hash.flags)
-		rx_check_hash(p, f, head, head_size);
-	n->to_guest_unasked += (rx_uses(f) & ~p->nf->accepts) != 0;
+	n->to_guest_headroom += f->headroom != 0;
+	n->to_guest_unasked +=
+	    f->headroom != p->nf->headroom || (rx_uses(f) & ~p->nf->accepts) != 0;
 	if (c->stack_ops->give(c->stack, p->index, iov, (int)f->n_fragments + 1) < 0) {
 		n->to_guest_stack_drops++;
 		return;

@@ -41,6 +41,8 @@ int netfront_open(struct netfront *nf, const struct netfront_config *config)
 		goto close_events;
 	}
 	err = store_watch(&nf->store, TOKEN_OURS, "device/vif/%u/state", config->vif.devid);
+	if (!err)
+		err = store_watch(&nf->store, TOKEN_OURS, "device/vif/%u/mtu", config->vif.devid);
 	if (err < 0) {
 		log_error(&nf->log, "watching the device: %s", strerror(-err));
 		goto close_gntshr;
@@ -108,10 +110,28 @@ static int find_backend(struct netfront *nf)
 	}
 	if (!strcmp(path, nf->backend_path))
 		return 0;
-	if (nf->backend_path[0])
+	if (nf->backend_path[0]) {
 		store_unwatch(&nf->store, TOKEN_THEIRS, "%s/state", nf->backend_path);
+		store_unwatch(&nf->store, TOKEN_THEIRS, "%s/carrier", nf->backend_path);
+	}
 	strcpy(nf->backend_path, path);
-	return store_watch(&nf->store, TOKEN_THEIRS, "%s/state", nf->backend_path);
+	err = store_watch(&nf->store, TOKEN_THEIRS, "%s/state", nf->backend_path);
+	if (err < 0)
+		return err;
+	return store_watch(&nf->store, TOKEN_THEIRS, "%s/carrier", nf->backend_path);
+}
+
+/* What both sides may change while connected: netif.h "Carrier" and "MTU". */
+static void look_at_link(struct netfront *nf)
+{
+	uint32_t carrier;
+
+	/* absent or nonsense is as good as none: the link is up, the MTU as it was */
+	nf->carrier = store_read_uint(&nf->store, XBT_NULL, 1, &carrier, "%s/carrier",
+				      nf->backend_path) < 0 ||
+		      carrier;
+	if (nf->bus.shared && netfront_read_mtu(nf) < 0)
+		log_debug(&nf->log, "the mtu key is nonsense");
 }
 
 /* Fills nf->bus from the store. */
@@ -135,6 +155,7 @@ static int look(struct netfront *nf)
 	err = read_state(nf, &s->theirs, nf->backend_path);
 	if (err < 0)
 		return err;
+	look_at_link(nf);
 	if (theirs != s->theirs)
 		log_debug(&nf->log, "backend is %s", xenbus_state_name(s->theirs));
 	if (!known) {
@@ -274,4 +295,29 @@ bool netfront_has_left(const struct netfront *nf)
 bool netfront_is_connected(const struct netfront *nf)
 {
 	return nf->running && both_connected(nf) && !ctrl_is_starting(&nf->ctrl);
+}
+
+bool netfront_has_link(const struct netfront *nf)
+{
+	return netfront_is_connected(nf) && nf->carrier;
+}
+
+bool netfront_filters_multicast(const struct netfront *nf)
+{
+	return netfront_is_connected(nf) && nf->filters;
+}
+
+int netfront_set_multicast(struct netfront *nf, const struct multicast_address address[],
+			   uint32_t n)
+{
+	bool all = n > MULTICAST_MAX;
+	int err = 0;
+
+	multicast_want(&nf->multicast, address, MIN(n, MULTICAST_MAX));
+	if (all != nf->wants_all)
+		err = store_write(&nf->store, XBT_NULL, all ? "0" : "1",
+				  "device/vif/%u/request-multicast-control", nf->config.vif.devid);
+	if (!err)
+		nf->wants_all = all;
+	return err;
 }

@@ -31,6 +31,7 @@
 #include "frontend-compat/ctrl.h"
 #include "frontend-compat/dialect.h"
 #include "frontend-compat/front_ring.h"
+#include "frontend-compat/multicast.h"
 #include "frontend-compat/slots.h"
 #include "log.h"
 #include "store.h"
@@ -61,19 +62,23 @@ struct guest_stack_ops {
 	X(to_guest_frames)                                                                         \
 	X(to_guest_bytes)                                                                          \
 	X(to_guest_gso_frames)                                                                     \
+	X(to_guest_gso_fixups) /* those whose checksum should have been blank */                   \
 	X(to_guest_csum_blank)                                                                     \
 	X(to_guest_errors)	/* frames the backend described badly or gave up */                \
-	X(to_guest_unasked)	/* frames that use what our keys do not grant */               \
+	X(to_guest_unasked)	/* frames that use what our keys do not grant, or lack what        \
+				 * they ask for */                                                 \
+	X(to_guest_headroom)	/* frames with room before them */                                 \
+	X(from_guest_multicast) /* multicast addresses added and deleted */                        \
 	X(to_guest_stack_drops) /* frames the stack refused */                                     \
 	X(to_guest_notifies)                                                                       \
 	X(to_guest_events)                                                                         \
-	X(to_guest_hash_extras)	/* frames that came with their hash */                         \
-	X(to_guest_hashed)	/* frames whose queue our mapping decides */                   \
-	X(to_guest_wrong_hash)	/* their hash is not what the backend says */                  \
-	X(to_guest_wrong_queue) /* their queue is another */                                   \
+	X(to_guest_hash_extras) /* frames that came with their hash */                             \
+	X(to_guest_hashed)	/* frames whose queue our mapping decides */                       \
+	X(to_guest_wrong_hash)	/* their hash is not what the backend says */                      \
+	X(to_guest_wrong_queue) /* their queue is another */                                       \
 	X(ctrl_requests)                                                                           \
-	X(ctrl_errors)	/* refused for another reason than not being supported */              \
-	X(static_pages) /* the backend keeps mapped, now */                                    \
+	X(ctrl_errors)	/* refused for another reason than not being supported */                  \
+	X(static_pages) /* the backend keeps mapped, now */                                        \
 	X(connects)                                                                                \
 	X(disabled) /* times the backend broke the protocol */
 
@@ -118,12 +123,17 @@ struct netfront {
 	struct bus_situation bus;
 	char backend_path[XENSTORE_ABS_PATH_MAX + 1]; /* "": none watched */
 	uint32_t backend_domid;
-	uint8_t mac[6]; /* valid once connected */
-	uint32_t mtu;	/* valid once connected */
+	uint8_t mac[6];		       /* valid once connected */
+	uint32_t mtu;		       /* valid once connected; follows its key */
+	bool carrier;		       /* the backend does not say there is none */
 	struct frontend_choice choice; /* valid when shared */
 	uint32_t features; /* enum vif_feature: what we use of the backend's, valid when shared */
 	uint32_t accepts;  /* and what it may use for what it sends us */
 
+	uint16_t headroom; /* asked for; valid when shared */
+	bool filters;	   /* the backend filters multicast for us; valid when shared */
+	bool wants_all;	   /* not now: too many addresses */
+	struct multicast multicast;
 	struct ctrl ctrl;
 
 	bool running;	 /* the data path may move */
@@ -161,6 +171,18 @@ bool netfront_has_left(const struct netfront *nf);
 /* Both sides are Connected and the control ring has been asked all: the guest's link is up. */
 bool netfront_is_connected(const struct netfront *nf);
 
+/* Connected, and the backend has a carrier. */
+bool netfront_has_link(const struct netfront *nf);
+
+/* Whether it matters which multicast addresses the stack listens to. */
+bool netfront_filters_multicast(const struct netfront *nf);
+
+/* The stack listens to these n addresses: what is new and what is gone is told to the backend
+ * by the next netfront_step(). More than MULTICAST_MAX: to all. Blocks for the store if the
+ * filter has to be switched. 0 or -errno. */
+int netfront_set_multicast(struct netfront *nf, const struct multicast_address address[],
+			   uint32_t n) must_check;
+
 /* Notes and masks the ports that fired, and follows the control ring. To be followed by
  * netfront_step(); first by netfront_bus_step(), if it returns true. */
 bool netfront_take_events(struct netfront *nf);
@@ -174,6 +196,7 @@ bool netfront_has_room(const struct netfront *nf, uint32_t queue);
 
 /* For the parts of netfront only. */
 int netfront_connect(struct netfront *nf) must_check;
+int netfront_read_mtu(struct netfront *nf) must_check;
 int netfront_share(struct netfront *nf, bool split_events, bool ctrl_ring) must_check;
 void netfront_release(struct netfront *nf);
 

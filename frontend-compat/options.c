@@ -20,7 +20,7 @@ static const char help[] =
     "  --frontend NAME    which frontend to behave like (below)\n"
     "  --queues N         most queues to use, 1..16 [1]\n"
     "  --without LIST     features switched off both ways, of: sg,gso-tcpv4,gso-tcpv6,\n"
-    "                     csum-v4,csum-v6\n"
+    "                     csum-v4,csum-v6,split-event-channels,multicast-control\n"
     "  --netns NS         network namespace of the interface: a name or a path [this one]\n"
     "  --ifname NAME      name of the interface [eth0]\n"
     "  --ip ADDR/LEN      IPv4 address of the interface; may be repeated\n"
@@ -163,9 +163,10 @@ static int parse_one(struct options *o, int key, const char *arg)
 		o->choice.n_queues = (uint32_t)n;
 		return err;
 	case OPT_WITHOUT:
-		if (features_parse(arg, &o->choice.without) < 0)
+		if (choice_parse_without(arg, &o->choice.without) < 0)
 			return complain("without", arg,
-					"some of sg,gso-tcpv4,gso-tcpv6,csum-v4,csum-v6");
+					"some of sg,gso-tcpv4,gso-tcpv6,csum-v4,csum-v6,"
+					"split-event-channels,multicast-control");
 		return 0;
 	case OPT_FRONTEND:
 		return parse_frontend(o, arg);

@@ -117,7 +117,7 @@ static bool parse_word(const char *word, uint32_t n_queues_max, struct frontend_
 		return c->dialect;
 	}
 	if (!strncmp(word, "without=", 8))
-		return features_parse(word + 8, &c->without) == 0;
+		return choice_parse_without(word + 8, &c->without) == 0;
 	if (strncmp(word, "queues=", 7) != 0)
 		return false;
 	n = strtoul(word + 7, &end, 10);

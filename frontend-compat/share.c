@@ -131,6 +131,8 @@ void netfront_release(struct netfront *nf)
 	unshare(nf, nf->ctrl.ring.ring.page, 1);
 	unshare(nf, nf->ctrl.ring.table, 1);
 	nf->ctrl = (struct ctrl){ 0 };
+	multicast_forget(&nf->multicast);
+	nf->wants_all = false;
 	nf->counters.static_pages = 0;
 	nf->n_queues = 0;
 	nf->bus.shared = nf->bus.withdrawing = false;

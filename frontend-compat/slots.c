@@ -185,29 +185,35 @@ static void rx_extras(struct rx_frame *f, const union to_guest_slot slots[], uin
 			return;
 		}
 		extra = &slots[f->n_slots++].extra;
-		if (!extra->type || extra->type >= XEN_NETIF_EXTRA_TYPE_MAX)
+		if (!extra->type || extra->type > EXTRA_TYPE_XDP)
 			rx_fault(f, VIF_DROP, "unknown extra info");
 		else if (extra->type == XEN_NETIF_EXTRA_TYPE_GSO)
 			rx_gso(f, extra);
 		else if (extra->type == XEN_NETIF_EXTRA_TYPE_HASH)
 			rx_hash(f, extra);
+		else if (extra->type == EXTRA_TYPE_XDP)
+			memcpy(&f->headroom, (const uint8_t *)extra + 2, sizeof(f->headroom));
 	} while (extra->flags & XEN_NETIF_EXTRA_FLAG_MORE);
 }
 
 static void rx_fragment(struct rx_frame *f, const netif_rx_response_t *rsp, uint16_t page)
 {
 	uint32_t i = f->n_fragments;
+	uint16_t offset = rsp->offset;
 
+	/* xennet_get_responses(): the extra info counts, not what the response says */
+	if (!i && f->headroom)
+		offset = f->headroom;
 	if (rsp->id != page)
 		rx_fault(f, VIF_FATAL, "a response is not in its request's slot");
 	if (rsp->status < 0)
 		rx_fault(f, VIF_DROP, "the backend reports an error");
-	else if (rsp->offset + rsp->status > (int)XEN_PAGE)
+	else if (offset + rsp->status > (int)XEN_PAGE)
 		rx_fault(f, VIF_DROP, "a fragment leaves its page");
 	if (i >= RX_FRAGMENTS_MAX || f->verdict != VIF_OK)
 		return;
 	f->fragment[i].page = page;
-	f->fragment[i].offset = rsp->offset;
+	f->fragment[i].offset = offset;
 	f->fragment[i].size = (uint16_t)rsp->status;
 	f->size += (uint16_t)rsp->status;
 }
@@ -267,6 +273,29 @@ int rx_vnet(struct netif_offload *offload, const uint8_t *head, uint32_t size,
 	out->gso_size = offload->gso_size;
 	out->hdr_len = t.header_size;
 	return 0;
+}
+
+int rx_blank_checksum(struct rx_frame *f, uint8_t *head, uint32_t size)
+{
+	struct frame_transport t;
+	uint32_t field, length, n_addresses;
+	uint16_t sum;
+
+	if (frame_parse(head, size, &t) < 0 || !t.ip_version || t.fragment || !t.csum_offset)
+		return -EPROTO;
+	field = t.transport_offset + t.csum_offset;
+	length = f->size - t.transport_offset;
+	n_addresses = t.ip_version == 6 ? 32 : 8;
+	if (field + 2 > size)
+		return -EPROTO;
+	/* the pseudo header: addresses, length, protocol */
+	sum = checksum_add((uint16_t)(length & 0xffff),
+			   head + t.network_offset + (t.ip_version == 6 ? 8 : 12), n_addresses);
+	sum = checksum_add(sum, (uint8_t[]){ 0, t.protocol, 0, (uint8_t)(length >> 16) }, 4);
+	head[field] = (uint8_t)(sum >> 8);
+	head[field + 1] = (uint8_t)sum;
+	f->offload.csum_blank = true;
+	return (int)field;
 }
 
 uint32_t rx_uses(const struct rx_frame *f)

@@ -31,6 +31,9 @@ struct tx_piece {
  * Precondition: 0 < size <= XEN_NETIF_MAX_TX_SIZE. */
 uint32_t tx_cut(const struct tx_layout *layout, uint32_t size, struct tx_piece out[TX_PAGES_MAX]);
 
+/* Linux include/xen/interface/io/netif.h; this netif.h is older */
+#define EXTRA_TYPE_XDP 5
+
 /* A page of ours that the backend may read, and the id its request carries. */
 struct tx_page {
 	grant_ref_t gref;
@@ -71,6 +74,7 @@ struct rx_frame {
 		uint16_t offset, size;
 	} fragment[RX_FRAGMENTS_MAX];
 	struct netif_offload offload;
+	uint16_t headroom; /* bytes left free before it in its first page */
 	bool has_hash;
 	uint8_t hash_algorithm;
 	struct frame_hash hash; /* as the backend says */
@@ -91,6 +95,13 @@ void rx_frame_read(const union to_guest_slot slots[], uint32_t n, RING_IDX cons,
  */
 int rx_vnet(struct netif_offload *offload, const uint8_t *head, uint32_t size,
 	    struct virtio_net_hdr *out) must_check;
+
+/*
+ * For a GSO frame whose checksum is not blank, as some backends send (checksum_setup()): makes
+ * it blank in head[0..size), the copy of the frame's beginning, and in its offload. Returns
+ * the offset of the two bytes that changed, or -EPROTO: the frame is not what its GSO says.
+ */
+int rx_blank_checksum(struct rx_frame *f, uint8_t *head, uint32_t size) must_check;
 
 /* The features the backend used for a frame rx_vnet() took: enum vif_feature. */
 uint32_t rx_uses(const struct rx_frame *f);

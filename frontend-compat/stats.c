@@ -29,7 +29,7 @@ int stats_write(const struct netfront *nf, int fd)
 #undef X
 				"}\n",
 			c->vif.domid, c->vif.devid, c->choice.dialect->name,
-			features_format(c->choice.without, without),
+			choice_format_without(c->choice.without, without),
 			netfront_is_connected(nf) ? "true" : "false",
 			nf->n_queues
 #define X(name) , n->name

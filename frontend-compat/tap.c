@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -53,7 +54,11 @@ static int open_all(struct tap *tap, uint32_t n_queues)
 	if (err < 0)
 		return err;
 	tap->ifindex = if_nametoindex(tap->name);
-	return tap->ifindex ? open_rtnl(tap) : -errno;
+	if (!tap->ifindex)
+		return -errno;
+	/* it stays the namespace's whoever reads it: proc_net(5) */
+	tap->multicast_fd = open("/proc/thread-self/net/dev_mcast", O_RDONLY | O_CLOEXEC);
+	return tap->multicast_fd < 0 ? -errno : open_rtnl(tap);
 }
 
 static int open_netns(const char *netns)
@@ -93,7 +98,7 @@ int tap_open(struct tap *tap, const char *name, const char *netns, uint32_t n_qu
 	int err;
 
 	assert(n_queues <= ARRAY_SIZE(tap->fd));
-	*tap = (struct tap){ 0 };
+	*tap = (struct tap){ .multicast_fd = -1 };
 	if (snprintf(tap->name, sizeof(tap->name), "%s", name) >= (int)sizeof(tap->name)) {
 		log_error(LOG_NOBODY, "interface name '%s' is longer than %u characters", name,
 			  IFNAMSIZ - 1);
@@ -114,6 +119,8 @@ void tap_close(struct tap *tap)
 		mnl_socket_close(tap->rtnl);
 	for (uint32_t i = 0; i < tap->n_queues; i++)
 		close(tap->fd[i]);
+	if (tap->multicast_fd >= 0)
+		close(tap->multicast_fd);
 	*tap = (struct tap){ 0 };
 }
 
@@ -232,6 +239,44 @@ int tap_add_address(struct tap *tap, const struct tap_address *a)
 	mnl_attr_put(nlh, IFA_LOCAL, size, &a->v6);
 	mnl_attr_put(nlh, IFA_ADDRESS, size, &a->v6);
 	return rtnl_ask(tap, nlh);
+}
+
+/* A line is: ifindex, name, two counts, and the address in hexadecimal digits. */
+static bool parse_multicast(const char *line, unsigned ifindex, struct multicast_address *out)
+{
+	uint8_t *b = out->byte;
+	unsigned index;
+
+	return sscanf(line,
+		      "%u %*s %*u %*u %2" SCNx8 "%2" SCNx8 "%2" SCNx8 "%2" SCNx8 "%2" SCNx8
+		      "%2" SCNx8,
+		      &index, &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]) == 7 &&
+	       index == ifindex;
+}
+
+int tap_multicast(struct tap *tap, struct multicast_address out[], uint32_t n)
+{
+	struct multicast_address address;
+	char text[16384], *line, *save;
+	ssize_t size, total = 0;
+	int count = 0;
+
+	do {
+		size =
+		    pread(tap->multicast_fd, text + total, sizeof(text) - 1 - (size_t)total, total);
+		if (size < 0)
+			return -errno;
+		total += size;
+	} while (size);
+	text[total] = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (!parse_multicast(line, tap->ifindex, &address))
+			continue;
+		if ((uint32_t)count < n)
+			out[count] = address;
+		count++;
+	}
+	return count;
 }
 
 static ssize_t tap_take(void *stack, uint32_t queue, const struct iovec iov[], int n)

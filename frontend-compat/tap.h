@@ -21,6 +21,7 @@ struct tap {
 	int fd[NETFRONT_QUEUES_MAX]; /* nonblocking */
 	bool detached[NETFRONT_QUEUES_MAX];
 	struct mnl_socket *rtnl; /* of the guest's namespace */
+	int multicast_fd;	 /* its /proc/net/dev_mcast */
 };
 
 /* Creates the interface, down and without carrier, in network namespace 'netns': a name
@@ -39,6 +40,10 @@ int tap_set_carrier(struct tap *tap, bool on) must_check;
 /* Sets MAC and MTU, and the largest frame netif can carry. 0 or -errno. */
 int tap_configure(struct tap *tap, const uint8_t mac[6], uint32_t mtu) must_check;
 int tap_up(struct tap *tap) must_check;
+
+/* Lists the multicast addresses the interface listens to, at most n. Returns how many there
+ * are, or -errno. */
+int tap_multicast(struct tap *tap, struct multicast_address out[], uint32_t n) must_check;
 
 struct tap_address {
 	int family; /* AF_INET or AF_INET6 */

@@ -28,6 +28,10 @@
 
 #define STATS_INTERVAL_NS NS_PER_S
 
+/* The kernel tells nobody of multicast addresses: they are looked at this often, if the
+ * backend is to know them. */
+#define MULTICAST_INTERVAL_NS (250 * NS_PER_MS)
+
 enum {
 	POLL_SIGNAL,
 	POLL_BUS,
@@ -43,14 +47,16 @@ struct guest {
 	struct tap tap;
 	int signal_fd;
 	struct remote remote;
-	bool connecting; /* a command that waits for it; no other is taken */
-	bool connected;	 /* as the TAP was told */
+	bool connecting;      /* a command that waits for it; no other is taken */
+	bool connected, link; /* as the TAP was told */
+	uint32_t mtu;
 	uint64_t connects; /* of netfront's, the one the TAP was set up for */
-	bool store_lost; /* xenstore hung up: traffic goes on, states do not */
+	bool store_lost;   /* xenstore hung up: traffic goes on, states do not */
 	bool done;
-	int status;	       /* what to exit with */
-	uint64_t close_by_ns;  /* 0: not closing */
-	uint64_t stats_due_ns; /* 0: nothing new */
+	int status;		   /* what to exit with */
+	uint64_t close_by_ns;	   /* 0: not closing */
+	uint64_t stats_due_ns;	   /* 0: nothing new */
+	uint64_t multicast_due_ns; /* 0: nobody asks */
 	struct netfront_counters stats_written;
 	bool stats_connected;
 };
@@ -126,7 +132,48 @@ static int link_up(struct guest *g)
 		err = tap_up(&g->tap);
 	for (uint32_t i = 0; i < o->n_addresses && !err; i++)
 		err = tap_add_address(&g->tap, &o->address[i]);
-	return err ? err : tap_set_carrier(&g->tap, true);
+	g->mtu = g->nf.mtu;
+	return err;
+}
+
+static int set_link(struct guest *g)
+{
+	g->link = netfront_has_link(&g->nf);
+	return tap_set_carrier(&g->tap, g->link);
+}
+
+/* What changes while connected. */
+static int follow_keys(struct guest *g)
+{
+	int err = 0;
+
+	if (g->mtu != g->nf.mtu)
+		err = tap_configure(&g->tap, g->nf.mac, g->nf.mtu);
+	g->mtu = g->nf.mtu;
+	if (!err && g->link != netfront_has_link(&g->nf))
+		err = set_link(g);
+	return err;
+}
+
+static void follow_multicast(struct guest *g)
+{
+	struct multicast_address address[MULTICAST_MAX];
+	uint64_t now;
+	int n;
+
+	if (!netfront_filters_multicast(&g->nf)) {
+		g->multicast_due_ns = 0;
+		return;
+	}
+	now = now_ns();
+	if (now < g->multicast_due_ns)
+		return;
+	g->multicast_due_ns = now + MULTICAST_INTERVAL_NS;
+	n = tap_multicast(&g->tap, address, MULTICAST_MAX);
+	if (n >= 0)
+		n = netfront_set_multicast(&g->nf, address, (uint32_t)n);
+	if (n < 0)
+		log_error(&g->nf.log, "multicast addresses: %s", strerror(-n));
 }
 
 static void say_ready(struct guest *g)
@@ -148,11 +195,16 @@ static void follow_connection(struct guest *g)
 	int err;
 
 	/* a backend may let us go and come back within one look at the store */
-	if (connected == g->connected && (!connected || g->connects == g->nf.counters.connects))
+	if (connected == g->connected && (!connected || g->connects == g->nf.counters.connects)) {
+		if (connected && follow_keys(g) < 0)
+			log_error(&g->nf.log, "setting up interface %s", g->tap.name);
 		return;
+	}
 	g->connected = connected;
 	g->connects = g->nf.counters.connects;
-	err = connected ? link_up(g) : tap_set_carrier(&g->tap, false);
+	err = connected ? link_up(g) : 0;
+	if (!err)
+		err = set_link(g);
 	if (err < 0 && !g->nf.stack_error) {
 		log_error(&g->nf.log, "setting up interface %s: %s", g->tap.name, strerror(-err));
 		close_for_good(g, 1);
@@ -259,6 +311,8 @@ static int timeout_ms(const struct guest *g, bool again)
 		return 0;
 	if (g->stats_due_ns && (!due || g->stats_due_ns < due))
 		due = g->stats_due_ns;
+	if (g->multicast_due_ns && (!due || g->multicast_due_ns < due))
+		due = g->multicast_due_ns;
 	if (!due)
 		return -1;
 	now = now_ns();
@@ -305,6 +359,7 @@ static void run(struct guest *g)
 			take_command(g);
 		follow_connection(g);
 		follow_connecting(g);
+		follow_multicast(g);
 		/* until the interface is up, frames for it wait in the ring */
 		again = g->connected && netfront_step(&g->nf);
 		follow_interface(g);

@@ -325,6 +325,55 @@ control_ring()
 	holds_is 1 grants "$before_grants"
 	holds_is 1 ports "$before_ports"
 }
+mtu_is() { [[ $(ip -n "$ns" -o link show eth0) == *"mtu $1 "* ]]; }
+follows_carrier_and_mtu()
+{
+	make_device "${offers[@]}" carrier=0
+	guest
+	backend_state 2
+	until_ 5 state_is $front 4
+	backend_state 4
+	until_ 5 counter_is connected true
+	not carrier_is_up
+	dom0 xenstore-write $back/carrier 1
+	until_ 5 carrier_is_up
+	mtu_is 1400
+	dom0 xenstore-write $front/mtu 9000
+	until_ 5 mtu_is 9000
+	dom0 xenstore-write $front/mtu nonsense
+	dom0 xenstore-write $back/carrier 0
+	until_ 5 carrier_is_down
+	mtu_is 9000
+	dom0 xenstore-rm $back/carrier
+	until_ 5 carrier_is_up
+	stop_guest
+}
+asks_for_headroom()
+{
+	make_device "${offers[@]}"
+	guest --frontend linux-xdp
+	connect
+	is $front/xdp-headroom 256
+	stop_guest
+}
+asks_for_multicast()
+{
+	make_device "${offers[@]}" feature-multicast-control=1
+	guest --frontend windows # only if it may change its mind
+	connect
+	not dom0 xenstore-exists $front/request-multicast-control
+	stop_guest
+	dom0 xenstore-write $front/state 1
+	guest --frontend multicast
+	connect
+	is $front/request-multicast-control 1
+	stop_guest
+	dom0 xenstore-write $front/state 1
+	guest --frontend multicast --without multicast-control
+	connect
+	not dom0 xenstore-exists $front/request-multicast-control
+	stop_guest
+}
 two_queues()
 {
 	make_device "${offers[@]}"
@@ -495,6 +544,9 @@ step "freebsd: the backend's mac, no mtu, one event channel a queue" freebsd
 step "windows: keys of what is off" windows
 step "mini-os does not wait" mini_os
 step "a control ring, if it is offered" control_ring
+step "carrier and mtu keys, while connected" follows_carrier_and_mtu
+step "linux-xdp asks for headroom" asks_for_headroom
+step "multicast control, static and dynamic" asks_for_multicast
 step "two queues of four wanted" two_queues
 step "a backend that offers nothing" old_backend
 step "a backend without rx-copy is refused" refuses_no_rx_copy

@@ -77,11 +77,11 @@ static int setup(void **state)
 	assert_int_equal(hosted_inproc_start(0), 0);
 	assert_int_equal(hosted_domain_create(GUEST), 0);
 	hosted_set_domid(GUEST);
-	b->nf.config = (struct netfront_config){ .vif = { .domid = GUEST },
-						 .choice = { .dialect = dialect_find("linux"),
-							     .n_queues = 1 },
-						 .stack_ops = &stack_ops,
-						 .stack = b };
+	b->nf.config =
+	    (struct netfront_config){ .vif = { .domid = GUEST },
+				      .choice = { .dialect = dialect_find("linux"), .n_queues = 1 },
+				      .stack_ops = &stack_ops,
+				      .stack = b };
 	assert_int_equal(events_open(&b->nf.events), 0);
 	b->nf.gntshr = xengntshr_open(NULL, 0);
 	assert_non_null(b->nf.gntshr);
@@ -340,6 +340,40 @@ static void counts_what_was_not_asked_for(void **state)
 	assert_int_equal(b->nf.counters.to_guest_unasked, 1);
 }
 
+/* Addresses go out once, in requests that name no page; their answers give the ids back. */
+static void tells_of_multicast(void **state)
+{
+	struct bench *b = *state;
+	const struct multicast_address address[] = { { { 1, 0, 0x5e, 1, 2, 3 } },
+						     { { 0x33, 0x33, 0, 0, 0, 1 } } };
+
+	b->nf.bus.ours = b->nf.bus.theirs = XenbusStateConnected;
+	multicast_want(&b->nf.multicast, address, 2);
+	netfront_step(&b->nf);
+	assert_int_equal(b->tx->req_prod, 0); /* the backend does not filter */
+	b->nf.filters = true;
+	netfront_step(&b->nf);
+	netfront_step(&b->nf);
+	assert_int_equal(b->tx->req_prod, 4);
+	for (uint32_t i = 0; i < 4; i += 2) {
+		const netif_tx_request_t *req = &b->tx->ring[i].req;
+		/* an extra info takes the place of a request */
+		const netif_extra_info_t *extra = (const void *)&b->tx->ring[i + 1];
+
+		assert_int_equal(req->flags, NETTXF_extra_info);
+		assert_int_equal(req->gref, 0);
+		assert_int_equal(req->size, 0);
+		assert_int_equal(extra->type, XEN_NETIF_EXTRA_TYPE_MCAST_ADD);
+		assert_memory_equal(extra->u.mcast.addr, address[i / 2].byte, 6);
+	}
+	assert_int_equal(b->nf.counters.from_guest_multicast, 2);
+	assert_int_equal(b->nf.counters.from_guest_frames, 0);
+	answer(b, 4, NETIF_RSP_OKAY);
+	netfront_step(&b->nf);
+	assert_int_equal(b->q->n_tx_free, RING_SLOTS);
+	assert_true(b->nf.running);
+}
+
 /* A whole ring of frames at once: handed over in order, over more than one step. */
 static void receives_a_full_ring(void **state)
 {
@@ -414,6 +448,7 @@ int main(void)
 		io_test(rx_responses_beyond_requests),
 		io_test(rx_response_out_of_slot),
 		io_test(receives_and_posts_again),
+		io_test(tells_of_multicast),
 		io_test(counts_what_was_not_asked_for),
 		io_test(receives_a_full_ring),
 		io_test(receive_errors_cost_a_frame),

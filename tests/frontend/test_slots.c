@@ -13,6 +13,7 @@
 
 #include "frontend-compat/bus.h"
 #include "frontend-compat/dialect.h"
+#include "frontend-compat/multicast.h"
 #include "frontend-compat/front_ring.h"
 #include "frontend-compat/slots.h"
 
@@ -274,6 +275,93 @@ static void rx_gso_over_wrap(void **state)
 	assert_int_equal(f.offload.gso_size, 1448);
 }
 
+/* Linux: the extra info says where the first slot's data begins. */
+static void rx_headroom(void **state)
+{
+	union to_guest_slot s[] = {
+		rsp(0, NETRXF_extra_info | NETRXF_more_data, 3840),
+		{ .extra = { .type = 5, .flags = XEN_NETIF_EXTRA_FLAG_MORE } },
+		gso(XEN_NETIF_GSO_TYPE_TCPV4, 1448, 0),
+		rsp(3, 0, 4096),
+	};
+	struct rx_frame f;
+
+	(void)state;
+	s[1].extra.u.gso.size = 256; /* the same two bytes */
+	rx_frame_read(s, 4, 0, &f);
+	assert_int_equal(f.verdict, VIF_OK);
+	assert_int_equal(f.headroom, 256);
+	assert_int_equal(f.fragment[0].offset, 256);
+	assert_int_equal(f.fragment[1].offset, 0);
+	assert_int_equal(f.size, 3840 + 4096);
+	assert_int_equal(f.offload.gso_size, 1448);
+	s[0].rsp.status = 3841; /* does not fit behind it */
+	rx_frame_read(s, 4, 0, &f);
+	assert_int_equal(f.verdict, VIF_DROP);
+}
+
+/* A GSO frame with a full checksum is given a blank one: the sum of its pseudo header. */
+static void rx_gso_fixup(void **state)
+{
+	/* 10.0.0.1 to 10.0.0.2, TCP, nonsense in the checksum */
+	uint8_t v4[54] = { [12] = 8, [14] = 0x45, [16] = 0, [17] = 40,	 [23] = 6,    [26] = 10,
+			   [29] = 1, [30] = 10,	  [33] = 2, [46] = 0x50, [50] = 0xab, [51] = 0xcd };
+	uint8_t v6[74] = { [12] = 0x86, [13] = 0xdd, [14] = 0x60, [19] = 20, [20] = 6,
+			   [22] = 0xfd, [37] = 1,    [38] = 0xfd, [53] = 2,  [66] = 0x50 };
+	struct rx_frame f = { .size = 34 + 3000, .offload = tso4 };
+
+	(void)state;
+	f.offload.csum_blank = false;
+	assert_int_equal(rx_blank_checksum(&f, v4, sizeof(v4)), 50);
+	assert_true(f.offload.csum_blank);
+	/* 0a00 + 0001 + 0a00 + 0002 + 6 + 3000 */
+	assert_int_equal(v4[50] << 8 | v4[51], 0x1400 + 3 + 6 + 3000);
+	f.size = 54 + 65480;
+	assert_int_equal(rx_blank_checksum(&f, v6, sizeof(v6)), 70);
+	/* fd00 + 1 + fd00 + 2 + 6 + 65480, the carries added */
+	assert_int_equal(v6[70] << 8 | v6[71], (0x1fa00 + 9 + 65480 - 0x20000 + 2));
+	v4[23] = 1; /* ICMP */
+	assert_int_equal(rx_blank_checksum(&f, v4, sizeof(v4)), -EPROTO);
+	v4[23] = 6;
+	assert_int_equal(rx_blank_checksum(&f, v4, 51), -EPROTO);
+}
+
+static void expect_change(struct multicast *m, uint8_t last, bool add)
+{
+	struct multicast_address a;
+	bool is_add;
+
+	assert_true(multicast_next(m, &a, &is_add));
+	assert_int_equal(a.byte[5], last);
+	assert_int_equal(is_add, add);
+}
+
+static void multicast_changes(void **state)
+{
+	const struct multicast_address one = { { 1, 0, 0x5e, 0, 0, 1 } };
+	const struct multicast_address two = { { 1, 0, 0x5e, 0, 0, 2 } };
+	const struct multicast_address both[] = { one, two };
+	struct multicast m = { 0 };
+	struct multicast_address a;
+	bool add;
+
+	(void)state;
+	assert_false(multicast_next(&m, &a, &add));
+	multicast_want(&m, both, 2);
+	expect_change(&m, 1, true);
+	expect_change(&m, 2, true);
+	assert_false(multicast_next(&m, &a, &add));
+	multicast_want(&m, &two, 1);
+	expect_change(&m, 1, false);
+	assert_false(multicast_next(&m, &a, &add));
+	multicast_want(&m, &one, 1); /* room is made first */
+	expect_change(&m, 2, false);
+	expect_change(&m, 1, true);
+	multicast_forget(&m); /* another backend */
+	expect_change(&m, 1, true);
+	assert_false(multicast_next(&m, &a, &add));
+}
+
 /* As many slots as Linux takes, one more, and the one a short first slot allows. */
 static void rx_slot_limit(void **state)
 {
@@ -322,7 +410,7 @@ static void rx_bad(void **state)
 		  VIF_DROP,
 		  2 },
 		{ { rsp(0, NETRXF_extra_info | NETRXF_more_data, 60),
-		    { .extra = { .type = 5 } },
+		    { .extra = { .type = 6 } },
 		    last },
 		  3,
 		  VIF_DROP,
@@ -385,7 +473,8 @@ static void rx_vnet_header(void **state)
 	/* Ethernet, IPv4, TCP */
 	uint8_t frame[54] = { [12] = 8, [14] = 0x45, [16] = 0, [17] = 40, [23] = 6, [46] = 0x50 };
 	struct netif_offload none = { 0 }, valid = { .data_validated = true };
-	struct netif_offload blank = { .csum_blank = true }, no_blank = tso4, six = tso4, gso = tso4;
+	struct netif_offload blank = { .csum_blank = true }, no_blank = tso4, six = tso4,
+			     gso = tso4;
 	struct virtio_net_hdr v;
 
 	(void)state;
@@ -622,21 +711,23 @@ static void features_switched_off(void **state)
 	uint32_t f;
 
 	(void)state;
-	assert_int_equal(dialect_accepts(&c), FEATURES_SWITCHABLE);
+	assert_int_equal(dialect_accepts(&c),
+			 VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6);
 	assert_string_equal(written(&c, "feature-sg"), "1");
 	assert_null(written(&c, "feature-no-csum-offload"));
-	assert_int_equal(features_parse("", &f), 0);
+	assert_int_equal(choice_parse_without("", &f), 0);
 	assert_int_equal(f, 0);
-	assert_int_equal(features_parse("sg,csum-v4", &c.without), 0);
+	assert_int_equal(choice_parse_without("sg,csum-v4", &c.without), 0);
 	assert_int_equal(c.without, VIF_SG | VIF_CSUM_V4);
 	assert_int_equal(dialect_accepts(&c), VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V6);
 	assert_null(written(&c, "feature-sg"));
 	assert_string_equal(written(&c, "feature-no-csum-offload"), "1");
 	assert_string_equal(written(&c, "feature-gso-tcpv4"), "1");
-	assert_int_equal(features_parse("s", &f), -EINVAL);
-	assert_int_equal(features_parse("sg,,csum-v4", &f), -EINVAL);
-	assert_int_equal(features_parse("sgx", &f), -EINVAL);
-	assert_int_equal(features_parse(features_format(FEATURES_SWITCHABLE, text), &f), 0);
+	assert_int_equal(choice_parse_without("s", &f), -EINVAL);
+	assert_int_equal(choice_parse_without("rx-notify", &f), -EINVAL);
+	assert_int_equal(choice_parse_without("sgx", &f), -EINVAL);
+	assert_int_equal(choice_parse_without(choice_format_without(FEATURES_SWITCHABLE, text), &f),
+			 0);
 	assert_int_equal(f, FEATURES_SWITCHABLE);
 }
 
@@ -652,6 +743,9 @@ int main(void)
 		cmocka_unit_test(tx_checksum_refused),
 		cmocka_unit_test(rx_single),
 		cmocka_unit_test(rx_gso_over_wrap),
+		cmocka_unit_test(rx_headroom),
+		cmocka_unit_test(rx_gso_fixup),
+		cmocka_unit_test(multicast_changes),
 		cmocka_unit_test(rx_slot_limit),
 		cmocka_unit_test(rx_bad),
 		cmocka_unit_test(rx_noise),

@@ -13,7 +13,7 @@ set -euo pipefail
 listening() { [[ $(ip netns exec "$1" ss -Hltn "sport = :$2") == *":$2"* ]]; }
 
 port=8000
-# copy FROM TO ADDRESS [CURL-OPTION...]: 30 MB of noise from one host to another, compared.
+# copy FROM TO ADDRESS [CURL-OPTION...]: noise from one host to another, compared.
 copy()
 {
 	local from=$1 to=$2 address=$3 server
@@ -62,12 +62,12 @@ prepare()
 	set -euo pipefail
 	n=$VIF_LAB_NAME www=$VIF_LAB_DIR/www
 	mkdir "$www"
-	head -c 30M /dev/urandom >"$www/sent"
+	head -c "${1:-30M}" /dev/urandom >"$www/sent"
 }
 
 traffic()
 {
-	prepare
+	prepare 10M
 	sizes "$n-g1" 10.77.0.1
 	sizes "$n-wire" 10.77.0.11
 	ip netns exec "$n-g1" ping -q -c 2 -i 0.01 -s 4000 fd77::1 >/dev/null
@@ -123,8 +123,7 @@ told() { vif-lab guest tell 1 stats | jq ".$1"; }
 each_feature_off()
 {
 	local without key
-	prepare
-	truncate -s 4M "$www/sent"
+	prepare 4M
 	for without in sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6 sg,gso-tcpv4,gso-tcpv6,csum-v4,csum-v6 ''; do
 		[[ $(vif-lab guest tell 1 connect without="$without") == ok ]]
 		copy "$n-g1" "$n-wire" 10.77.0.11
@@ -139,7 +138,48 @@ each_feature_off()
 	[[ $(vif-lab guest tell 1 connect without=jumbo) == "error: without=jumbo" ]]
 }
 
-export -f await told each_feature_off listening copy sizes guest_stat vifd_stat same counters_agree prepare traffic \
+# arrived N: what reaches the guest of ten datagrams to group 239.1.2.N.
+arrived()
+{
+	local before
+	before=$(told to_guest_frames)
+	ip netns exec "$n-wire" ping -q -c 10 -i 0.01 -W 0.1 "239.1.2.$1" >/dev/null || true
+	echo $(($(told to_guest_frames) - before))
+}
+requests_are() { [[ $(xenstore-read /local/domain/1/device/vif/0/request-multicast-control) == "$1" ]]; }
+joins_told() { [[ $(told from_guest_multicast) -ge $1 ]]; }
+
+# The backend learns of groups as the guest joins and leaves them, of no more than it can
+# keep, and lets nothing else through while it is asked to.
+multicast_filtered()
+{
+	local i joined
+	n=$VIF_LAB_NAME
+	ip netns exec "$n-wire" ip route add 239.0.0.0/8 dev eth0
+	await 5 joins_told 1
+	ip netns exec "$n-wire" ping -q -c 2 -i 0.01 -W 2 fd77::11 >/dev/null # its solicited-node group
+	[[ $(arrived 3) == 0 ]]
+	joined=$(told from_guest_multicast)
+	ip netns exec "$n-g1" ip maddr add 01:00:5e:01:02:03 dev eth0
+	await 5 joins_told $((joined + 1))
+	[[ $(arrived 3) == 10 && $(arrived 4) == 0 ]]
+	ip netns exec "$n-g1" ip maddr del 01:00:5e:01:02:03 dev eth0
+	await 5 joins_told $((joined + 2))
+	[[ $(arrived 3) == 0 ]]
+	for i in {10..80}; do
+		ip netns exec "$n-g1" ip maddr add 01:00:5e:00:00:"$i" dev eth0
+	done
+	await 5 requests_are 0
+	await 5 eval '[[ $(arrived 4) == 10 ]]'
+	for i in {10..80}; do
+		ip netns exec "$n-g1" ip maddr del 01:00:5e:00:00:"$i" dev eth0
+	done
+	await 5 requests_are 1
+	await 5 eval '[[ $(arrived 4) == 0 ]]'
+	[[ $(told from_guest_error_responses) == 0 && $(told disabled) == 0 ]]
+}
+
+export -f await told arrived requests_are joins_told multicast_filtered each_feature_off listening copy sizes guest_stat vifd_stat same counters_agree prepare traffic \
 	segments with_gso without_gso size_of grown datapath_killed
 export port
 
@@ -149,13 +189,14 @@ dialect()
 	"$lab" run --name "$(name "${1: -1}")" --guests 2 --frontend "$1" -- bash -c "$2"
 }
 
-ok "linux: every size, 150 MB compared, counters agree" dialect linux with_gso
+ok "linux: every size, 50 MB compared, counters agree" dialect linux with_gso
 ok "linux-single-event: the same" dialect linux-single-event with_gso
 ok "linux-no-sg: the same, no segmentation" dialect linux-no-sg without_gso
 ok "linux-no-rx-notify: the same" dialect linux-no-rx-notify with_gso
 ok "freebsd: the same" dialect freebsd with_gso
 ok "windows: the same" dialect windows with_gso
 ok "mini-os: the same, no segmentation" dialect mini-os without_gso
+ok "windows: multicast filtered, joined, left, too much of it" dialect windows multicast_filtered
 ok "each feature off in turn, the vif reconnected by command" dialect linux each_feature_off
 ok "the datapath killed under traffic: bytes intact, guest undisturbed" dialect linux datapath_killed
 exit "$failed"

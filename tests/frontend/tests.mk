@@ -9,6 +9,7 @@ SCRIPT_TESTS += tests/frontend/test_bus.sh tests/frontend/test_traffic.sh
 
 test-frontend-slots-objs := tests/frontend/test_slots.c frontend-compat/bus.c \
 			    frontend-compat/dialect.c frontend-compat/front_ring.c \
+			    frontend-compat/hash.c frontend-compat/multicast.c \
 			    frontend-compat/slots.c
 test-frontend-slots-libs := -lcmocka
 

@@ -70,11 +70,11 @@ void guest_set_without(struct lab *lab, const char *list)
 {
 	uint32_t features;
 
-	if (features_parse(list, &features) ||
+	if (choice_parse_without(list, &features) ||
 	    snprintf(lab->without, sizeof(lab->without), "%s", list) >= (int)sizeof(lab->without)) {
 		fprintf(stderr,
 			"vif-lab: --without is not '%s' but some of sg,gso-tcpv4,"
-			"gso-tcpv6,csum-v4,csum-v6\n",
+			"gso-tcpv6,csum-v4,csum-v6,split-event-channels,multicast-control\n",
 			list);
 		exit(LAB_EXIT_FAILED);
 	}
