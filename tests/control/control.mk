@@ -11,3 +11,9 @@ test_control-libs := -lcmocka -ljansson -linih -lcap-ng
 
 SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh
 SOAK_TESTS   += tests/control/soak_vifd.sh
+
+# Of a real TAP with its program: root.
+TESTS += test_steering
+test_steering-objs := tests/control/test_steering.c tests/unit/frames.c backend/control/netdev.c \
+		      backend/control/steering.c backend/bpf/steer_object.c
+test_steering-libs := -lcmocka -lmnl -lbpf -lcap-ng
