@@ -42,7 +42,7 @@ void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY
 {
 	struct steering_table *own = &s->table[STEER_OWN];
 
-	own->flags = RSS_FLAGS | STEER_UDP | STEER_ETHERNET;
+	own->flags = RSS_FLAGS | STEER_UDP | STEER_ETHERNET | STEER_MIX;
 	own->mapping_size = 0;
 	build_bytes(own, key);
 	s->n_queues = n_queues;

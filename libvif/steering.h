@@ -39,6 +39,7 @@
 #define STEER_IPV6_TCP (1u << 3)
 #define STEER_UDP      (1u << 16) /* ports of UDP and SCTP as of TCP, where that is allowed */
 #define STEER_ETHERNET (1u << 17) /* a frame without another type: its two addresses */
+#define STEER_MIX      (1u << 18) /* no type: the hash is mixed before it becomes a queue */
 
 struct steering_table {
 	__u32 flags;	    /* hash types allowed */
@@ -188,11 +189,25 @@ STEER_INLINE const struct steering_table *steer_table(const struct steering *s)
 	return active < STEER_TABLES ? &s->table[active] : (const struct steering_table *)0;
 }
 
+/*
+ * Toeplitz is linear: flows that differ in four bits of a port, as those of one program do,
+ * miss half of four queues with one key in eight. So our own hash is mixed before it is cut
+ * down (MurmurHash3's finalizer); a guest's mapping wants it as it is.
+ */
+STEER_INLINE __u32 steer_mix(__u32 hash)
+{
+	hash = (hash ^ hash >> 16) * 0x85ebca6bu;
+	hash = (hash ^ hash >> 13) * 0xc2b2ae35u;
+	return hash ^ hash >> 16;
+}
+
 /* The queue of a frame with this hash (0: it has none; so netback). */
 STEER_INLINE __u32 steer_queue(const struct steering *s, const struct steering_table *t, __u32 hash)
 {
 	__u32 size = t->mapping_size;
 
+	if (t->flags & STEER_MIX)
+		hash = steer_mix(hash);
 	/* The mask is for the kernel's verifier, which does not follow the remainder. */
 	if (size > 0)
 		hash = t->mapping[hash % size & (STEER_MAPPING_MAX - 1)];

@@ -221,6 +221,29 @@ static int read_ctrl(struct store *s, const char *frontend, struct frontend_keys
 	return 0;
 }
 
+static bool same_gref(const struct frontend_queue *a, const struct frontend_queue *b)
+{
+	return a->tx_gref == b->tx_gref || a->tx_gref == b->rx_gref || a->rx_gref == b->tx_gref ||
+	       a->rx_gref == b->rx_gref;
+}
+
+static bool same_port(const struct frontend_queue *a, const struct frontend_queue *b)
+{
+	return a->tx_port == b->tx_port || a->tx_port == b->rx_port || a->rx_port == b->tx_port ||
+	       a->rx_port == b->rx_port;
+}
+
+/* Two workers on one ring would harm that guest alone, and puzzle whoever looks for why. */
+static int check_distinct(const struct frontend_queue queue[], uint32_t n, struct keys_error *err)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (same_gref(&queue[i], &queue[n]) || same_port(&queue[i], &queue[n]))
+			return fail(err, -EINVAL, "queue-%u and queue-%u: a %s is used twice", i, n,
+				    same_gref(&queue[i], &queue[n]) ? "ring reference" :
+									    "event channel");
+	return 0;
+}
+
 int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queues,
 		       struct frontend_keys *out, struct keys_error *err)
 {
@@ -244,6 +267,8 @@ int keys_read_frontend(struct store *s, const char *frontend, uint32_t max_queue
 	for (uint32_t i = 0; !rc && i < out->n_queues; i++) {
 		snprintf(dir, sizeof(dir), "%s/queue-%u", frontend, i);
 		rc = read_queue(s, dir, &out->queue[i], err);
+		if (!rc)
+			rc = check_distinct(out->queue, i, err);
 	}
 	return rc;
 }

@@ -44,16 +44,21 @@ static int start_host(const struct lab *lab)
 
 static int start_vifd(const struct lab *lab, char *const flags[])
 {
-	char vifd[PATH_MAX], workers[12];
+	char vifd[PATH_MAX], workers[12], queues[12];
 	struct daemon d = { .name = "vifd", .argv = { vifd } };
 	size_t n = 1;
 	int err;
 
 	snprintf(vifd, sizeof(vifd), "%s/vifd", lab->bin_dir);
 	snprintf(workers, sizeof(workers), "%u", lab->n_workers);
+	snprintf(queues, sizeof(queues), "%u", lab->n_queues);
 	if (lab->n_workers) {
 		d.argv[n++] = "--workers";
 		d.argv[n++] = workers;
+	}
+	if (lab->n_queues > 1) { /* what guests ask for is offered to them */
+		d.argv[n++] = "--max-queues";
+		d.argv[n++] = queues;
 	}
 	for (; *flags; flags++) {
 		if (n == PROCESS_ARGS_MAX - 1)

@@ -341,6 +341,31 @@ static void our_own_hash_spreads_flows_and_keeps_each(void **state)
 	}
 }
 
+/* As random a choice would: 4 * (3/4)^16 of the keys leave a queue without. */
+static void sixteen_ports_in_a_row_find_four_queues(void **state)
+{
+	struct random r = { 9 };
+	static struct frame f;
+	unsigned n_missed = 0;
+
+	(void)state;
+	frame_build(&f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP });
+	for (unsigned n = 0; n < 1000; n++) {
+		uint8_t key[STEER_KEY_SIZE];
+		uint32_t seen = 0;
+
+		for (size_t i = 0; i < sizeof(key); i++)
+			key[i] = (uint8_t)random_next(&r);
+		rss_init(&steering, 4, key);
+		for (uint32_t port = 0; port < 16; port++) {
+			put_be16(f.bytes + f.transport_offset, 40000 + 2 * port);
+			seen |= BIT(rss_queue(&steering, f.bytes, f.size));
+		}
+		n_missed += seen != 0xf;
+	}
+	assert_in_range(n_missed, 10, 80);
+}
+
 static void what_is_not_ip_goes_by_its_addresses(void **state)
 {
 	uint32_t frames[4] = { 0 };
@@ -429,6 +454,7 @@ int main(void)
 		cmocka_unit_test_setup(a_cut_frame_has_what_is_whole, setup),
 		cmocka_unit_test_setup(the_mapping_decides, setup),
 		cmocka_unit_test_setup(our_own_hash_spreads_flows_and_keeps_each, setup),
+		cmocka_unit_test_setup(sixteen_ports_in_a_row_find_four_queues, setup),
 		cmocka_unit_test_setup(what_is_not_ip_goes_by_its_addresses, setup),
 		cmocka_unit_test_setup(a_commit_leaves_the_table_in_use_alone, setup),
 		cmocka_unit_test_setup(without_an_algorithm_our_own_hash_counts_again, setup),
