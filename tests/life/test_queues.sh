@@ -123,6 +123,24 @@ datapath_dies()
 }
 ok "kill -9 of the datapath under 16 flows: none reordered or doubled" datapath_dies
 
+vifd_restarts()
+{
+	local before
+	before=$(connections 1)
+	"$lab" vifd restart --max-queues 16 --workers 2
+	await 10 eval 'attached vif1.0 4 && attached vif2.0 4'
+	[ "$(shown vif1.0 .steering)" = program ]
+	[ "$(connections 1)" = "$before" ]
+	await 10 reaches_other
+	guest 1 nstat -n
+	guest 2 nstat -n
+	iperf 2 1 -P 16 -t 1 --bidir >/dev/null
+	[ "$(reordered 1)" = 0 ]
+	[ "$(reordered 2)" = 0 ]
+	all_at_work 50
+}
+ok "a vifd started anew takes the queues over, and steers again" vifd_restarts
+
 holdings() { echo "$(n_fds "$(control_pid)") $(n_fds "$(datapath_pid)") fds, $(dom0_holds) maps and ports"; }
 
 over_and_over()
