@@ -52,7 +52,7 @@ uint32_t sim_frame_check(const uint8_t *frame, size_t size)
 
 /* ---- what control asks of the machine ---- */
 
-#define NETDEVS_MAX 16u
+#define NETDEVS_MAX 128u /* test_storm has the most */
 
 static struct sim_netdev {
 	int ifindex; /* 0: free */
