@@ -12,7 +12,7 @@
 
 #define NODES_MAX   4096
 #define WATCHES_MAX 256
-#define EVENTS_MAX  1024
+#define EVENTS_MAX  8192
 #define PATH_MAX_   256
 
 struct node {
