@@ -58,14 +58,13 @@ static enum to_guest_fault settle_offloads(struct to_guest_frame *f, struct pack
 /* In the order of their types, as Linux' netback sends them. */
 static netif_extra_info_t *add_extra(struct to_guest_frame *f, uint8_t type)
 {
-	netif_extra_info_t *extra = &f->extra[f->n_extras];
+	uint32_t at = f->n_extras++;
 
-	if (f->n_extras > 0)
-		f->extra[f->n_extras - 1].flags = XEN_NETIF_EXTRA_FLAG_MORE;
-	f->n_extras++;
-	memset(extra, 0, sizeof(*extra));
-	extra->type = type;
-	return extra;
+	for (; at > 0 && f->extra[at - 1].type > type; at--)
+		f->extra[at] = f->extra[at - 1];
+	memset(&f->extra[at], 0, sizeof(f->extra[at]));
+	f->extra[at].type = type;
+	return &f->extra[at];
 }
 
 static void add_extras(struct to_guest_frame *f)
@@ -103,6 +102,22 @@ void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t featu
 	if (f->fault == TO_GUEST_FINE && f->n_data_slots > 1 && !(features & VIF_SG))
 		f->fault = TO_GUEST_TOO_BIG;
 	f->verdict = f->fault == TO_GUEST_FINE ? VIF_OK : VIF_DROP;
+}
+
+/* "LSB ---- value ---- MSB"; the type is its bit's number. */
+void to_guest_hash(struct to_guest_frame *f, const struct packet *p, const struct steering *s)
+{
+	uint32_t hash, type = rss_hash(s, p->frame, p->size, &hash);
+	netif_extra_info_t *extra;
+
+	if (!type)
+		return;
+	extra = add_extra(f, XEN_NETIF_EXTRA_TYPE_HASH);
+	extra->u.hash.type = (uint8_t)__builtin_ctz(type);
+	extra->u.hash.algorithm = XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ;
+	for (unsigned i = 0; i < 4; i++)
+		extra->u.hash.value[i] = (uint8_t)(hash >> (8 * i));
+	f->n_ring_slots++;
 }
 
 /* The ring slot of data slot i: the extras come after the first. */
@@ -161,7 +176,9 @@ void to_guest_answer(struct ring *r, struct to_guest_frame *f, const grant_op op
 			f->fault = TO_GUEST_GRANT_FAILED;
 		}
 	}
-	for (uint32_t i = 0; i < f->n_extras; i++)
+	for (uint32_t i = 0; i < f->n_extras; i++) {
 		slots[1 + i] = (union to_guest_slot){ .extra = f->extra[i] };
+		slots[1 + i].extra.flags = i + 1 < f->n_extras ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
+	}
 	to_guest_respond(r, slots, f->n_ring_slots);
 }

@@ -2,7 +2,7 @@
 /*
  * Rank 4: from packets to slots: what the guest receives. Pure plans; the datapath
  * acts. Responses go in request slot order, each in its request's slot (Linux
- * netfront relies on it); a GSO extra info takes the second slot.
+ * netfront relies on it); extra infos follow the first.
  */
 #ifndef VIF_TO_GUEST_H
 #define VIF_TO_GUEST_H
@@ -12,6 +12,7 @@
 #include "offload.h"
 #include "packet.h"
 #include "ring.h"
+#include "rss.h"
 
 /* Not in Debian 12's netif.h, but in Linux' (include/xen/interface/io/netif.h, "xdp-headroom"):
  * u.xdp.headroom are the first two bytes of u. */
@@ -21,7 +22,7 @@
  * more data slots than every frontend has to take. */
 #define TO_GUEST_HEADROOM_MAX (XEN_PAGE - DIV_ROUND_UP(PACKET_FRAME_MAX, XEN_NETIF_NR_SLOTS_MIN))
 
-#define TO_GUEST_EXTRAS_MAX	2u /* GSO, XDP */
+#define TO_GUEST_EXTRAS_MAX	3u /* GSO, hash, XDP */
 #define TO_GUEST_RING_SLOTS_MAX (XEN_NETIF_NR_SLOTS_MIN + TO_GUEST_EXTRAS_MAX)
 
 enum to_guest_fault {
@@ -66,6 +67,10 @@ bool to_guest_must_cut(const struct packet *p, uint32_t features) must_check;
  */
 void to_guest_prepare(struct to_guest_frame *f, struct packet *p, uint32_t features,
 		      uint32_t headroom);
+
+/* Has the frame's hash go along, if it has one by what the guest set (netif.h
+ * XEN_NETIF_EXTRA_TYPE_HASH). Precondition: verdict VIF_OK. */
+void to_guest_hash(struct to_guest_frame *f, const struct packet *p, const struct steering *s);
 
 /*
  * Assigns requests to the frame and writes the copies. req[] are the next

@@ -123,6 +123,8 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 		}
 		p = next_frame(q, &next_cut);
 		to_guest_prepare(f, p, q->features, headroom);
+		if (f->verdict == VIF_OK && q->steering)
+			to_guest_hash(f, p, q->steering);
 		if (f->verdict == VIF_OK && f->n_ring_slots > n - at) {
 			b->n_wanted = f->n_ring_slots;
 			if (p != q->from_tap.head)

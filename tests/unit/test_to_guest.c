@@ -21,6 +21,7 @@ static struct guest {
 	uint32_t revoked; /* the gref that is refused; 0: none */
 	struct ring ring;
 	struct ring_journal journal;
+	const struct steering *steering; /* what it set about hashes; NULL: nothing */
 	struct packet_pool pool;
 	RING_IDX start;
 } guest;
@@ -40,6 +41,7 @@ static void guest_connects(RING_IDX start, uint32_t n_buffers)
 	guest.sring = (void *)ring_page;
 	guest.start = start;
 	guest.revoked = 0;
+	guest.steering = NULL;
 	guest.sring->req_prod = guest.sring->rsp_prod = start;
 	guest.sring->req_event = guest.sring->rsp_event = start + 1;
 	for (uint32_t i = 0; i < n_buffers; i++) {
@@ -119,6 +121,8 @@ static struct to_guest_frame pass_behind(struct packet *p, uint32_t features, ui
 	memset(&f, 0xa5, sizeof(f));
 	to_guest_prepare(&f, p, features, headroom);
 	assert_int_equal(f.verdict, VIF_OK);
+	if (guest.steering)
+		to_guest_hash(&f, p, guest.steering);
 	assert_true(f.n_ring_slots <= TO_GUEST_RING_SLOTS_MAX);
 	to_guest_peek(&guest.ring, f.n_ring_slots, req);
 	n_ops = to_guest_ops(&f, p, 3, req, ops);
@@ -146,19 +150,19 @@ static const uint8_t *buffer(uint32_t i)
 }
 
 /* Reads the frame out of the ring from slot 0 on, as netfront does. Returns its size. */
-static uint32_t guest_reads(uint8_t bytes[], uint32_t n_ring_slots, bool gso)
+static uint32_t guest_reads(uint8_t bytes[], uint32_t n_ring_slots, uint32_t n_extras)
 {
-	uint32_t size = 0, last = gso && n_ring_slots == 2 ? 0 : n_ring_slots - 1;
+	uint32_t size = 0, last = n_ring_slots == 1 + n_extras ? 0 : n_ring_slots - 1;
 
 	assert_int_equal(guest.sring->rsp_prod - guest.start, n_ring_slots);
 	for (uint32_t i = 0; i < n_ring_slots; i++) {
-		if (gso && i == 1)
+		if (i > 0 && i <= n_extras)
 			continue;
 		assert_int_equal(response(i)->id, id_of(guest.start + i));
 		assert_int_equal(response(i)->offset, 0);
 		assert_true(response(i)->status > 0);
 		assert_int_equal(!(response(i)->flags & NETRXF_more_data), i == last);
-		assert_int_equal(!(response(i)->flags & NETRXF_extra_info), i > 0 || !gso);
+		assert_int_equal(!(response(i)->flags & NETRXF_extra_info), i > 0 || !n_extras);
 		if (i > 0)
 			assert_int_equal(response(i)->flags & ~NETRXF_more_data, 0);
 		memcpy(bytes + size, buffer(i), (size_t)response(i)->status);
@@ -252,7 +256,6 @@ static void gso_takes_the_second_slot(void **state)
 	}
 }
 
-/* IPv4's largest packet behind two VLAN tags: the largest frame there is, with GSO. */
 /* As netfront reads it: the XDP extra and each slot's offset say where data begins. */
 static uint32_t guest_reads_behind(uint8_t bytes[], const struct to_guest_frame *f,
 				   uint32_t headroom)
@@ -358,6 +361,98 @@ static void a_headroom_is_taken_off_the_only_slot(void **state)
 	}
 }
 
+static struct steering steering;
+
+/* Hashes frames of IPv4 and of TCP over it, no others. */
+static void guest_wants_hashes(uint32_t algorithm)
+{
+	static const uint8_t own[STEER_KEY_SIZE] = { 1 };
+	struct rss rss = { .algorithm = algorithm,
+			   .flags = XEN_NETIF_CTRL_HASH_TYPE_IPV4 |
+				    XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP };
+
+	for (uint32_t i = 0; i < STEER_KEY_SIZE; i++)
+		rss.key[i] = (uint8_t)(i * 7 + 3);
+	rss_init(&steering, 2, own);
+	rss_commit(&steering, &rss);
+	guest.steering = &steering;
+}
+
+static void expect_hash(uint32_t slot, uint8_t type, const struct packet *p)
+{
+	const netif_extra_info_t *extra = (const void *)response(slot);
+	uint32_t hash = 0;
+
+	assert_int_equal(rss_hash(&steering, p->frame, p->size, &hash), BIT(type));
+	assert_int_equal(extra->type, XEN_NETIF_EXTRA_TYPE_HASH);
+	assert_int_equal(extra->flags, 0);
+	assert_int_equal(extra->u.hash.type, type);
+	assert_int_equal(extra->u.hash.algorithm, XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ);
+	assert_int_equal(extra->u.hash.value[0], hash & 255);
+	assert_int_equal(extra->u.hash.value[3], hash >> 24);
+	assert_true(hash != 0);
+}
+
+/* netif.h XEN_NETIF_EXTRA_TYPE_HASH: behind the first slot, and behind what says GSO. */
+static void hashes_go_along(void **state)
+{
+	static const struct {
+		struct frame_spec spec;
+		int type; /* -1: none that was asked for */
+	} cases[] = {
+		{ { .ip_version = 4, .protocol = IPPROTO_TCP },
+		  _XEN_NETIF_CTRL_HASH_TYPE_IPV4_TCP },
+		{ { .ip_version = 4, .protocol = IPPROTO_UDP }, _XEN_NETIF_CTRL_HASH_TYPE_IPV4 },
+		{ { .ip_version = 6, .protocol = IPPROTO_TCP }, -1 },
+	};
+	static const uint32_t payloads[] = { 10, 4096 - 54, 9000, 40000 };
+	static uint8_t got[PACKET_FRAME_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(payloads) * 2; i++) {
+		struct frame_spec spec = cases[i % ARRAY_SIZE(cases)].spec;
+		int type = cases[i % ARRAY_SIZE(cases)].type;
+		bool gso = i % 2 && spec.protocol == IPPROTO_TCP;
+		uint32_t n_extras = gso + (type >= 0), n_slots;
+		struct packet *p;
+
+		spec.payload = payloads[i / 2 % ARRAY_SIZE(payloads)];
+		frame_build(&sent, &spec);
+		guest_connects(0xfffffffe, 64);
+		guest_wants_hashes(XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ);
+		p = packet_with_blank_checksum(&sent, gso ? 1000 : 0);
+		n_slots = DIV_ROUND_UP(sent.size, XEN_PAGE) + n_extras;
+		assert_int_equal(pass(p, EVERYTHING).n_ring_slots, n_slots);
+		assert_int_equal(guest_reads(got, n_slots, n_extras), sent.size);
+		assert_memory_equal(got, p->frame, sent.size);
+		if (type >= 0)
+			expect_hash(n_extras, (uint8_t)type, p);
+		if (gso)
+			assert_int_equal(((const netif_extra_info_t *)response(1))->type,
+					 XEN_NETIF_EXTRA_TYPE_GSO);
+		if (gso)
+			assert_int_equal(((const netif_extra_info_t *)response(1))->flags,
+					 type >= 0 ? XEN_NETIF_EXTRA_FLAG_MORE : 0);
+		packet_put(&guest.pool, p);
+	}
+}
+
+static void without_an_algorithm_no_hash_does(void **state)
+{
+	struct packet *p;
+
+	(void)state;
+	frame_build(&sent, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP });
+	guest_connects(5, 64);
+	guest_wants_hashes(XEN_NETIF_CTRL_HASH_ALGORITHM_NONE);
+	p = packet_of(&sent);
+	assert_int_equal(pass(p, EVERYTHING).n_ring_slots, 1);
+	assert_false(response(0)->flags & NETRXF_extra_info);
+	packet_put(&guest.pool, p);
+}
+
+/* IPv4's largest packet behind two VLAN tags: the largest frame there is, with GSO,
+ * then with its hash and a headroom as well. */
 static void the_largest_gso_frame_fits(void **state)
 {
 	struct to_guest_frame f;
@@ -373,8 +468,17 @@ static void the_largest_gso_frame_fits(void **state)
 	assert_int_equal(f.n_ring_slots, 18);
 	assert_int_equal(f.n_data_slots, 17);
 	guest_connects(0, TO_GUEST_RING_SLOTS_MAX);
+	guest_wants_hashes(XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ);
 	f = pass_behind(p, EVERYTHING, TO_GUEST_HEADROOM_MAX);
 	assert_int_equal(f.n_ring_slots, TO_GUEST_RING_SLOTS_MAX);
+	for (uint32_t i = 0; i < TO_GUEST_EXTRAS_MAX; i++) { /* in the order of their types */
+		static const uint8_t types[] = { XEN_NETIF_EXTRA_TYPE_GSO, XEN_NETIF_EXTRA_TYPE_HASH,
+						 TO_GUEST_EXTRA_TYPE_XDP };
+		const netif_extra_info_t *extra = (const void *)response(1 + i);
+
+		assert_int_equal(extra->type, types[i]);
+		assert_int_equal(extra->flags, i < 2 ? XEN_NETIF_EXTRA_FLAG_MORE : 0);
+	}
 	packet_put(&guest.pool, p);
 }
 
@@ -638,6 +742,8 @@ int main(void)
 		GUEST_TEST(frames_arrive_behind_a_headroom),
 		GUEST_TEST(gso_and_a_headroom),
 		GUEST_TEST(a_headroom_is_taken_off_the_only_slot),
+		GUEST_TEST(hashes_go_along),
+		GUEST_TEST(without_an_algorithm_no_hash_does),
 		GUEST_TEST(the_largest_gso_frame_fits),
 		GUEST_TEST(frames_follow_each_other),
 		GUEST_TEST(a_refused_grant_is_an_error_in_its_slot),
