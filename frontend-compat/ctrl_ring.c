@@ -23,6 +23,7 @@ bool ctrl_ring_ask(struct ctrl_ring *r, uint16_t type, const uint32_t data[3])
 		.data = { data[0], data[1], data[2] },
 	};
 	front_ring_put(&r->ring, &r->req);
+	(void)!front_ring_arm(&r->ring, 1); /* the answer before was the last to be told */
 	return front_ring_push(&r->ring);
 }
 

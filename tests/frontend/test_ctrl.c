@@ -70,6 +70,7 @@ static int teardown(void **state)
 static const struct xen_netif_ctrl_request *asked(struct bench *b, uint16_t type)
 {
 	assert_int_equal(b->ring->req_prod - b->ring->rsp_prod, 1);
+	assert_int_equal(b->ring->rsp_event - b->ring->rsp_prod, 1); /* its answer is to be told */
 	b->req = b->ring->ring[b->ring->rsp_prod % CTRL_RING_SLOTS].req;
 	assert_int_equal(b->req.type, type);
 	return &b->req;
