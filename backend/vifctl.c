@@ -74,7 +74,8 @@ static void show_ctrl(const json_t *ctrl)
 {
 	printf("  control ring hash %s, mapping of %jd, %jd static grants\n", text(ctrl, "hash"),
 	       number(ctrl, "mapping_size"), number(ctrl, "static_grants"));
-	show_words("hash types", json_object_get(ctrl, "hash_types"));
+	if (json_array_size(json_object_get(ctrl, "hash_types")))
+		show_words("hash types", json_object_get(ctrl, "hash_types"));
 }
 
 static void show_one(const json_t *answer)
