@@ -12,6 +12,8 @@ if [[ ${VIFD_TEST_INSIDE:-} != 1 ]]; then
 fi
 
 build=$(realpath "${VIF_BUILD:-build}")
+# shellcheck source=tests/until.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../until.bash"
 mount -t tmpfs tmpfs /run
 tmp=/run/t
 mkdir $tmp $tmp/store $tmp/xen
@@ -51,20 +53,6 @@ here()
 	"$@" >$tmp/case.log 2>&1
 	trap - EXIT
 	echo "ok - $here_name"
-}
-
-# until_ SECONDS COMMAND...: waits until the command succeeds.
-until_()
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		if ((SECONDS >= end)); then
-			echo "not in time: $*" >&2
-			return 1
-		fi
-		sleep 0.02
-	done
 }
 
 start_xen()

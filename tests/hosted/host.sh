@@ -4,6 +4,8 @@
 # Sourced by the scripts here: a host of one's own, gone when the script is.
 
 build=$(realpath "${VIF_BUILD:-build}")
+# shellcheck source=tests/until.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../until.bash"
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/hosted-test.XXXXXX")
 pids=()
 # shellcheck disable=SC2034 # set by start_host and start_store, for the scripts
@@ -42,20 +44,6 @@ case_()
 		# shellcheck disable=SC2034 # for the scripts to exit with
 		failed=1
 	fi
-}
-
-# until_ SECONDS COMMAND...: waits until the command succeeds.
-until_()
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		if ((SECONDS >= end)); then
-			echo "not in time: $*" >&2
-			return 1
-		fi
-		sleep 0.02
-	done
 }
 
 # background VAR COMMAND...: starts a program, its pid in VAR.
