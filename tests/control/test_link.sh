@@ -3,7 +3,7 @@
 #
 # Where a vif's netdev stands, on the kernel's own bridge: the carrier its guest is told
 # of, its MTU and that of the frames it gets.
-# shellcheck disable=SC2317 # cases are called through 'here' and 'case_'
+# shellcheck disable=SC2317,SC2086 # cases are called through "here" and "case_"; $tmp has no blanks
 set -euo pipefail
 # shellcheck source=tests/control/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +12,7 @@ carrier_is() { [[ $(xenstore-read "$(be 7)/carrier") == "$1" ]]; }
 says_carrier() { ctl show vif7.0 | grep "carrier told *$1"; }
 told_mtu_is() { [[ $(xenstore-read "$(fe 7)/mtu") == "$1" ]]; }
 netdev_mtu_is() { ip -o link show vif7.0 | grep " mtu $1 "; }
-guest_sees() { ip netns exec g7 ping -q -c 1 -W 2 -M do -s "$1" 10.99.0.1; }
+guest_sees() { ip netns exec g7 ping -q -c 1 -W 2 -M "do" -s "$1" 10.99.0.1; }
 
 no_carrier() { ip -o link show "$1" | grep "NO-CARRIER"; }
 
