@@ -78,6 +78,19 @@ static void show_ctrl(const json_t *ctrl)
 		show_words("hash types", json_object_get(ctrl, "hash_types"));
 }
 
+static void show_settings(json_t *settings)
+{
+	const char *value, *key;
+	json_t *item;
+
+	printf("  settings    ");
+	json_object_foreach(settings, key, item) {
+		value = json_string_value(item);
+		printf(" %s=%s", key, value ? value : "");
+	}
+	printf("\n");
+}
+
 static void show_one(const json_t *answer)
 {
 	const json_t *vif = json_object_get(answer, "vif");
@@ -99,6 +112,7 @@ static void show_one(const json_t *answer)
 		       number(netdev, "ifindex"), number(netdev, "mtu"),
 		       json_is_true(json_object_get(netdev, "up")) ? "up" : "down",
 		       json_is_true(json_object_get(netdev, "carrier")) ? "carrier" : "no carrier");
+	show_settings(json_object_get(vif, "settings"));
 	show_words("features", json_object_get(vif, "features"));
 	show_words("offered", json_object_get(vif, "offered"));
 	printf("  carrier told %s%s\n", json_is_true(json_object_get(carrier, "told")) ? "up" : "down: ",

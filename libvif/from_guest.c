@@ -26,6 +26,7 @@ const char *from_guest_fault_name(enum from_guest_fault f)
 		[FROM_GUEST_BAD_OFFLOAD] = "bad-offload",
 		[FROM_GUEST_BAD_MULTICAST] = "bad-multicast",
 		[FROM_GUEST_NOT_OFFERED] = "not-offered",
+		[FROM_GUEST_BAD_INDEX] = "impossible-index",
 		[FROM_GUEST_ABSURD_SLOTS] = "absurd-slots",
 		[FROM_GUEST_SIZE_MISMATCH] = "size-mismatch",
 		[FROM_GUEST_CROSSES_PAGE] = "crosses-page",

@@ -41,6 +41,7 @@ enum from_guest_fault {
 	FROM_GUEST_BAD_MULTICAST,  /* a dummy request: no group address, one too many, or data */
 	FROM_GUEST_NOT_OFFERED,	   /* more than a slot without SG; GSO without that */
 	/* fatal */
+	FROM_GUEST_BAD_INDEX,	    /* a producer that cannot be (XSA-39) */
 	FROM_GUEST_ABSURD_SLOTS,    /* >= 20 */
 	FROM_GUEST_SIZE_MISMATCH,   /* fragments larger than the total */
 	FROM_GUEST_CROSSES_PAGE,    /* offset + size beyond a page */

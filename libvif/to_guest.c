@@ -20,6 +20,8 @@ const char *to_guest_fault_name(enum to_guest_fault f)
 		[TO_GUEST_NOT_EXPRESSIBLE] = "not-expressible",
 		[TO_GUEST_GRANT_FAILED] = "grant-failed",
 		[TO_GUEST_FILTERED] = "multicast-filter",
+		[TO_GUEST_TAP_ERROR] = "tap-error",
+		[TO_GUEST_BAD_INDEX] = "impossible-index",
 		[TO_GUEST_DETACHED] = "detached",
 	};
 

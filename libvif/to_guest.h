@@ -31,6 +31,8 @@ enum to_guest_fault {
 	TO_GUEST_NOT_EXPRESSIBLE, /* an offload netif has no word for */
 	TO_GUEST_GRANT_FAILED,
 	TO_GUEST_FILTERED,	 /* multicast the guest asked not to get */
+	TO_GUEST_TAP_ERROR,	 /* the TAP lost it while we read it */
+	TO_GUEST_BAD_INDEX,	 /* fatal: a producer that cannot be (XSA-39) */
 	TO_GUEST_DETACHED,	 /* still queued when the vif went away */
 	TO_GUEST_N_FAULTS,
 };

@@ -47,6 +47,23 @@ static json_t *view_queues(const struct control *c, const struct vif *v,
 }
 
 /* As the guest was told. */
+/* What the toolstack wrote for the hotplug script and others, as it stands there now. */
+static json_t *view_settings(struct control *c, const struct vif *v)
+{
+	static const char *const names[] = { "bridge", "gatewaydev", "ip",	"mtu",	   "model",
+					     "script", "type",	     "vifname", "vlan" };
+	json_t *o = json_object();
+	char value[256];
+
+	for (size_t i = 0; !c->store_lost && i < ARRAY_SIZE(names); i++)
+		if (!store_read(&c->store, XBT_NULL, value, sizeof(value), "%s/%s", v->path, names[i]))
+			json_object_set_new(o, names[i], json_string(value));
+	if (!c->store_lost && v->keys_read &&
+	    !store_read(&c->store, XBT_NULL, value, sizeof(value), "%s/trusted", v->keys.frontend))
+		json_object_set_new(o, "trusted", json_string(value));
+	return o;
+}
+
 static json_t *view_carrier(const struct vif *v)
 {
 	return json_pack("{s:b, s:s?}", "told", (int)v->carrier_told, "lost_because",
@@ -139,6 +156,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 					   json_null());
 	json_object_set_new(o, "features", view_features(v->features));
 	json_object_set_new(o, "offered", view_features(v->offer.features));
+	json_object_set_new(o, "settings", view_settings(c, v));
 	json_object_set_new(o, "carrier", view_carrier(v));
 	json_object_set_new(o, "multicast", view_multicast(c, v));
 	json_object_set_new(o, "control_ring", view_ctrl(c, v));

@@ -48,10 +48,14 @@ static int map_rings(struct queue *q, const struct ipc_queue *cfg, struct shared
 
 	*step = "reading the tx ring's indices";
 	err = from_guest_ring_attach(&q->tx, tx, &shared->from_guest, cfg->resume);
-	if (err)
+	if (err) {
+		counter_add(&q->counters->from_guest_drops[FROM_GUEST_BAD_INDEX], err == -EPROTO);
 		return err;
+	}
 	*step = "reading the rx ring's indices";
-	return to_guest_ring_attach(&q->rx, rx, &shared->to_guest, cfg->resume);
+	err = to_guest_ring_attach(&q->rx, rx, &shared->to_guest, cfg->resume);
+	counter_add(&q->counters->to_guest_drops[TO_GUEST_BAD_INDEX], err == -EPROTO);
+	return err;
 }
 
 static int map_steering(struct queue *q, int fd, const char **step)

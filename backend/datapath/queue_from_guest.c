@@ -156,6 +156,7 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 		return VIF_OK;
 	pending = ring_pending(&q->tx);
 	if (pending < 0) {
+		counter_add(&q->counters->from_guest_drops[FROM_GUEST_BAD_INDEX], 1);
 		queue_break(q, "tx producer is more than a ring ahead");
 		return VIF_FATAL;
 	}

@@ -6,6 +6,8 @@
  */
 #include "queue_pass.h"
 
+#include <string.h>
+
 uint32_t queue_read_budget(struct queue *q)
 {
 	int pending;
@@ -28,14 +30,28 @@ uint32_t queue_read_budget(struct queue *q)
 	return MIN(MAX(n, 1u), QUEUE_READ_MAX);
 }
 
+/* Whether a failing read took a frame with it: one in a form the TAP cannot tell (EINVAL), or
+ * less than a header. The others found none, or no device. */
+static bool read_lost_frame(int result)
+{
+	return result == -EINVAL || result == -EFAULT || result > 0;
+}
+
 void queue_tap_read(struct queue *q, struct packet *p, int result)
 {
-	if (result <= (int)PACKET_VNET_SIZE) {
-		packet_put(&q->pool, p);
+	struct log_scope scope = queue_scope(q);
+
+	if (result > (int)PACKET_VNET_SIZE) {
+		p->size = (uint32_t)result - (uint32_t)PACKET_VNET_SIZE;
+		packet_fifo_push(&q->from_tap, p);
 		return;
 	}
-	p->size = (uint32_t)result - (uint32_t)PACKET_VNET_SIZE;
-	packet_fifo_push(&q->from_tap, p);
+	if (read_lost_frame(result)) {
+		counter_add(&q->counters->to_guest_drops[TO_GUEST_TAP_ERROR], 1);
+		log_limited(&q->limit, q->env->now_ns, LOG_LVL_WARNING, &scope,
+			    "the TAP lost a frame: %s", result < 0 ? strerror(-result) : "no more than a header");
+	}
+	packet_put(&q->pool, p);
 }
 
 /* Takes a frame of next_frame()'s. */
@@ -225,6 +241,7 @@ enum vif_verdict queue_to_guest(struct queue *q)
 	q->rx_due = q->from_tap.head && !q->rx_starved;
 	if (!err)
 		return VIF_OK;
+	counter_add(&q->counters->to_guest_drops[TO_GUEST_BAD_INDEX], 1);
 	queue_break(q, "rx producer is more than a ring ahead");
 	return VIF_FATAL;
 }

@@ -91,6 +91,8 @@ static void tx_producer_overruns(void **state)
 		rig_expect_disabled(r, "impossible ring indices");
 		evil_reconnect(r);
 	}
+	assert_int_equal(rig_evil_counters(r).from_guest_drops[FROM_GUEST_BAD_INDEX],
+			 ARRAY_SIZE(beyond));
 	send_ok(r);
 }
 
@@ -130,6 +132,7 @@ static void rx_producer_overruns(void **state)
 		rig_expect_disabled(r, "impossible ring indices");
 		evil_reconnect(r);
 	}
+	assert_int_equal(rig_evil_counters(r).to_guest_drops[TO_GUEST_BAD_INDEX], 2);
 }
 
 /* Our response indices and the event thresholds are in the guest's page as well. */

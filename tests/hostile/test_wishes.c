@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/control/view.h"
 #include "tests/hostile/rig.h"
 #include "tests/sim/sim_store.h"
 
@@ -554,6 +555,97 @@ static void the_guest_is_told_of_a_new_mtu(void **state)
 	rig_expect_alive(r);
 }
 
+/* ---- what it did not cause ---- */
+
+static void frames_the_tap_loses_are_counted(void **state)
+{
+	static const int results[] = { -EINVAL, -EFAULT, 1, (int)PACKET_VNET_SIZE, -EAGAIN, -EBADFD };
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	uint8_t frame[SIM_FRAME_MAX];
+
+	sim_frame_make(frame, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
+		evil_rx(e, 1);
+		evil_publish(e);
+		sim_datapath_spoil_read(r->datapath, EVIL_DOMID, results[i]);
+		assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sim_frame_size(0)));
+		turns(r, 4);
+		assert_int_equal(rig_evil_counters(r).to_guest_drops[TO_GUEST_TAP_ERROR],
+				 MIN(i + 1, 4));
+	}
+	assert_int_equal(rig_evil_counters(r).to_guest_frames, 0);
+	assert_int_equal(received_behind(r, 1), 0);
+	rig_expect_alive(r);
+}
+
+/* Nothing the toolstack may write for others to read keeps a vif from coming up. */
+static void odd_keys_of_the_toolstack(void **state)
+{
+	static const char *const keys[] = { "bridge", "gatewaydev", "script", "ip",	"type",
+					    "model",  "mtu",	    "vlan",   "trusted", "vifname",
+					    "rate",   "forwarddev", "uuid",   "colo" };
+	static const char *const values[] = { "", "-1", "99999999999999999999", "\x01\x7f",
+					      "a-name-that-no-device-can-have", "\xff\xfe", "0" };
+	struct rig *r = *state;
+	json_t *request, *answer;
+
+	for (size_t v = 0; v < ARRAY_SIZE(values); v++) {
+		sim_toolstack_attach(EVIL_DOMID, 1);
+		for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+			sim_backend_put(EVIL_DOMID, 1, keys[k], "%s", values[v]);
+		sim_frontend_put(EVIL_DOMID, 1, "trusted", "%s", values[v]);
+		rig_turns_until(r, 100, sim_toolstack_hotplug(EVIL_DOMID, 1));
+		turns(r, 5);
+		assert_string_equal(sim_backend_get(EVIL_DOMID, 1, "state"), "2");
+		request = json_pack("{s:s, s:s}", "command", "show", "vif", "vif1.1");
+		answer = view_answer(&r->control, request);
+		assert_true(json_is_true(json_object_get(answer, "ok")));
+		assert_true(json_is_object(json_object_get(json_object_get(answer, "vif"), "settings")));
+		json_decref(answer);
+		json_decref(request);
+		sim_toolstack_remove(EVIL_DOMID, 1);
+		rig_turns_until(r, 100, !control_find(&r->control, (struct vif_id){ EVIL_DOMID, 1 }));
+	}
+	rig_expect_alive(r);
+}
+
+/* XSA-526: statistics are read while a guest connects with keys that make no sense. */
+static void read_while_it_fails_to_connect(void **state)
+{
+	static const char *const commands[] = { "stats", "list", "show" };
+	static const struct {
+		const char *key, *value;
+	} bad[] = { { "multi-queue-num-queues", "0" }, { "multi-queue-num-queues", "4" },
+		    { "tx-ring-ref", "99999" },	       { "rx-ring-ref", "nonsense" },
+		    { "event-channel-tx", "1" },       { "request-rx-copy", "" } };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		evil_state(XenbusStateClosed);
+		rig_turns_until(r, 500, rig_evil_state() == XenbusStateClosed);
+		evil_state(XenbusStateInitialising);
+		rig_turns_until(r, 500, rig_evil_state() == XenbusStateInitWait);
+		evil_share(&r->evil);
+		wish(bad[i].key, bad[i].value);
+		evil_state(XenbusStateConnected);
+		for (unsigned n = 0; n < 60; n++) {
+			json_t *request = json_pack("{s:s, s:s}", "command", commands[n % 3], "vif",
+						    "vif1.0");
+			json_t *answer = view_answer(&r->control, request);
+
+			assert_true(json_is_true(json_object_get(answer, "ok")));
+			json_decref(answer);
+			json_decref(request);
+			rig_turn(r);
+		}
+		rig_expect_disabled(r, "");
+		wish("multi-queue-num-queues", "1");
+	}
+	evil_reconnect(r);
+	rig_expect_alive(r);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -577,6 +669,9 @@ int main(void)
 		CASE(a_new_connection_begins_with_a_carrier),
 		CASE(links_that_change_all_the_time),
 		CASE(the_guest_is_told_of_a_new_mtu),
+		CASE(frames_the_tap_loses_are_counted),
+		CASE(odd_keys_of_the_toolstack),
+		CASE(read_while_it_fails_to_connect),
 	};
 
 	return cmocka_run_group_tests_name("wishes", tests, NULL, NULL);

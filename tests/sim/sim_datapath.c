@@ -18,6 +18,7 @@ struct sim_tap {
 		struct virtio_net_hdr vnet;
 	} frame[SIM_FRAMES_MAX];
 	unsigned first, n;
+	int spoilt; /* what the next read returns; 0: the frame */
 };
 
 struct sim_datapath {
@@ -87,13 +88,19 @@ static void flush(void *loop, struct queue *q)
 		*packet_vnet(p) = tap->frame[tap->first].vnet;
 		tap->first = (tap->first + 1) % SIM_FRAMES_MAX;
 		tap->n--;
-		queue_tap_read(q, p, (int)(PACKET_VNET_SIZE + size));
+		queue_tap_read(q, p, tap->spoilt ? tap->spoilt : (int)(PACKET_VNET_SIZE + size));
+		tap->spoilt = 0;
 	}
 	if (q->from_tap.head)
 		worker_mark_ready(&d->worker, q);
 }
 
 static const struct tap_ops sim_tap_ops = { attach, detach, flush };
+
+void sim_datapath_spoil_read(struct sim_datapath *d, uint32_t domid, int result)
+{
+	d->tap[domid].spoilt = result;
+}
 
 bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
 {

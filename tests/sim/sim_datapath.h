@@ -35,6 +35,9 @@ void sim_datapath_control(struct sim_datapath *d, uint64_t now_ns);
 void sim_datapath_events(struct sim_datapath *d, uint64_t now_ns);
 void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns);
 
+/* The next read of the vif's TAP ends like this, whatever frame it took. */
+void sim_datapath_spoil_read(struct sim_datapath *d, uint32_t domid, int result);
+
 /* The bridge sends a frame to the vif, with what is left to do to it. False: its queue is
  * full. */
 bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
