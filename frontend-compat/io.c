@@ -148,12 +148,14 @@ static void tx_frame_init(const struct pass *p, struct tx_frame *f)
 	f->iov[f->n_pieces].iov_len = XEN_PAGE - f->piece[f->n_pieces - 1].offset;
 }
 
-/* Whether the backend takes this frame's checksum blank. */
+/* Whether the backend takes this frame's checksum blank. netif cannot say where it is: the
+ * backend takes it for the outermost transport header's. */
 static bool tx_may_blank(const struct netfront *nf, const struct tx_frame *f)
 {
 	struct frame_transport t;
 
-	if (frame_parse(f->iov[1].iov_base, f->piece[0].size, &t) < 0)
+	if (frame_parse(f->iov[1].iov_base, f->piece[0].size, &t) < 0 ||
+	    f->vnet.csum_start != t.transport_offset || f->vnet.csum_offset != t.csum_offset)
 		return false;
 	return nf->features & (t.ip_version == 6 ? VIF_CSUM_V6 : VIF_CSUM_V4);
 }

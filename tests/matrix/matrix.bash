@@ -25,12 +25,14 @@ dropped()
 		to_entries[] | select(.value > 0 and .key != "detached") | "\($v) \(.key) \(.value)"'
 }
 
-# row OFFERED ACCEPTED...: these combinations; prints matrix-run's lines.
+# row OFFERED ACCEPTED...: these combinations, odd frames with the last of them; prints the
+# lines of matrix-run and odd-frames.
 row()
 {
 	local lost
 	offer "$1"
 	"$build/matrix-run" "$@" || failed=1
+	"$build/odd-frames" "offered $1, accepted ${*: -1}" || failed=1
 	lost=$(dropped)
 	[ -z "$lost" ] || { echo "not ok - offered $1: dropped $lost"; failed=1; }
 }

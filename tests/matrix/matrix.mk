@@ -8,3 +8,6 @@ matrix-run-libs := -ljansson
 
 SCRIPT_TESTS += tests/matrix/test_offload.sh
 FULL_TESTS   += tests/matrix/full_offload.sh
+
+PROGRAMS += odd-frames
+odd-frames-objs := tests/matrix/odd-frames.c tests/unit/samples.c tests/unit/frames.c

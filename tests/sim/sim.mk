@@ -13,5 +13,5 @@ test-sim-objs := tests/sim/test_sim.c $(SIM_OBJS)
 test-sim-libs := $(SIM_LIBS)
 
 TESTS += test-sim-offload
-test-sim-offload-objs := tests/sim/test_offload.c tests/unit/frames.c $(SIM_OBJS)
+test-sim-offload-objs := tests/sim/test_offload.c tests/unit/samples.c tests/unit/frames.c $(SIM_OBJS)
 test-sim-offload-libs := $(SIM_LIBS)

@@ -15,14 +15,13 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <netinet/in.h>
 
 #include "backend/control/control.h"
 #include "frontend-compat/netfront.h"
 #include "libvif/hosted/hosted.h"
 #include "sim_host.h"
 #include "sim_store.h"
-#include "tests/unit/frames.h"
+#include "tests/unit/samples.h"
 
 #define N_GUESTS     2u
 #define N_COMBOS     32u
@@ -33,139 +32,7 @@
 static_assert((VIF_SG | VIF_GSO_TCPV4 | VIF_GSO_TCPV6 | VIF_CSUM_V4 | VIF_CSUM_V6) == ALL_FEATURES,
 	      "a combination is its own feature mask");
 
-/* ---- the frames ---- */
-
-static const uint8_t hop[] = { IPPROTO_HOPOPTS, IPPROTO_NONE };
-static const uint8_t every_extension[] = { IPPROTO_HOPOPTS,  IPPROTO_DSTOPTS, IPPROTO_ROUTING,
-					   IPPROTO_FRAGMENT, IPPROTO_AH,      IPPROTO_DSTOPTS,
-					   IPPROTO_NONE };
-
-enum checksum {
-	WHOLE, /* or none to have */
-	BLANK,
-	ZERO,  /* UDP: there is none */
-	INNER, /* blank inside a tunnel: only the kernel can say so */
-};
-
-struct item {
-	struct frame_spec spec;
-	enum checksum checksum;
-	uint16_t mss; /* 0: no segmentation */
-};
-
-#define TCP4 .ip_version = 4, .protocol = IPPROTO_TCP
-#define TCP6 .ip_version = 6, .protocol = IPPROTO_TCP
-#define UDP4 .ip_version = 4, .protocol = IPPROTO_UDP
-#define UDP6 .ip_version = 6, .protocol = IPPROTO_UDP
-
-static const struct item items[] = {
-	/* segmentation */
-	{ { TCP4, .payload = 6000 }, BLANK, 1448 },
-	{ { TCP6, .payload = 6000 }, BLANK, 1428 },
-	{ { TCP4, .payload = 3001, .tcp_options = 40, .ip_options = 40 }, BLANK, 517 },
-	{ { TCP6, .payload = 4003, .tcp_options = 12, .chain = hop }, BLANK, 999 },
-	{ { TCP6, .payload = 3000, .chain = every_extension }, BLANK, 1001 },
-	{ { TCP4, .payload = 2000, .n_vlan_tags = 1 }, BLANK, 1448 },
-	{ { TCP6, .payload = 3000, .n_vlan_tags = 2, .tcp_options = 40 }, BLANK, 1400 },
-	{ { TCP4, .payload = 65535 - 54 }, BLANK, 3800 },
-	{ { TCP4, .payload = 1448 }, BLANK, 1448 }, /* one segment already */
-	{ { TCP6, .payload = 700 }, BLANK, 1 + 699 / 2 },
-	{ { TCP4, .payload = 18000 }, BLANK, 8948 }, /* jumbo */
-	/* blank checksums */
-	{ { TCP4 }, BLANK, 0 },
-	{ { TCP4, .padding = 6 }, BLANK, 0 },
-	{ { TCP6, .payload = 1440, .tcp_options = 12 }, BLANK, 0 },
-	{ { UDP4, .payload = 1471 }, BLANK, 0 },
-	{ { UDP4, .payload = 1, .padding = 17, .ip_options = 4 }, BLANK, 0 },
-	{ { UDP6, .payload = 33, .chain = every_extension }, BLANK, 0 },
-	{ { UDP6, .payload = 0 }, BLANK, 0 },
-	{ { TCP4, .payload = 512, .n_vlan_tags = 1 }, BLANK, 0 },
-	{ { UDP6, .payload = 513, .n_vlan_tags = 2 }, BLANK, 0 },
-	{ { UDP4, .payload = 8000 }, BLANK, 0 }, /* jumbo */
-	/* nothing left to do */
-	{ { TCP4, .payload = 1000 }, WHOLE, 0 },
-	{ { UDP6, .payload = 1000, .n_vlan_tags = 1 }, WHOLE, 0 },
-	{ { UDP4, .payload = 300 }, ZERO, 0 },
-	{ { .ip_version = 4, .protocol = IPPROTO_ICMP, .payload = 56 }, WHOLE, 0 },
-	{ { .ip_version = 6, .protocol = IPPROTO_ICMPV6, .payload = 1400 }, WHOLE, 0 },
-	{ { .ip_version = 4, .protocol = IPPROTO_SCTP, .payload = 1200 }, WHOLE, 0 },
-	{ { .ip_version = 4, .protocol = IPPROTO_GRE, .payload = 900 }, WHOLE, 0 },
-	{ { UDP4, .payload = 1472, .fragment = 0x2000 }, WHOLE, 0 }, /* more to come */
-	{ { UDP4, .payload = 600, .fragment = 185 }, WHOLE, 0 },
-	{ { .payload = 46 }, WHOLE, 0 }, /* ARP-like, as small as Ethernet has it */
-	{ { .payload = 0 }, WHOLE, 0 },	 /* a header and nothing else */
-	{ { .payload = 1500, .n_vlan_tags = 2 }, WHOLE, 0 },
-	{ { .ip_version = 4, .protocol = IPPROTO_SCTP, .payload = 65535 - 34 }, WHOLE, 0 },
-	/* VXLAN, the frame inside */
-	{ { UDP4, .payload = 8 + 54 + 700 }, INNER, 0 },
-};
-
-#define VXLAN_SIZE 8u
-
-struct sample {
-	struct frame frame;
-	struct virtio_net_hdr vnet;
-};
-
-static struct sample samples[ARRAY_SIZE(items)];
-
-static void make_tunnel(struct sample *s)
-{
-	static struct frame inner;
-	uint8_t *at = s->frame.bytes + s->frame.header_size + VXLAN_SIZE;
-
-	frame_build(&inner, &(struct frame_spec){ TCP4, .payload = 700 });
-	put_be16(inner.bytes + inner.csum_at, frame_pseudo_sum(&inner));
-	memcpy(at, inner.bytes, inner.size);
-	put_be16(s->frame.bytes + s->frame.csum_at, 0); /* as RFC 7348 has it */
-	s->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	s->vnet.csum_start = (uint16_t)(at - s->frame.bytes + inner.transport_offset);
-	s->vnet.csum_offset = 16;
-}
-
-static void make_sample(struct sample *s, const struct item *item)
-{
-	struct frame *f = &s->frame;
-
-	frame_build(f, &item->spec);
-	if (item->spec.ip_version == 4) {
-		uint8_t *ip = f->bytes + f->network_offset;
-
-		put_be16(ip + 10, 0xffffu - slow_sum(0, ip, 20 + item->spec.ip_options));
-	}
-	s->vnet = (struct virtio_net_hdr){ 0 };
-	if (item->checksum == INNER)
-		make_tunnel(s);
-	if (item->checksum == ZERO)
-		put_be16(f->bytes + f->csum_at, 0);
-	if (item->checksum == WHOLE && f->csum_at)
-		put_be16(f->bytes + f->csum_at, frame_checksum(f));
-	if (item->checksum != BLANK)
-		return;
-	put_be16(f->bytes + f->csum_at, frame_pseudo_sum(f));
-	s->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	s->vnet.csum_start = (uint16_t)f->transport_offset;
-	s->vnet.csum_offset = (uint16_t)(f->csum_at - f->transport_offset);
-	if (!item->mss)
-		return;
-	f->bytes[f->transport_offset + 13] = 0x99; /* CWR, ACK, PSH, FIN */
-	s->vnet.gso_type =
-	    item->spec.ip_version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
-	s->vnet.gso_size = item->mss;
-}
-
-static bool is_gso(const struct sample *s)
-{
-	return s->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE;
-}
-
-/* The largest frame there will be on a wire. */
-static uint32_t wire_size(const struct sample *s)
-{
-	uint32_t largest = s->frame.header_size + s->vnet.gso_size;
-
-	return is_gso(s) && largest < s->frame.size ? largest : s->frame.size;
-}
+static struct sample samples[SAMPLES];
 
 /* ---- lists of whole frames: what is still to come out somewhere ---- */
 
@@ -198,25 +65,6 @@ static void list_take(void *arg, const uint8_t *frame, uint32_t size)
 	free(l->frame[l->first].bytes);
 	l->n--;
 	l->first = l->n ? l->first + 1 : 0;
-}
-
-/* What a receiver of a tunnel's frame has after its part. */
-static void complete(const uint8_t *frame, uint32_t size, const struct virtio_net_hdr *vnet,
-		     frame_sink *each, void *arg)
-{
-	static struct sample whole;
-
-	bool inner = vnet->csum_offset == 16 && get_be16(frame + 12) == 0x0800 &&
-		     frame[14 + 9] == IPPROTO_UDP;
-
-	if (!inner) {
-		frame_complete(frame, size, vnet, each, arg);
-		return;
-	}
-	memcpy(whole.frame.bytes, frame, size);
-	put_be16(whole.frame.bytes + vnet->csum_start + vnet->csum_offset,
-		 0xffffu - slow_sum(0, frame + vnet->csum_start, size - vnet->csum_start));
-	each(arg, whole.frame.bytes, size);
 }
 
 /* ---- the system ---- */
@@ -253,7 +101,7 @@ static void act_as(uint32_t domid)
 /* Frames of this size do not pass a guest's MTU: it is limited to a page without SG. */
 static bool passes_mtu(const struct guest *g, const struct sample *s)
 {
-	return wire_size(s) <= XEN_PAGE || (g->nf.accepts & g->nf.features & VIF_SG);
+	return sample_wire_size(s) <= XEN_PAGE || (g->nf.accepts & g->nf.features & VIF_SG);
 }
 
 /* ---- a guest's stack ---- */
@@ -297,15 +145,15 @@ static ssize_t stack_take(void *stack, uint32_t queue, const struct iovec iov[],
 	if (g->segments.n)
 		return take_segment(g, iov, n);
 	do {
-		if (!g->sys->traffic || g->n_taken == ARRAY_SIZE(samples))
+		if (!g->sys->traffic || g->n_taken == SAMPLES)
 			return -EAGAIN;
 		s = &samples[g->n_taken++];
-	} while (!passes_mtu(g, s) || items[g->n_taken - 1].checksum == INNER);
-	complete(s->frame.bytes, s->frame.size, &s->vnet, list_add, &g->to_wire);
+	} while (!passes_mtu(g, s) || s->tunnel);
+	frame_complete(s->frame.bytes, s->frame.size, &s->vnet, list_add, &g->to_wire);
 	feature = s->vnet.gso_type == VIRTIO_NET_HDR_GSO_TCPV4 ? VIF_GSO_TCPV4 : VIF_GSO_TCPV6;
-	if (!is_gso(s) || (g->nf.features & feature))
+	if (!sample_is_gso(s) || (g->nf.features & feature))
 		return scatter(iov, n, &s->vnet, s->frame.bytes, s->frame.size);
-	complete(s->frame.bytes, s->frame.size, &s->vnet, list_add, &g->segments);
+	frame_complete(s->frame.bytes, s->frame.size, &s->vnet, list_add, &g->segments);
 	return take_segment(g, iov, n);
 }
 
@@ -321,7 +169,7 @@ static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[],
 		memcpy(frame + size, iov[i].iov_base, iov[i].iov_len);
 		size += (uint32_t)iov[i].iov_len;
 	}
-	complete(frame, size, vnet, list_take, &g->to_guest);
+	frame_complete(frame, size, vnet, list_take, &g->to_guest);
 	return (ssize_t)(sizeof(*vnet) + size);
 }
 
@@ -365,12 +213,12 @@ static void tap_sends(struct guest *g, const uint8_t *frame, uint32_t size,
 		needs |= VIF_GSO_TCPV4;
 	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_TCPV6)
 		needs |= VIF_GSO_TCPV6;
-	complete(frame, size, vnet, list_add, &g->to_guest);
+	frame_complete(frame, size, vnet, list_add, &g->to_guest);
 	if (slips || !(needs & ~g->tap_features))
 		assert_true(
 		    sim_datapath_give_offloaded(g->sys->datapath, g->domid, vnet, frame, size));
 	else
-		complete(frame, size, vnet, tap_queue, &tap);
+		frame_complete(frame, size, vnet, tap_queue, &tap);
 }
 
 /* What the backend did not offer never leaves it, whatever a guest did. */
@@ -399,7 +247,7 @@ static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, siz
 	struct sample as_sample = { .vnet = *vnet };
 
 	is_finished_as_offered(sys, frame, vnet);
-	complete(frame, (uint32_t)size, vnet, list_take, &sys->guest[domid - 1].to_wire);
+	frame_complete(frame, (uint32_t)size, vnet, list_take, &sys->guest[domid - 1].to_wire);
 	as_sample.frame.size = (uint32_t)size;
 	as_sample.frame.header_size = vnet->hdr_len;
 	if (passes_mtu(other, &as_sample))
@@ -409,7 +257,7 @@ static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, siz
 /* Two samples at a time, so that no ring overflows. */
 static void wire_sends(struct system *sys, struct guest *g)
 {
-	for (int i = 0; i < 2 && g->n_offered < ARRAY_SIZE(samples); i++) {
+	for (int i = 0; i < 2 && g->n_offered < SAMPLES; i++) {
 		const struct sample *s = &samples[g->n_offered++];
 
 		if (passes_mtu(g, s))
@@ -543,7 +391,7 @@ static bool all_sent_and_arrived(const struct system *sys)
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		const struct guest *g = &sys->guest[i];
 
-		if (g->n_taken < ARRAY_SIZE(samples) || g->n_offered < ARRAY_SIZE(samples) ||
+		if (g->n_taken < SAMPLES || g->n_offered < SAMPLES ||
 		    g->segments.n || g->to_wire.n || g->to_guest.n)
 			return false;
 	}
@@ -605,8 +453,8 @@ int main(void)
 		cmocka_unit_test(every_combination),
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
-		make_sample(&samples[i], &items[i]);
+	for (uint32_t i = 0; i < SAMPLES; i++)
+		sample_make(&samples[i], i);
 	log_init("test-sim-offload", LOG_LVL_ERROR, false);
 	return cmocka_run_group_tests_name("offload", tests, NULL, NULL);
 }

@@ -42,7 +42,8 @@ static uint32_t put_ipv4(struct frame *f, uint32_t at)
 	return at + 20 + f->spec.ip_options;
 }
 
-/* Each extension header is 8 bytes but hop-by-hop, which is 16, and AH, which is 24. */
+/* Each extension header is 8 bytes but hop-by-hop, which is 16, and AH, which is 24. Options
+ * are all Pad1. */
 static uint32_t put_ipv6(struct frame *f, uint32_t at)
 {
 	uint8_t *ip = f->bytes + at;
@@ -58,7 +59,10 @@ static uint32_t put_ipv6(struct frame *f, uint32_t at)
 		next = f->bytes + at;
 		next[1] = *type == IPPROTO_HOPOPTS ? 1 : *type == IPPROTO_AH ? 4 : 0;
 		at += *type == IPPROTO_HOPOPTS ? 16 : *type == IPPROTO_AH ? 24 : 8;
-		memset(next + 8, 0xee, (size_t)(f->bytes + at - next) - 8);
+		if (*type == IPPROTO_AH)
+			memset(next + 8, 0xee, 16);
+		if (*type == IPPROTO_FRAGMENT)
+			put_be16(next + 2, f->spec.fragment);
 	}
 	*next = f->spec.protocol;
 	return at;
@@ -110,7 +114,8 @@ void frame_build(struct frame *f, const struct frame_spec *spec)
 	}
 	put_be16(f->bytes + at, spec->ip_version == 4	? 0x0800
 				: spec->ip_version == 6 ? 0x86dd
-							: 0x0806);
+				: spec->payload >= 28	? 0x0806
+							: 0x88b5 /* for experiments */);
 	at += 2;
 	f->network_offset = at;
 	if (spec->ip_version == 4)
@@ -203,6 +208,18 @@ static void write_ip_length(uint8_t *frame, uint32_t size, uint32_t number)
 	put_be16(ip + 10, 0xffffu - slow_sum(0, ip, (ip[0] & 15) * 4u));
 }
 
+/* VXLAN and its like: TCP is asked for where UDP is. The field holds the pseudo header. */
+static bool write_inner_checksum(uint8_t *frame, uint32_t size, const struct virtio_net_hdr *vnet)
+{
+	const uint8_t *ip = frame + ip_offset(frame);
+
+	if (ip[0] >> 4 != 4 || ip[9] != IPPROTO_UDP || vnet->csum_offset == 6)
+		return false;
+	put_be16(frame + vnet->csum_start + vnet->csum_offset,
+		 0xffffu - slow_sum(0, frame + vnet->csum_start, size - vnet->csum_start));
+	return true;
+}
+
 uint32_t frame_complete(const uint8_t *frame, uint32_t size, const struct virtio_net_hdr *vnet,
 			frame_sink *each, void *arg)
 {
@@ -212,7 +229,8 @@ uint32_t frame_complete(const uint8_t *frame, uint32_t size, const struct virtio
 
 	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
 		memcpy(out, frame, size);
-		if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
+		    !write_inner_checksum(out, size, vnet))
 			write_checksum(out, size, start, field);
 		each(arg, out, size);
 		return 1;

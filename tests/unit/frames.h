@@ -10,14 +10,14 @@
 
 struct frame_spec {
 	unsigned n_vlan_tags;
-	int ip_version;	      /* 4, 6; 0: an ARP-like frame of 'payload' bytes */
+	int ip_version;	      /* 4, 6; 0: 'payload' bytes of no IP, ARP if they may be */
 	uint8_t protocol;     /* of the transport header: IPPROTO_TCP, IPPROTO_UDP or any other */
 	unsigned ip_options;  /* bytes of IPv4 options, a multiple of 4 */
 	const uint8_t *chain; /* types of IPv6 extension headers, ended by IPPROTO_NONE */
 	unsigned tcp_options; /* bytes, a multiple of 4 */
 	uint32_t payload;     /* bytes behind the transport header */
 	uint32_t padding;     /* bytes behind the IP packet */
-	uint16_t fragment;    /* IPv4 fragment field */
+	uint16_t fragment;    /* IPv4's fragment field, or that of IPv6's fragment header */
 };
 
 struct frame {
@@ -46,7 +46,7 @@ bool frame_checksum_ok(const struct frame *f, const uint8_t *bytes);
 /*
  * Does by the book all that 'vnet' leaves to be done: cuts a GSO frame into segments and
  * writes the checksums. 'each' gets every whole frame; the number of them is returned.
- * The frame's blank checksum must be the outermost transport header's.
+ * A blank checksum is the outermost transport header's, or TCP's inside a UDP tunnel.
  */
 typedef void frame_sink(void *arg, const uint8_t *frame, uint32_t size);
 uint32_t frame_complete(const uint8_t *frame, uint32_t size, const struct virtio_net_hdr *vnet,
