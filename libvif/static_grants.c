@@ -85,12 +85,22 @@ static void unmap_entry(struct static_grants *s, uint32_t i)
 	s->n_mapped--;
 }
 
-void static_grants_fini(struct static_grants *s)
+bool static_grants_release(struct static_grants *s)
 {
-	for (uint32_t i = 0; s->n_mapped && i < STATIC_GRANTS_MAX; i++)
-		unmap_entry(s, i);
 	s->phase = STATIC_IDLE;
 	s->apply_due = false;
+	for (uint32_t i = 0, n = 0; s->n_mapped && i < STATIC_GRANTS_MAX; i++) {
+		if (s->entry[i] && n++ == STATIC_GRANTS_STEP)
+			return true;
+		unmap_entry(s, i);
+	}
+	return false;
+}
+
+void static_grants_fini(struct static_grants *s)
+{
+	while (static_grants_release(s))
+		;
 }
 
 void static_grants_apply(struct static_grants *s)

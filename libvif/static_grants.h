@@ -97,6 +97,9 @@ struct static_grants {
 void static_grants_init(struct static_grants *s, struct grants *grants, uint16_t domid,
 			struct static_lists *lists, bool resume);
 
+/* Unmaps some. Returns whether any are left: then call it again, or static_grants_fini(). */
+bool static_grants_release(struct static_grants *s) must_check;
+
 /* Unmaps all. The lists stay. */
 void static_grants_fini(struct static_grants *s);
 

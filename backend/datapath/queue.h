@@ -78,6 +78,7 @@ struct queue {
 	struct packet_pool pool;
 	struct queue *next_ready; /* the worker's, as all up to timer_place */
 	bool is_ready;
+	bool detaching; /* gives back its static grants before it goes */
 	uint64_t wake_ns;
 	uint32_t timer_place;
 
@@ -165,6 +166,10 @@ void queue_ctrl_applied(struct queue *q, bool done);
 void queue_grants_apply(struct queue *q);
 /* Whether that came to an end since the last call, with *status 0 or -errno. */
 bool queue_grants_applied(struct queue *q, int *status) must_check;
+
+/* For a queue to be closed soon, which has no passes any more: gives back some of its static
+ * grants. Returns whether any are left: a guest that has many holds up nobody. */
+bool queue_grants_release(struct queue *q) must_check;
 
 /* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX. 0 while the
  * guest has no buffers: the rest waits in the netdev. May ask for an event. */

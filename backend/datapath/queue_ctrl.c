@@ -223,6 +223,11 @@ void queue_grants_apply(struct queue *q)
 	q->grants_due = !q->broken;
 }
 
+bool queue_grants_release(struct queue *q)
+{
+	return q->grants && static_grants_release(&q->grants->pages);
+}
+
 bool queue_grants_applied(struct queue *q, int *status)
 {
 	if (!q->grants || !q->grants->applied)

@@ -192,12 +192,22 @@ static void on_attach(struct worker *w, const struct ipc_msg *msg, const int fds
 	say(w, &answer);
 }
 
+/* At once, or a little in each pass. */
+static void detach(struct worker *w, struct queue *q)
+{
+	q->detaching = true;
+	if (queue_grants_release(q))
+		worker_mark_ready(w, q);
+	else
+		w->tap->detach(w->loop, q);
+}
+
 static void on_detach(struct worker *w, const struct ipc_msg *msg)
 {
 	struct ipc_msg answer = { .type = IPC_QUEUE_DETACHED, .slot = msg->slot };
 
 	if (msg->slot < IPC_QUEUES_MAX && w->by_slot[msg->slot])
-		w->tap->detach(w->loop, w->by_slot[msg->slot]);
+		detach(w, w->by_slot[msg->slot]);
 	else
 		say(w, &answer);
 }
@@ -306,6 +316,10 @@ static void serve(struct worker *w, struct queue *q)
 	enum from_guest_fault fault = FROM_GUEST_FINE;
 	enum vif_verdict verdict = VIF_OK;
 
+	if (q->detaching) {
+		detach(w, q);
+		return;
+	}
 	if (q->tx_due)
 		verdict = queue_from_guest(q, &fault);
 	if (verdict == VIF_OK)

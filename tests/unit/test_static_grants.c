@@ -233,6 +233,10 @@ static void work_comes_in_parts(void **state)
 	for (uint32_t i = 0; i < 512; i++)
 		assert_int_equal(static_index_find(&f->s.index, f->s.entry, f->gref[i]),
 				 i % 2 ? (int)i : -1);
+	for (steps = 0; static_grants_release(&f->s); steps++)
+		assert_int_equal(maps_held(), 256 - (steps + 1) * STATIC_GRANTS_STEP);
+	assert_int_equal(steps, 256 / STATIC_GRANTS_STEP - 1);
+	assert_int_equal(maps_held(), 0);
 }
 
 static void the_budget_is_everybodys(void **state)
