@@ -184,6 +184,8 @@ void evil_notify(struct evil *e)
 	(void)event_send(&e->events, e->tx_port);
 	if (e->rx_port != e->tx_port)
 		(void)event_send(&e->events, e->rx_port);
+	if (e->ctrl)
+		(void)event_send(&e->events, e->ctrl_port);
 }
 
 void evil_publish(struct evil *e)

@@ -39,6 +39,15 @@ static uint32_t draw_number(struct fuzz *f)
 	return draw(f, 2) ? corner[draw(f, ARRAY_SIZE(corner))] : draw(f, 1u << 31);
 }
 
+static void *a_ring(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+
+	if (e->ctrl && draw(f, 3) == 0)
+		return e->ctrl;
+	return draw(f, 2) ? (void *)e->tx : (void *)e->rx;
+}
+
 /* ---- what it does ---- */
 
 static void sends(struct fuzz *f)
@@ -104,7 +113,7 @@ static void posts_noise(struct fuzz *f)
 
 static void writes_a_header(struct fuzz *f)
 {
-	uint32_t *page = draw(f, 2) ? (void *)f->r->evil.tx : (void *)f->r->evil.rx;
+	uint32_t *page = a_ring(f);
 
 	page[draw(f, 16)] = draw_number(f);
 	evil_notify(&f->r->evil);
@@ -112,7 +121,7 @@ static void writes_a_header(struct fuzz *f)
 
 static void nudges_an_index(struct fuzz *f)
 {
-	uint32_t *page = draw(f, 2) ? (void *)f->r->evil.tx : (void *)f->r->evil.rx;
+	uint32_t *page = a_ring(f);
 
 	page[draw(f, 4)] += draw(f, 600) - 300;
 	evil_notify(&f->r->evil);
@@ -120,10 +129,82 @@ static void nudges_an_index(struct fuzz *f)
 
 static void writes_noise(struct fuzz *f)
 {
-	uint32_t *page = draw(f, 2) ? (void *)f->r->evil.tx : (void *)f->r->evil.rx;
+	uint32_t *page = a_ring(f);
 
 	for (uint32_t n = draw(f, 200); n; n--)
 		page[16 + draw(f, 1008)] = draw_number(f);
+}
+
+/* Of the control ring: any grant of its own, its rings' too, now and then none. */
+static grant_ref_t draw_gref(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+
+	switch (draw(f, 6)) {
+	case 0:
+		return draw_number(f);
+	case 1:
+		return draw(f, 2) ? e->ctrl_ring_gref : e->tx_ring_gref;
+	case 2:
+		return e->ctrl_gref[draw(f, EVIL_CTRL_PAGES)];
+	case 3:
+		return e->rx_gref[draw(f, EVIL_PAGES)];
+	default:
+		return e->tx_gref[draw(f, EVIL_PAGES)];
+	}
+}
+
+/* Mostly a list that can be added. */
+static void lists_grants(struct fuzz *f)
+{
+	struct xen_netif_gref *list = (void *)f->r->evil.ctrl_memory;
+	uint32_t first = draw(f, EVIL_PAGES);
+
+	if (!f->r->evil.ctrl)
+		return;
+	for (uint32_t i = 0; i < EVIL_PAGES; i++)
+		list[i] =
+		    (struct xen_netif_gref){ .ref = f->r->evil.tx_gref[(first + i) % EVIL_PAGES],
+					     .flags = XEN_NETIF_CTRLF_GREF_readonly };
+	if (draw(f, 3) == 0)
+		list[draw(f, EVIL_PAGES)] =
+		    (struct xen_netif_gref){ .ref = draw_gref(f),
+					     .flags = (uint16_t)draw_number(f) };
+}
+
+static void asks_about_grants(struct fuzz *f)
+{
+	uint16_t type = (uint16_t)(XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE + draw(f, 3));
+
+	evil_ctrl_put(&f->r->evil, type, draw(f, 10) == 0,
+		      draw(f, 10) ? f->r->evil.ctrl_gref[0] : draw_gref(f),
+		      draw(f, 4) ? draw(f, EVIL_PAGES + 1) : draw_number(f));
+}
+
+static void asks_about_hashes(struct fuzz *f)
+{
+	uint16_t type = (uint16_t)draw(f, 8);
+	uint32_t value = draw(f, 4) ? draw(f, 130) : draw_number(f);
+
+	if (type == XEN_NETIF_CTRL_TYPE_SET_HASH_KEY ||
+	    type == XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING)
+		value = draw(f, 10) ? f->r->evil.ctrl_gref[1] : draw_gref(f);
+	evil_ctrl_put(&f->r->evil, type, type == 7 ? draw(f, 3) : value,
+		      draw(f, 4) ? draw(f, 60) : draw_number(f),
+		      draw(f, 4) ? draw(f, 60) : draw_number(f));
+}
+
+static void asks(struct fuzz *f)
+{
+	if (!f->r->evil.ctrl)
+		return;
+	for (uint32_t n = 1 + draw(f, 6); n; n--) {
+		if (draw(f, 2))
+			asks_about_grants(f);
+		else
+			asks_about_hashes(f);
+	}
+	evil_ctrl_publish(&f->r->evil);
 }
 
 static void fills_pages(struct fuzz *f)
@@ -175,6 +256,8 @@ static void writes_a_key(struct fuzz *f)
 					   "feature-sg",
 					   "multi-queue-num-queues",
 					   "request-rx-copy",
+					   "ctrl-ring-ref",
+					   "event-channel-ctrl",
 					   "feature-gso-tcpv4",
 					   "feature-no-csum-offload" };
 
@@ -216,12 +299,13 @@ static const struct {
 	{                                                                                          \
 		name, weight, #name                                                                \
 	}
-	ACT(sends, 20),		 ACT(sends_fragments, 20), ACT(sends_noise, 4),
-	ACT(posts, 20),		 ACT(posts_noise, 4),	   ACT(writes_a_header, 2),
-	ACT(nudges_an_index, 4), ACT(writes_noise, 5),	   ACT(fills_pages, 10),
-	ACT(storms, 5),		 ACT(takes_events, 10),	   ACT(receives, 20),
-	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	   ACT(removes_itself, 1),
-	ACT(is_detached, 1),	 ACT(shares_anew, 2),	   ACT(kills_the_datapath, 1),
+	ACT(sends, 20),		 ACT(sends_fragments, 20),   ACT(sends_noise, 4),
+	ACT(posts, 20),		 ACT(posts_noise, 4),	     ACT(writes_a_header, 2),
+	ACT(nudges_an_index, 4), ACT(writes_noise, 5),	     ACT(fills_pages, 10),
+	ACT(storms, 5),		 ACT(takes_events, 10),	     ACT(receives, 20),
+	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	     ACT(removes_itself, 1),
+	ACT(asks, 25),		 ACT(lists_grants, 10),	     ACT(is_detached, 1),
+	ACT(shares_anew, 2),	 ACT(kills_the_datapath, 1),
 };
 
 static void act(struct fuzz *f)
@@ -255,6 +339,7 @@ static void start_over(struct fuzz *f)
 	sim_toolstack_attach(EVIL_DOMID, 0);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateInitWait);
 	r->evil.split_events = draw(f, 2);
+	r->evil.with_ctrl = draw(f, 2);
 	evil_share(&r->evil);
 	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateConnected);
@@ -263,7 +348,8 @@ static void start_over(struct fuzz *f)
 
 static void live(uint64_t seed, uint32_t n_steps)
 {
-	struct fuzz f = { .r = rig_start(seed % 2), .random = seed * 2 + 1 };
+	struct fuzz f = { .r = seed % 2 ? rig_start_ctrl() : rig_start(false),
+			  .random = seed * 2 + 1 };
 	struct good *g = &f.r->good;
 	uint32_t broken = 0;
 
