@@ -120,6 +120,36 @@ without_gso()
 	[[ $(guest_stat from_guest_gso_frames) == 0 && $(guest_stat to_guest_gso_frames) == 0 ]]
 }
 
+# Once its pages are mapped, not one grant operation for all of it.
+no_grant_operations()
+{
+	local before
+	[[ $(guest_stat static_pages) == 1024 ]]
+	before=$(vifd_stat "from_guest.grant_ops + .to_guest.grant_ops")
+	with_gso
+	[[ $(vifd_stat "from_guest.grant_ops + .to_guest.grant_ops") == "$before" ]]
+	[[ $(vifd_stat "from_guest.static_copies") -gt 100 && $(vifd_stat "to_guest.static_copies") -gt 100 ]]
+}
+
+# Frames come on the queues their hashes map to, and both families' do.
+queues_by_hash()
+{
+	local key
+	with_gso
+	[[ $(guest_stat queues) == 4 && $(guest_stat to_guest_hashed) -gt 100 ]]
+	[[ $(guest_stat to_guest_hash_extras) -ge $(guest_stat to_guest_hashed) ]]
+	for key in to_guest_wrong_hash to_guest_wrong_queue ctrl_errors; do
+		[[ $(guest_stat $key) == 0 ]] || { echo "$key: $(guest_stat $key)"; return 1; }
+	done
+}
+
+# Every frame has the room that was asked for.
+headroom()
+{
+	with_gso
+	[[ $(guest_stat to_guest_headroom) == "$(guest_stat to_guest_frames)" ]]
+}
+
 told() { vif-lab guest tell 1 stats | jq ".$1"; }
 
 # One process reconnects with each feature off in turn, then all: the bytes arrive both ways,
@@ -183,14 +213,16 @@ multicast_filtered()
 	[[ $(told from_guest_error_responses) == 0 && $(told disabled) == 0 ]]
 }
 
-export -f await told arrived requests_are joins_told multicast_filtered each_feature_off listening copy sizes guest_stat vifd_stat same counters_agree prepare traffic \
-	segments with_gso without_gso size_of grown datapath_killed another_datapath
+export -f no_grant_operations queues_by_hash headroom await told arrived requests_are joins_told \
+	multicast_filtered each_feature_off listening copy sizes guest_stat vifd_stat same \
+	counters_agree prepare traffic segments with_gso without_gso size_of grown \
+	datapath_killed another_datapath
 export port
 
-# dialect NAME CASE
+# dialect NAME CASE [OPTION...]
 dialect()
 {
-	"$lab" run --name "$(name "${1: -1}")" --guests 2 --frontend "$1" -- bash -c "$2"
+	"$lab" run --name "$(name "${1: -1}")" --guests 2 --frontend "$1" "${@:3}" -- bash -c "$2"
 }
 
 ok "linux: every size, 50 MB compared, counters agree" dialect linux with_gso
@@ -200,6 +232,11 @@ ok "linux-no-rx-notify: the same" dialect linux-no-rx-notify with_gso
 ok "freebsd: the same" dialect freebsd with_gso
 ok "windows: the same" dialect windows with_gso
 ok "mini-os: the same, no segmentation" dialect mini-os without_gso
+ok "static-grants: the same without a grant operation" \
+	dialect static-grants no_grant_operations --queues 2 --workers 2
+ok "hashing: the same, frames on the queues of their hashes" \
+	dialect hashing queues_by_hash --queues 4 --workers 4
+ok "linux-xdp: the same, headroom before every frame" dialect linux-xdp headroom
 ok "windows: multicast filtered, joined, left, too much of it" dialect windows multicast_filtered
 ok "each feature off in turn, the vif reconnected by command" dialect linux each_feature_off
 ok "the datapath killed under traffic: bytes intact, guest undisturbed" dialect linux datapath_killed
