@@ -60,6 +60,15 @@ bool multicast_has(const struct multicast_set *set, const uint8_t address[6])
 	return false;
 }
 
+bool multicast_at(const struct multicast_set *set, uint32_t place, uint8_t address[6])
+{
+	uint64_t word = load(&set->place[place]);
+
+	for (int i = 6; i-- > 0; word >>= 8)
+		address[i] = (uint8_t)word;
+	return multicast_is_group(address);
+}
+
 uint32_t multicast_count(const struct multicast_set *set)
 {
 	uint32_t n = 0;

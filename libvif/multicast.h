@@ -39,6 +39,8 @@ int multicast_add(struct multicast_set *set, const uint8_t address[6]) must_chec
 void multicast_remove(struct multicast_set *set, const uint8_t address[6]);
 
 bool multicast_has(const struct multicast_set *set, const uint8_t address[6]);
+/* Whether 'place', 0..MULTICAST_MAX-1, holds an address; that goes into 'address'. */
+bool multicast_at(const struct multicast_set *set, uint32_t place, uint8_t address[6]);
 uint32_t multicast_count(const struct multicast_set *set);
 
 /* Not to be called while other threads use the set. */

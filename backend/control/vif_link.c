@@ -115,11 +115,23 @@ static void tell_mtu(struct control *c, struct vif *v, uint64_t now_ns)
 	v->mtu_told = v->link.mtu;
 }
 
+/* What is about to be told may be of a moment ago: a script brings the netdev up, and then says
+ * that it did. */
+static void hear_news(struct control *c, struct vif *v)
+{
+	bool more;
+
+	c->links_due |= c->env.netdev_ops->links_news(c->env.netdev_ctx, &more);
+	vif_on_links(c, v);
+}
+
 static void tell_carrier(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	bool carrier;
 	int rc;
 
+	if (against_carrier(c, v) && v->carrier_told)
+		hear_news(c, v);
 	v->no_carrier = against_carrier(c, v);
 	carrier = !v->no_carrier;
 	if (carrier == v->carrier_told)

@@ -5,6 +5,7 @@
  */
 #include "backend/control/vif_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/control/control.h"
@@ -29,11 +30,53 @@ void vif_on_frontend(struct vif *v, const char *path)
 	v->due = true;
 }
 
+/* ---- across the end of a vifd ---- */
+
+#define KEPT_KEY  "vifd-multicast"
+#define KEPT_ONE  18 /* "01:00:5e:00:00:01 " */
+#define KEPT_SIZE (KEPT_ONE * MULTICAST_MAX + 1)
+
+void vif_keep_live(struct control *c, const struct vif *v)
+{
+	const struct multicast_set *set = &c->workers.shared->vif[v->vif_slot].multicast;
+	char text[KEPT_SIZE] = "", *end = text;
+	uint8_t a[6];
+
+	if (v->multicast_lost || (!v->wishes.multicast_control && !multicast_count(set)))
+		return;
+	for (uint32_t i = 0; i < MULTICAST_MAX; i++)
+		if (multicast_at(set, i, a))
+			end += sprintf(end, "%02x:%02x:%02x:%02x:%02x:%02x ", a[0], a[1], a[2], a[3],
+				       a[4], a[5]);
+	if (vif_write_key(c, v->path, KEPT_KEY, text))
+		log_info(SCOPE(v), "its multicast addresses could not be kept");
+}
+
+/* Returns whether what the guest had added is in the set again. */
+static bool restore_multicast(struct control *c, struct vif *v)
+{
+	struct multicast_set *set = &c->workers.shared->vif[v->vif_slot].multicast;
+	char text[KEPT_SIZE];
+	uint8_t a[6];
+
+	if (store_read(&c->store, XBT_NULL, text, sizeof(text), "%s/" KEPT_KEY, v->path))
+		return false;
+	for (const char *at = text; *at; at += KEPT_ONE) {
+		if (strlen(at) < KEPT_ONE ||
+		    sscanf(at, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx ", &a[0], &a[1], &a[2], &a[3],
+			   &a[4], &a[5]) != 6 ||
+		    multicast_add(set, a))
+			return false;
+	}
+	return true;
+}
+
 void vif_begin_live(struct control *c, struct vif *v)
 {
-	/* Found Connected: the addresses it gave died with an earlier vifd. It is not asked for
-	 * them again, so it gets more than it wished rather than less. */
-	v->multicast_lost = v->resume;
+	/* Found Connected: the guest is not asked for its addresses again. Where an earlier vifd
+	 * could not keep them it gets more than it wished rather than less. */
+	v->multicast_lost = v->resume && !restore_multicast(c, v);
+	(void)store_remove(&c->store, XBT_NULL, "%s/" KEPT_KEY, v->path);
 	vif_take_wishes(c, v);
 	if (v->multicast_lost && v->wishes.multicast_control)
 		log_info(SCOPE(v), "its multicast addresses are not known any more: it gets all "

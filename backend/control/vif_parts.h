@@ -55,6 +55,10 @@ void vif_apply_rate(struct control *c, struct vif *v, uint64_t now_ns);
 /* The vif's queues are on their way to the datapath: sets what they share. */
 void vif_begin_live(struct control *c, struct vif *v);
 
+/* The vif's queues are back and vifd ends: keeps in our directory what its successor cannot
+ * ask the guest for. */
+void vif_keep_live(struct control *c, const struct vif *v);
+
 /* Reads what the guest wishes and lets the queues know. */
 void vif_take_wishes(struct control *c, struct vif *v);
 

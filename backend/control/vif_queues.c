@@ -70,6 +70,8 @@ void vif_queues_gone(struct control *c, struct vif *v)
 	if (rc)
 		log_warning(SCOPE(v), "%s: %s", v->name, strerror(-rc));
 	v->n_queues = 0;
+	if (v->vif_slot >= 0 && c->stopping && !c->store_lost)
+		vif_keep_live(c, v);
 	if (v->vif_slot >= 0)
 		workers_give_vif(&c->workers, (uint32_t)v->vif_slot);
 	v->vif_slot = -1;

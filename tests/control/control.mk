@@ -9,7 +9,7 @@ test_control-objs := tests/control/test_control.c $(BACKEND_SHARED) backend/cont
 		     backend/control/environment.c
 test_control-libs := -lcmocka -ljansson -linih -lcap-ng
 
-SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh
+SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh tests/control/test_wishes.sh
 SOAK_TESTS   += tests/control/soak_vifd.sh
 
 # Of a real TAP with its program: root.

@@ -48,7 +48,10 @@ connected()
 	settled
 	carrier_is 1
 	says_carrier up
+	no_carrier_lost
 }
+# Not for a moment: what a script does to the netdev is over when it says so.
+no_carrier_lost() { ! grep "carrier lost" $tmp/vifd.log; }
 here "a guest in a bridge with an uplink has a carrier" connected
 
 # goes_away WORDS COMMAND -- COMMAND: off with the first, on again with the second.
@@ -117,6 +120,21 @@ storm()
 	((after - before < 200)) || { echo "$before $after lines"; false; }
 }
 case_ "3000 changes at once" storm
+
+# More than the socket holds: the kernel drops the rest, and all links are read anew.
+news_lost()
+{
+	kill -STOP "$vifd_pid"
+	ip -batch $tmp/storm
+	ip -batch $tmp/storm
+	kill -CONT "$vifd_pid"
+	until_ 10 carrier_is 0
+	until_ 5 says_carrier "down: the netdev is set down"
+	ip link set vif7.0 up
+	until_ 5 carrier_is 1
+	until_ 10 guest_sees 56
+}
+case_ "6000 changes unheard" news_lost
 
 # An index that comes again under another name is another device.
 other_devices()

@@ -62,8 +62,16 @@ static void sixty_four_and_no_more(void **state)
 	assert_int_equal(add(&set, 64), 0);
 	for (uint32_t i = 0; i <= MULTICAST_MAX; i++)
 		assert_int_equal(has(&set, i), i != 31);
+	for (uint32_t i = 0; i < MULTICAST_MAX; i++) {
+		uint8_t expected[6], found[6];
+
+		address_of(i == 31 ? 64 : i, expected);
+		assert_true(multicast_at(&set, i, found));
+		assert_memory_equal(found, expected, sizeof(found));
+	}
 	multicast_clear(&set);
 	assert_int_equal(multicast_count(&set), 0);
+	assert_false(multicast_at(&set, 0, (uint8_t[6]){ 0 }));
 }
 
 static void an_address_is_in_it_once(void **state)
