@@ -29,11 +29,7 @@ not_counted()
 }
 counted_each_time()
 {
-	local i
-	for i in 1 2 3; do
-		not_counted "$1" && return 1
-	done
-	return 0
+	! not_counted "$1" && ! not_counted "$1" && ! not_counted "$1"
 }
 mac_is_heard() { until_ 5 not_counted "$1"; }
 is_dropped() { until_ 5 counted_each_time "$1"; }
