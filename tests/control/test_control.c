@@ -603,6 +603,52 @@ static void a_worker_that_hangs_is_noticed(void **state)
 }
 
 /* A compromised datapath must not confuse control. */
+/* Kept until the worker has the queue, said once, forgotten with the queue's datapath. */
+static void words_about_grants_are_passed_on(void **state)
+{
+	struct workers_test *t = *state;
+	struct worker_event e;
+	struct ipc_msg m;
+	int of_1;
+
+	get_ready(t);
+	attach(t);
+	attach(t);
+	of_1 = (int)t->w.slot[1].worker;
+	workers_note(&t->w, 1, IPC_GRANTS_APPLY, 0);
+	workers_flush(&t->w, 0);
+	assert_int_equal(hear(t, of_1).type, IPC_QUEUE_ATTACH);
+	assert_int_equal(hear(t, of_1).type, 0);
+	say(t, of_1, IPC_GRANTS_APPLIED, 1, 0, ""); /* too early: nobody hears of it */
+	say(t, of_1, IPC_QUEUE_ATTACHED, 1, 0, "");
+	assert_int_equal(workers_next(&t->w, &e), 0);
+	assert_int_equal(e.type, WORKER_QUEUE_ATTACHED);
+	for (int i = 0; i < 2; i++)
+		workers_flush(&t->w, 0);
+	m = hear(t, of_1);
+	assert_int_equal(m.type, IPC_GRANTS_APPLY);
+	assert_int_equal(m.slot, 1);
+	assert_int_equal(hear(t, of_1).type, 0);
+
+	say(t, of_1, IPC_GRANTS_APPLIED, 1, -ENOSPC, "");
+	assert_int_equal(workers_next(&t->w, &e), 0);
+	assert_int_equal(e.type, WORKER_GRANTS_APPLIED);
+	assert_int_equal(e.slot, 1);
+	assert_int_equal(e.status, -ENOSPC);
+
+	workers_note(&t->w, 1, IPC_GRANTS_DONE, -ENOSPC);
+	workers_disconnect(&t->w);
+	workers_plug(t);
+	get_ready(t);
+	workers_flush(&t->w, 0);
+	assert_int_equal(hear(t, of_1).type, IPC_QUEUE_ATTACH);
+	say(t, of_1, IPC_QUEUE_ATTACHED, 1, 0, "");
+	assert_int_equal(workers_next(&t->w, &e), 0);
+	workers_flush(&t->w, 0);
+	assert_int_equal(hear(t, of_1).type, 0);
+	assert_int_equal(t->w.n_notes, 0);
+}
+
 static void nonsense_from_the_datapath_is_refused(void **state)
 {
 	static const struct {
@@ -617,6 +663,10 @@ static void nonsense_from_the_datapath_is_refused(void **state)
 		{ 1, IPC_QUEUE_DETACHED, 0 }, /* another's */
 		{ 0, IPC_QUEUE_DETACHED, 0 }, /* nobody asked */
 		{ 1, IPC_QUEUE_FATAL, 0 },
+		{ 1, IPC_GRANTS_STAGED, 0 },
+		{ 0, IPC_GRANTS_APPLIED, 5 },
+		{ 0, IPC_GRANTS_APPLY, 0 }, /* ours to say */
+		{ 0, IPC_GRANTS_DONE, 0 },
 	};
 	struct workers_test *t = *state;
 	struct worker_event e;
@@ -818,6 +868,7 @@ int main(void)
 		WORKERS_TEST(slots_resume_in_the_next_datapath),
 		WORKERS_TEST(slots_begin_zeroed),
 		WORKERS_TEST(vifs_begin_zeroed),
+		WORKERS_TEST(words_about_grants_are_passed_on),
 		WORKERS_TEST(nonsense_from_the_datapath_is_refused),
 		WORKERS_TEST(a_worker_that_hangs_is_noticed),
 		WORKERS_TEST(a_full_socket_is_tried_again),

@@ -32,6 +32,16 @@ static void *share(struct evil *e, uint32_t n, grant_ref_t grefs[], bool writabl
 	return p;
 }
 
+/* Of any kind: their headers are alike. */
+static void *share_ring(struct evil *e, grant_ref_t *gref)
+{
+	netif_tx_sring_t *ring = share(e, 1, gref, true);
+
+	memset(ring, 0, XEN_PAGE);
+	ring->req_event = ring->rsp_event = 1;
+	return ring;
+}
+
 static evtchn_port_t new_port(struct evil *e)
 {
 	int port = xenevtchn_bind_unbound_port(e->events.handle, 0);
@@ -52,6 +62,12 @@ void evil_unshare(struct evil *e)
 	event_unbind(&e->events, e->tx_port);
 	if (e->rx_port != e->tx_port)
 		event_unbind(&e->events, e->rx_port);
+	if (e->tx1) {
+		xengntshr_unshare(e->gntshr, e->tx1, 1);
+		xengntshr_unshare(e->gntshr, e->rx1, 1);
+		event_unbind(&e->events, e->port1);
+	}
+	e->tx1 = NULL;
 	if (e->ctrl) {
 		xengntshr_unshare(e->gntshr, e->ctrl, 1);
 		xengntshr_unshare(e->gntshr, e->ctrl_memory, EVIL_CTRL_PAGES);
@@ -61,43 +77,58 @@ void evil_unshare(struct evil *e)
 	e->tx = NULL;
 }
 
+static void put_key(const char *dir, const char *name, uint32_t value)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s%s", dir, name);
+	sim_frontend_put(EVIL_DOMID, 0, key, "%u", value);
+}
+
 void evil_write_keys(const struct evil *e)
 {
+	const char *dir = e->n_queues == 2 ? "queue-0/" : "";
 	static const char *const features[] = { "request-rx-copy",   "feature-rx-notify",
 						"feature-sg",	     "feature-gso-tcpv4",
 						"feature-gso-tcpv6", "feature-ipv6-csum-offload" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
 		sim_frontend_put(EVIL_DOMID, 0, features[i], "1");
-	sim_frontend_put(EVIL_DOMID, 0, "tx-ring-ref", "%u", e->tx_ring_gref);
-	sim_frontend_put(EVIL_DOMID, 0, "rx-ring-ref", "%u", e->rx_ring_gref);
+	if (e->n_queues == 2) {
+		put_key("", "multi-queue-num-queues", 2);
+		put_key("queue-1/", "tx-ring-ref", e->tx1_ring_gref);
+		put_key("queue-1/", "rx-ring-ref", e->rx1_ring_gref);
+		put_key("queue-1/", "event-channel", e->port1);
+	}
+	put_key(dir, "tx-ring-ref", e->tx_ring_gref);
+	put_key(dir, "rx-ring-ref", e->rx_ring_gref);
 	if (e->split_events) {
-		sim_frontend_put(EVIL_DOMID, 0, "event-channel-tx", "%u", e->tx_port);
-		sim_frontend_put(EVIL_DOMID, 0, "event-channel-rx", "%u", e->rx_port);
+		put_key(dir, "event-channel-tx", e->tx_port);
+		put_key(dir, "event-channel-rx", e->rx_port);
 	} else {
-		sim_frontend_put(EVIL_DOMID, 0, "event-channel", "%u", e->tx_port);
+		put_key(dir, "event-channel", e->tx_port);
 	}
 	if (e->with_ctrl) {
-		sim_frontend_put(EVIL_DOMID, 0, "ctrl-ring-ref", "%u", e->ctrl_ring_gref);
-		sim_frontend_put(EVIL_DOMID, 0, "event-channel-ctrl", "%u", e->ctrl_port);
+		put_key("", "ctrl-ring-ref", e->ctrl_ring_gref);
+		put_key("", "event-channel-ctrl", e->ctrl_port);
 	}
 }
 
 void evil_share(struct evil *e)
 {
 	evil_unshare(e);
-	e->tx = share(e, 1, &e->tx_ring_gref, true);
-	e->rx = share(e, 1, &e->rx_ring_gref, true);
-	memset(e->tx, 0, XEN_PAGE);
-	memset(e->rx, 0, XEN_PAGE);
-	e->tx->req_event = e->tx->rsp_event = e->rx->req_event = e->rx->rsp_event = 1;
+	e->tx = share_ring(e, &e->tx_ring_gref);
+	e->rx = share_ring(e, &e->rx_ring_gref);
 	e->tx_prod = e->rx_prod = 0;
 	e->tx_memory = share(e, EVIL_PAGES, e->tx_gref, false);
 	e->rx_memory = share(e, EVIL_PAGES, e->rx_gref, true);
+	if (e->n_queues == 2) {
+		e->tx1 = share_ring(e, &e->tx1_ring_gref);
+		e->rx1 = share_ring(e, &e->rx1_ring_gref);
+		e->port1 = new_port(e);
+	}
 	if (e->with_ctrl) {
-		e->ctrl = share(e, 1, &e->ctrl_ring_gref, true);
-		memset(e->ctrl, 0, XEN_PAGE);
-		e->ctrl->req_event = e->ctrl->rsp_event = 1;
+		e->ctrl = share_ring(e, &e->ctrl_ring_gref);
 		e->ctrl_prod = 0;
 		e->ctrl_memory = share(e, EVIL_CTRL_PAGES, e->ctrl_gref, true);
 		e->ctrl_port = new_port(e);

@@ -210,7 +210,7 @@ static void open_good(struct rig *r)
 	assert_int_equal(netfront_open(&r->good.nf, &config), 0);
 }
 
-static struct rig *start(bool split_events, bool with_ctrl)
+static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct config config;
@@ -228,6 +228,7 @@ static struct rig *start(bool split_events, bool with_ctrl)
 	env.process_ctx = r->datapath = sim_datapath_new(bridge_receives, r);
 	config_defaults(&config);
 	config.n_workers = 1;
+	config.max_queues = 2;
 	act_as(0);
 	assert_int_equal(control_init(&r->control, &config, &env), 0);
 	for (uint32_t domid = EVIL_DOMID; domid <= GOOD_DOMID; domid++) {
@@ -237,6 +238,7 @@ static struct rig *start(bool split_events, bool with_ctrl)
 	open_good(r);
 	r->evil.split_events = split_events;
 	r->evil.with_ctrl = with_ctrl;
+	r->evil.n_queues = n_queues;
 	evil_open(&r->evil);
 	the_rig = r;
 	rig_turns_until(r, 200, rig_evil_state() == XenbusStateInitWait);
@@ -249,12 +251,12 @@ static struct rig *start(bool split_events, bool with_ctrl)
 
 struct rig *rig_start(bool split_events)
 {
-	return start(split_events, false);
+	return start(split_events, false, 1);
 }
 
-struct rig *rig_start_ctrl(void)
+struct rig *rig_start_ctrl(uint32_t n_queues)
 {
-	return start(true, true);
+	return start(true, true, n_queues);
 }
 
 static void detach(struct rig *r, uint32_t domid)

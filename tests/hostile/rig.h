@@ -45,6 +45,13 @@ struct evil {
 	grant_ref_t tx_gref[EVIL_PAGES], rx_gref[EVIL_PAGES];
 	RING_IDX tx_prod, rx_prod;
 
+	/* A second queue with one event channel, whose rings are for a test to play. */
+	uint32_t n_queues; /* 1 or 2 */
+	netif_tx_sring_t *tx1;
+	netif_rx_sring_t *rx1;
+	grant_ref_t tx1_ring_gref, rx1_ring_gref;
+	evtchn_port_t port1;
+
 	/* With a control ring: that, and a page for each purpose. */
 	bool with_ctrl;
 	xen_netif_ctrl_sring_t *ctrl;
@@ -75,8 +82,8 @@ struct rig {
 
 /* Both guests connected. */
 struct rig *rig_start(bool split_events);
-/* The hostile one with a control ring. */
-struct rig *rig_start_ctrl(void);
+/* The hostile one with a control ring and one or two queues. */
+struct rig *rig_start_ctrl(uint32_t n_queues);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 

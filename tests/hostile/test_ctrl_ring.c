@@ -18,7 +18,13 @@
 
 static int start(void **state)
 {
-	*state = rig_start_ctrl();
+	*state = rig_start_ctrl(1);
+	return 0;
+}
+
+static int start_two_queues(void **state)
+{
+	*state = rig_start_ctrl(2);
 	return 0;
 }
 
@@ -484,6 +490,80 @@ static void mapped_again_after_a_kill(void **state)
 	assert_int_equal(rig_evil_counters(r).to_guest_grant_ops, before.to_guest_grant_ops);
 }
 
+/* ---- another queue's ---- */
+
+static struct xen_netif_ctrl_response ask_of_1(struct rig *r, uint16_t type, uint32_t n)
+{
+	set_list(r, r->evil.tx_gref, n, XEN_NETIF_CTRLF_GREF_readonly);
+	return ask(r, type, 1, r->evil.ctrl_gref[0], n);
+}
+
+static void send_on_1(struct rig *r)
+{
+	struct evil *e = &r->evil;
+	uint32_t bridged = e->n_bridge;
+
+	e->tx1->ring[e->tx1->req_prod % RING_SLOTS].req =
+	    (netif_tx_request_t){ .gref = e->tx_gref[3], .size = 60 };
+	e->tx1->req_prod++;
+	(void)event_send(&e->events, e->port1);
+	rig_turns_until(r, 50, e->n_bridge == bridged + 1);
+}
+
+/* Each queue has its own; the word goes by way of control, and arrives whatever dies. */
+static void grants_belong_to_a_queue(void **state)
+{
+	struct rig *r = *state;
+	struct queue_counters before;
+
+	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 1, 0, 0).data, 512);
+	assert_int_equal(ask_of_1(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, EVIL_PAGES).status, OK);
+	assert_int_equal(mapped(), RINGS + 2 + EVIL_PAGES);
+	before = rig_evil_counters(r);
+	send_on_1(r);
+	assert_int_equal(rig_evil_counters(r).from_guest_grant_ops, before.from_guest_grant_ops);
+	exchange(r); /* on queue 0 */
+	assert_int_equal(rig_evil_counters(r).from_guest_grant_ops,
+			 before.from_guest_grant_ops + 1);
+	assert_int_equal(add(r, r->evil.tx_gref, 10, 1).status, OK); /* the same, for queue 0 */
+	assert_int_equal(mapped(), RINGS + 2 + EVIL_PAGES + 10);
+
+	sim_datapath_kill(r->datapath);
+	rig_turns_until(r, 100, mapped() == RINGS + 2 + EVIL_PAGES + 10);
+	send_on_1(r);
+	assert_int_equal(ask_of_1(r, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 20).data, 20);
+	assert_int_equal(mapped(), RINGS + 2 + EVIL_PAGES - 10);
+	rig_expect_alive(r);
+}
+
+/* A request for queue 1 is under way when the guest goes, or breaks that queue's ring. */
+static void queues_go_under_a_request(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+
+	for (unsigned steps = 0; steps < 24; steps++) {
+		set_list(r, e->tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly);
+		evil_ctrl_put(e, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 1, e->ctrl_gref[0],
+			      EVIL_PAGES);
+		evil_ctrl_publish(e);
+		for (unsigned k = 0; k < steps; k++)
+			step(r, k);
+		if (steps % 2) {
+			sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateClosing);
+		} else {
+			e->tx1->req_prod = 5000;
+			(void)event_send(&e->events, e->port1);
+		}
+		rig_turns_until(r, 200, rig_evil_state() != XenbusStateConnected);
+		rig_turns_until(r, 200, mapped() == 0);
+		r->now_ns += NS_PER_S;
+		evil_reconnect(r);
+	}
+	assert_int_equal(ask_of_1(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 5).status, OK);
+	rig_expect_alive(r);
+}
+
 /* ---- a ring gone wild ---- */
 
 static void impossible_indices_disable_it(void **state)
@@ -572,6 +652,7 @@ static void a_ring_page_rewritten(void **state)
 }
 
 #define CASE(f)	   cmocka_unit_test_setup_teardown(f, start, end)
+#define TWO(f)	   cmocka_unit_test_setup_teardown(f, start_two_queues, end)
 #define WITHOUT(f) cmocka_unit_test_setup_teardown(f, start_without, end)
 
 int main(void)
@@ -585,7 +666,8 @@ int main(void)
 		CASE(death_releases_them),	     CASE(killed_at_any_step),
 		CASE(mapped_again_after_a_kill),     CASE(impossible_indices_disable_it),
 		CASE(floods_are_served_in_turn),     CASE(storms_cost_an_event_a_pass),
-		CASE(a_ring_page_rewritten),
+		CASE(a_ring_page_rewritten),	     TWO(grants_belong_to_a_queue),
+		TWO(queues_go_under_a_request),
 	};
 
 	return cmocka_run_group_tests_name("ctrl-ring", tests, NULL, NULL);

@@ -348,7 +348,7 @@ static void start_over(struct fuzz *f)
 
 static void live(uint64_t seed, uint32_t n_steps)
 {
-	struct fuzz f = { .r = seed % 2 ? rig_start_ctrl() : rig_start(false),
+	struct fuzz f = { .r = seed % 2 ? rig_start_ctrl(1 + seed / 2 % 2) : rig_start(false),
 			  .random = seed * 2 + 1 };
 	struct good *g = &f.r->good;
 	uint32_t broken = 0;

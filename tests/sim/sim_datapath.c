@@ -29,7 +29,7 @@ struct sim_datapath {
 	bool running; /* HELLO received */
 	bool ended;
 	struct ipc_shared *shared;
-	struct queue *queue[DOMAINS_MAX]; /* [domid], one queue each */
+	struct queue *queue[DOMAINS_MAX]; /* [domid], queue 0: the others send only */
 	struct sim_tap tap[DOMAINS_MAX];
 };
 
@@ -53,7 +53,8 @@ static int attach(void *loop, struct queue *q)
 	struct sim_datapath *d = loop;
 
 	assert(q->vif.domid < DOMAINS_MAX);
-	d->queue[q->vif.domid] = q;
+	if (q->number == 0)
+		d->queue[q->vif.domid] = q;
 	return 0;
 }
 
@@ -61,7 +62,8 @@ static void detach(void *loop, struct queue *q)
 {
 	struct sim_datapath *d = loop;
 
-	d->queue[q->vif.domid] = NULL;
+	if (q->number == 0)
+		d->queue[q->vif.domid] = NULL;
 	worker_release(&d->worker, q);
 }
 
@@ -76,7 +78,7 @@ static void flush(void *loop, struct queue *q)
 		d->sent(d->arg, q->vif.domid, p->frame, p->size);
 		queue_tap_written(q, p, (int)(PACKET_VNET_SIZE + p->size));
 	}
-	if (!tap->n)
+	if (!tap->n || q->number)
 		return;
 	budget = queue_read_budget(q);
 	for (; budget && tap->n; budget--) {

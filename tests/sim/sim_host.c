@@ -109,7 +109,9 @@ static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 {
 	(void)ctx;
 	(void)nd;
-	assert_int_equal(n, 1);
+	for (; nd->n_queues < n; nd->n_queues++)
+		nd->queue_fd[nd->n_queues] = nd->queue_fd[0]; /* only names */
+	nd->n_queues = n;
 	return 0;
 }
 
