@@ -9,6 +9,10 @@ test_control-objs := tests/control/test_control.c $(BACKEND_SHARED) backend/cont
 		     backend/control/environment.c
 test_control-libs := -lcmocka -ljansson -linih -lcap-ng
 
+TESTS += test_links
+test_links-objs := tests/control/test_links.c backend/control/links.c
+test_links-libs := -lcmocka -lmnl
+
 SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh tests/control/test_wishes.sh
 SOAK_TESTS   += tests/control/soak_vifd.sh
 

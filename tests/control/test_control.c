@@ -47,7 +47,7 @@ static void config_is_read(void **state)
 	(void)state;
 	assert_int_equal(read_config("# a comment\n[vifd]\nworkers = 3\nuser=root\n"
 				     "socket = /tmp/x.sock ; inline\nlog_level = debug\n"
-				     "max_queues = 8\nhotplug_timeout_s=7\n"
+				     "max_queues = 8\nhotplug_timeout_s=7\ncarrier = uplink\n"
 				     "withhold = gso-tcpv6, csum-v6\n", &c, &err), 0);
 	assert_int_equal(c.n_workers, 3);
 	assert_string_equal(c.user, "root");
@@ -55,6 +55,7 @@ static void config_is_read(void **state)
 	assert_int_equal(c.log_level, LOG_LVL_DEBUG);
 	assert_int_equal(config_max_queues(&c), 8);
 	assert_int_equal(c.hotplug_timeout_s, 7);
+	assert_int_equal(c.carrier, CARRIER_UPLINK);
 	assert_int_equal(c.withheld, VIF_GSO_TCPV6 | VIF_CSUM_V6);
 }
 
@@ -111,6 +112,7 @@ static void config_errors_say_where_and_what(void **state)
 		{ "[vifd]\nworkers = 99999999999999999999\n", ":2: ", "must be a number" },
 		{ "[vifd]\nworkers =\n", ":2: ", "must be a number" },
 		{ "[vifd]\n\n\nlog_level = loud\n", ":4: ", "error, warning, info or debug" },
+		{ "[vifd]\ncarrier = never\n", ":2: ", "always, bridge or uplink" },
 		{ "[vifd]\nsocket = run/x\n", ":2: ", "an absolute path" },
 		{ "[vifd]\nhotplug_timeout_s = 0\n", ":2: ", "seconds, 1 to 3600" },
 		{ "[vifd]\nmax_queues = 99\n", ":2: ", "1 to 16" },

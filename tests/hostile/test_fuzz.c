@@ -228,6 +228,50 @@ static void takes_events(struct fuzz *f)
 	(void)evil_events(&f->r->evil);
 }
 
+/* Dummy requests, and what only looks like one. */
+static void amends_multicast(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+	union from_guest_slot slot = { .extra = { .type = 0 } };
+
+	for (uint32_t n = 1 + draw(f, 40); n; n--) {
+		slot.extra.type = (uint8_t)(XEN_NETIF_EXTRA_TYPE_MCAST_ADD + draw(f, 2));
+		slot.extra.flags = draw(f, 200) == 0 ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
+		slot.extra.u.mcast.addr[0] = draw(f, 4) != 0;
+		slot.extra.u.mcast.addr[5] = (uint8_t)draw(f, 100);
+		evil_tx(e, draw(f, EVIL_PAGES), 0, (uint16_t)draw(f, 100),
+			NETTXF_extra_info | (draw(f, 200) == 0 ? NETTXF_more_data : 0));
+		evil_tx_raw(e, &slot.req);
+	}
+	evil_publish(e);
+}
+
+/* Frames as the simulated ones, to whoever may be in its multicast filter. */
+static void receives_multicast(struct fuzz *f)
+{
+	uint8_t frame[SIM_FRAME_MAX];
+
+	sim_frame_make(frame, 1);
+	for (uint32_t n = draw(f, 40); n; n--) {
+		memcpy(frame, (const uint8_t[6]){ 1, 0, 0, 0, 0, (uint8_t)draw(f, 100) }, 6);
+		(void)sim_datapath_give(f->r->datapath, EVIL_DOMID, frame, sim_frame_size(1));
+	}
+}
+
+/* The operator's doing: nothing of it may harm anybody. */
+static void its_netdev_moves(struct fuzz *f)
+{
+	struct netdev_link *link = sim_netdev_link(EVIL_DOMID, 0);
+
+	if (!link)
+		return;
+	link->up = draw(f, 2);
+	link->enslaved = draw(f, 2);
+	link->bridge_down = draw(f, 2);
+	link->mtu = 68 + draw(f, 65450);
+	sim_links_changed();
+}
+
 static void receives(struct fuzz *f)
 {
 	uint8_t frame[SIM_FRAME_MAX];
@@ -259,7 +303,10 @@ static void writes_a_key(struct fuzz *f)
 					   "ctrl-ring-ref",
 					   "event-channel-ctrl",
 					   "feature-gso-tcpv4",
-					   "feature-no-csum-offload" };
+					   "feature-no-csum-offload",
+					   "request-multicast-control",
+					   "xdp-headroom",
+					   "mtu" };
 
 	sim_frontend_put(EVIL_DOMID, 0, key[draw(f, ARRAY_SIZE(key))], "%u", draw_number(f));
 }
@@ -305,7 +352,8 @@ static const struct {
 	ACT(storms, 5),		 ACT(takes_events, 10),	     ACT(receives, 20),
 	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	     ACT(removes_itself, 1),
 	ACT(asks, 25),		 ACT(lists_grants, 10),	     ACT(is_detached, 1),
-	ACT(shares_anew, 2),	 ACT(kills_the_datapath, 1),
+	ACT(shares_anew, 2),	 ACT(kills_the_datapath, 1), ACT(amends_multicast, 8),
+	ACT(receives_multicast, 5), ACT(its_netdev_moves, 2),
 };
 
 static void act(struct fuzz *f)
