@@ -11,4 +11,6 @@ in_lab 2 "$0"
 for offered in {0..31}; do
 	row "$offered" {0..31}
 done
+ok "all 1024 combinations of offloads" test "$n_bad" = 0
+ok "odd frames" test "$n_odd" = 0
 exit $failed

@@ -28,4 +28,6 @@ for r in "${rows[@]}"; do
 	# shellcheck disable=SC2086 # two numbers
 	row $r
 done
+ok "any two of ten switches in all four positions" test "$n_bad" = 0
+ok "odd frames" test "$n_odd" = 0
 exit $failed
