@@ -237,7 +237,10 @@ void queue_settle(struct queue *q)
 
 uint64_t queue_deadline(const struct queue *q)
 {
-	return q->broken || !q->tx_wait_ns ? UINT64_MAX : q->tx_wait_ns;
+	uint64_t tx = q->tx_wait_ns ? q->tx_wait_ns : UINT64_MAX;
+	uint64_t ctrl = q->ctrl_wait_ns ? q->ctrl_wait_ns : UINT64_MAX;
+
+	return q->broken ? UINT64_MAX : MIN(tx, ctrl);
 }
 
 void queue_on_time(struct queue *q)
@@ -245,6 +248,10 @@ void queue_on_time(struct queue *q)
 	if (q->tx_wait_ns && q->env->now_ns >= q->tx_wait_ns) {
 		q->tx_wait_ns = 0;
 		q->tx_due = !q->broken;
+	}
+	if (q->ctrl_wait_ns && q->env->now_ns >= q->ctrl_wait_ns) {
+		q->ctrl_wait_ns = 0;
+		q->ctrl_due = !q->broken;
 	}
 }
 

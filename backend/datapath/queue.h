@@ -102,6 +102,7 @@ struct queue {
 	bool tx_masked;	 /* the port fired and is unmasked once the ring is dry */
 	bool rx_masked;
 	bool ctrl_due;	 /* requests may wait on the control ring */
+	uint64_t ctrl_wait_ns; /* they wait until then, their ration of control's time; 0: not */
 	bool grants_due; /* static grants are to be mapped or unmapped */
 	struct log_limit limit;
 };

@@ -6,8 +6,8 @@
  * The ring is handled like the other two: indices bounded, each request copied out once,
  * answers noted before they are written, the port unmasked only when the ring was found
  * dry. Its requests are libvif/ctrl.h's. One is under way at a time; an ADD or DEL of grants
- * is carried out by the owner of the queue it names, which may be another worker: control
- * carries the word there and back.
+ * is carried out by the owner of the queue it names. If that is another queue it may be
+ * another worker: control carries the word there and back.
  */
 #include "queue_pass.h"
 
@@ -17,6 +17,10 @@
 
 /* Requests served in one pass: a guest that floods its ring takes this much of a turn. */
 #define CTRL_BATCH 4u
+
+/* Between two requests about another queue's grants: each costs control's one thread four
+ * messages, and that is everybody's. */
+#define CTRL_RELAY_NS NS_PER_MS
 
 struct queue_ctrl {
 	struct ring ring;
@@ -119,7 +123,7 @@ void queue_ctrl_on_event(struct queue *q)
 {
 	counter_add(&q->counters->ctrl_events, 1);
 	q->ctrl->masked = true;
-	q->ctrl_due = !q->broken && !q->ctrl->applying;
+	q->ctrl_due = !q->broken && !q->ctrl->applying && !q->ctrl_wait_ns;
 }
 
 static bool copy_page(struct queue *q, bool to_guest)
@@ -165,7 +169,9 @@ static void go_on(struct queue *q, enum ctrl_need need)
 			break;
 		case CTRL_APPLY:
 			c->applying = true;
-			c->staged = true;
+			c->staged = c->ctrl.queue != q->number;
+			if (!c->staged)
+				queue_grants_apply(q);
 			return;
 		case CTRL_ANSWER:
 			answer(q);
@@ -183,13 +189,19 @@ bool queue_ctrl_staged(struct queue *q, uint32_t *number)
 	return true;
 }
 
+static void end_applying(struct queue *q, bool done)
+{
+	q->ctrl->applying = false;
+	q->ctrl_due = !q->ctrl_wait_ns;
+	go_on(q, ctrl_applied(&q->ctrl->ctrl, done));
+}
+
 void queue_ctrl_applied(struct queue *q, bool done)
 {
 	if (!q->ctrl || !q->ctrl->applying || q->broken)
 		return;
-	q->ctrl->applying = false;
-	q->ctrl_due = true;
-	go_on(q, ctrl_applied(&q->ctrl->ctrl, done));
+	q->ctrl_wait_ns = q->env->now_ns + CTRL_RELAY_NS;
+	end_applying(q, done);
 }
 
 /* ring_pending()'s error or 0. */
@@ -241,12 +253,21 @@ static void step_grants(struct queue *q)
 {
 	struct queue_grants *g = q->grants;
 	struct log_scope scope = queue_scope(q);
+	int status = 0;
+	bool ended = static_grants_step(&g->pages, &status);
 
-	g->applied = static_grants_step(&g->pages, &g->status);
 	q->grants_due = static_grants_busy(&g->pages);
-	if (g->applied && g->status == -ENOSPC)
+	if (!ended)
+		return;
+	if (status == -ENOSPC)
 		log_limited(&q->limit, q->env->now_ns, LOG_LVL_WARNING, &scope,
 			    "static grants refused: no mappings left (sysctl vm.max_map_count)");
+	if (q->ctrl && q->ctrl->applying && q->ctrl->ctrl.queue == q->number) {
+		end_applying(q, status == 0);
+		return;
+	}
+	g->applied = true;
+	g->status = status;
 }
 
 uint32_t queue_copy(struct queue *q, uint32_t n)
@@ -286,7 +307,7 @@ void queue_ctrl_settle(struct queue *q)
 {
 	struct queue_ctrl *c = q->ctrl;
 
-	if (!c || !c->masked || q->ctrl_due || c->applying)
+	if (!c || !c->masked || q->ctrl_due || q->ctrl_wait_ns || c->applying)
 		return;
 	c->masked = false;
 	event_unmask(q->env->events, (evtchn_port_t)c->port);

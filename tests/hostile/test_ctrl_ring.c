@@ -536,6 +536,26 @@ static void grants_belong_to_a_queue(void **state)
 	rig_expect_alive(r);
 }
 
+/* They take control's time, which is everybody's: one a millisecond. */
+static void another_queues_are_rationed(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	uint64_t begun;
+
+	set_list(r, e->tx_gref, 1, XEN_NETIF_CTRLF_GREF_readonly);
+	for (unsigned i = 0; i < 60; i++)
+		evil_ctrl_put(e, (uint16_t)(XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING + i % 2), 1,
+			      e->ctrl_gref[0], 1);
+	r->ns_per_turn = NS_PER_MS / 10;
+	begun = r->now_ns;
+	evil_ctrl_publish(e);
+	rig_turns_until(r, 1000, e->ctrl->rsp_prod == e->ctrl_prod);
+	assert_true(r->now_ns - begun >= 58 * NS_PER_MS);
+	assert_true(r->now_ns - begun <= 75 * NS_PER_MS);
+	assert_int_equal(rig_evil_counters(r).ctrl_refused, 0);
+}
+
 /* A request for queue 1 is under way when the guest goes, or breaks that queue's ring. */
 static void queues_go_under_a_request(void **state)
 {
@@ -667,7 +687,7 @@ int main(void)
 		CASE(mapped_again_after_a_kill),     CASE(impossible_indices_disable_it),
 		CASE(floods_are_served_in_turn),     CASE(storms_cost_an_event_a_pass),
 		CASE(a_ring_page_rewritten),	     TWO(grants_belong_to_a_queue),
-		TWO(queues_go_under_a_request),
+		TWO(another_queues_are_rationed),    TWO(queues_go_under_a_request),
 	};
 
 	return cmocka_run_group_tests_name("ctrl-ring", tests, NULL, NULL);
