@@ -2,8 +2,8 @@
 /*
  * The worker and its real io_uring loop; sockets stand in for TAPs. When control is gone
  * under full traffic it must end cleanly, with what it took from the guest sent on. When
- * queues come and go under guests that send, receive and break the rules, every message
- * is answered once and nothing is held in the end.
+ * queues come and go under guests that send, receive, lend pages for long and break the
+ * rules, every message is answered once and nothing is held in the end.
  */
 #include <poll.h>
 #include <setjmp.h>
@@ -21,6 +21,7 @@
 #include "libvif/hosted/hosted.h"
 
 #define N_FRAMES QUEUE_BATCH
+#define N_STATIC 64u
 
 struct guest {
 	xengntshr_handle *gntshr;
@@ -29,6 +30,11 @@ struct guest {
 	netif_rx_sring_t *rx;
 	grant_ref_t tx_gref, rx_gref, page_gref;
 	int port;
+
+	xen_netif_ctrl_sring_t *ctrl;
+	struct xen_netif_gref *list; /* a page */
+	grant_ref_t ctrl_gref, list_gref, static_gref[N_STATIC];
+	int ctrl_port;
 };
 
 static void guest_open(struct guest *g, uint32_t domid)
@@ -43,7 +49,12 @@ static void guest_open(struct guest *g, uint32_t domid)
 	assert_true(g->tx && g->rx);
 	assert_non_null(xengntshr_share_pages(g->gntshr, 0, 1, &g->page_gref, 1));
 	g->port = xenevtchn_bind_unbound_port(g->events, 0);
-	assert_true(g->port > 0);
+	g->ctrl = xengntshr_share_pages(g->gntshr, 0, 1, &g->ctrl_gref, 1);
+	g->list = xengntshr_share_pages(g->gntshr, 0, 1, &g->list_gref, 1);
+	assert_true(g->ctrl && g->list);
+	assert_non_null(xengntshr_share_pages(g->gntshr, 0, N_STATIC, g->static_gref, 1));
+	g->ctrl_port = xenevtchn_bind_unbound_port(g->events, 0);
+	assert_true(g->port > 0 && g->ctrl_port > 0);
 }
 
 /* Rings as a frontend makes them, with every slot a frame of 60 bytes or a buffer. */
@@ -51,6 +62,7 @@ static void guest_fill(struct guest *g)
 {
 	memset(g->tx, 0, XEN_PAGE);
 	memset(g->rx, 0, XEN_PAGE);
+	memset(g->ctrl, 0, XEN_PAGE);
 	for (unsigned i = 0; i < RING_SLOTS; i++) {
 		g->tx->ring[i].req = (netif_tx_request_t){ .gref = g->page_gref, .size = 60 };
 		g->rx->ring[i].req = (netif_rx_request_t){ .gref = g->page_gref };
@@ -86,7 +98,10 @@ static struct ipc_msg attach_message(const struct guest *g, uint32_t slot)
 					    .tx_gref = g->tx_gref,
 					    .rx_gref = g->rx_gref,
 					    .tx_port = (uint32_t)g->port,
-					    .rx_port = (uint32_t)g->port } };
+					    .rx_port = (uint32_t)g->port,
+					    .n_queues = 2,
+					    .ctrl_gref = g->ctrl_gref,
+					    .ctrl_port = (uint32_t)g->ctrl_port } };
 }
 
 /* Everything control says waits in the socket when the worker begins; then control dies. */
@@ -162,6 +177,15 @@ static uint32_t draw(struct churn *c, uint32_t n)
 	return (c->random >> 8) % n;
 }
 
+static void say_done(struct churn *c, uint32_t slot)
+{
+	const struct ipc_msg msg = { .type = IPC_GRANTS_DONE,
+				     .slot = slot,
+				     .status = draw(c, 2) ? 0 : -ENOSPC };
+
+	assert_int_equal(ipc_send(c->sock, &msg, NULL, 0), 0);
+}
+
 static void take_answers(struct churn *c)
 {
 	struct ipc_msg msg;
@@ -185,6 +209,9 @@ static void take_answers(struct churn *c)
 			assert_true(c->broken[msg.slot]);
 			c->n_fatal++;
 			break;
+		case IPC_GRANTS_STAGED: /* for a queue there is not here */
+			say_done(c, msg.slot);
+			break;
 		default:
 			fail();
 		}
@@ -200,6 +227,8 @@ static void attach(struct churn *c, uint32_t i)
 		return;
 	guest_fill(&c->guest[i]);
 	c->broken[i] = false;
+	memset(&c->shared->vif[i].ctrl, 0, sizeof(c->shared->vif[i].ctrl));
+	msg.queue.has_ctrl = draw(c, 4) > 0;
 	assert_int_equal(ipc_send(c->sock, &msg, fds, 1 + draw(c, 2)), 0);
 	c->state[i] = COMING;
 }
@@ -231,6 +260,24 @@ static void traffic(struct churn *c, uint32_t i)
 	c->broken[i] = true;
 }
 
+/* Lends its pages, or asks them back, all in one request. */
+static void asks(struct churn *c, uint32_t i)
+{
+	struct guest *g = &c->guest[i];
+	struct xen_netif_ctrl_request req = {
+		.type = (uint16_t)(XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING + draw(c, 2)),
+		.data = { draw(c, 8) == 0, g->list_gref, N_STATIC }
+	};
+
+	if (g->ctrl->req_prod - g->ctrl->rsp_prod == CTRL_RING_SLOTS)
+		return;
+	for (unsigned k = 0; k < N_STATIC; k++)
+		g->list[k] = (struct xen_netif_gref){ .ref = g->static_gref[k] };
+	g->ctrl->ring[g->ctrl->req_prod % CTRL_RING_SLOTS].req = req;
+	__atomic_store_n(&g->ctrl->req_prod, g->ctrl->req_prod + 1, __ATOMIC_RELEASE);
+	(void)xenevtchn_notify(g->events, (evtchn_port_t)g->ctrl_port);
+}
+
 static void breaks(struct churn *c, uint32_t i)
 {
 	c->broken[i] = true;
@@ -242,7 +289,7 @@ static void breaks(struct churn *c, uint32_t i)
 
 static void act(struct churn *c)
 {
-	uint32_t i = draw(c, N_GUESTS), what = draw(c, 16);
+	uint32_t i = draw(c, N_GUESTS), what = draw(c, 20);
 
 	if (what < 2)
 		detach(c, i);
@@ -250,6 +297,8 @@ static void act(struct churn *c)
 		attach(c, i);
 	else if (what < 7)
 		breaks(c, i);
+	else if (what < 11)
+		asks(c, i);
 	else
 		traffic(c, i);
 	(void)xenevtchn_notify(c->guest[i].events, (evtchn_port_t)c->guest[i].port);
