@@ -39,14 +39,16 @@ static enum bus_move next_while_closing(const struct bus_situation *s)
 static enum bus_move next_while_open(const struct bus_situation *s)
 {
 	if (s->leaving || s->restarting || s->failed) {
-		if (s->lent && s->theirs == XenbusStateConnected)
+		if (s->lent && bus_is_connected(s))
 			return s->withdrawing ? BUS_STAY : BUS_WITHDRAW;
 		return BUS_ENTER_CLOSING;
 	}
 	/* "Missed the backend's CLOSING state" is as good */
 	if (s->theirs == XenbusStateClosing || s->theirs == XenbusStateClosed)
 		return BUS_ENTER_CLOSED;
-	return BUS_STAY;
+	if (s->ours == XenbusStateReconfiguring)
+		return s->theirs == XenbusStateReconfigured ? BUS_RESUME : BUS_STAY;
+	return s->reconfiguring && bus_is_connected(s) ? BUS_RECONFIGURE : BUS_STAY;
 }
 
 static enum bus_move next_while_initialising(const struct bus_situation *s)
@@ -59,6 +61,12 @@ static enum bus_move next_while_initialising(const struct bus_situation *s)
 	    (s->impatient && s->theirs == XenbusStateInitialising))
 		return BUS_CONNECT;
 	return BUS_STAY;
+}
+
+bool bus_is_connected(const struct bus_situation *s)
+{
+	return (s->ours == XenbusStateConnected || s->ours == XenbusStateReconfiguring) &&
+	       (s->theirs == XenbusStateConnected || s->theirs == XenbusStateReconfigured);
 }
 
 enum bus_move bus_next_move(const struct bus_situation *s)
@@ -85,6 +93,8 @@ const char *bus_move_name(enum bus_move move)
 		[BUS_STAY] = "stay",
 		[BUS_START] = "start",
 		[BUS_CONNECT] = "connect",
+		[BUS_RECONFIGURE] = "reconfigure",
+		[BUS_RESUME] = "resume",
 		[BUS_WITHDRAW] = "withdraw",
 		[BUS_ENTER_CLOSING] = "enter-closing",
 		[BUS_ENTER_CLOSED] = "enter-closed",

@@ -227,7 +227,9 @@ int netfront_connect(struct netfront *nf)
 	nf->features = usable_features(nf);
 	nf->accepts = dialect_accepts(&nf->choice);
 	nf->filters = false;
-	nf->headroom = offered(nf, "feature-xdp-headroom") ? d->headroom : 0;
+	nf->has_headroom = offered(nf, "feature-xdp-headroom");
+	nf->headroom = nf->headroom_before = nf->has_headroom ? d->headroom : 0;
+	nf->bus.reconfiguring = false;
 	err = read_device(nf);
 	if (err < 0)
 		return refuse(nf, err, "reading mac and mtu");

@@ -349,7 +349,8 @@ static void rx_give(struct pass *p, struct rx_frame *f)
 	}
 	n->to_guest_headroom += f->headroom != 0;
 	n->to_guest_unasked +=
-	    f->headroom != p->nf->headroom || (rx_uses(f) & ~p->nf->accepts) != 0;
+	    (f->headroom != p->nf->headroom && f->headroom != p->nf->headroom_before) ||
+	    (rx_uses(f) & ~p->nf->accepts) != 0;
 	if (c->stack_ops->give(c->stack, p->index, iov, (int)f->n_fragments + 1) < 0) {
 		n->to_guest_stack_drops++;
 		return;
@@ -367,7 +368,7 @@ static bool rx_started(const struct netfront *nf)
 
 	switch (nf->choice.dialect->rx_start) {
 	case RX_WHEN_CONNECTED:
-		return s->ours == XenbusStateConnected;
+		return s->ours == XenbusStateConnected || bus_is_connected(s);
 	case RX_WHEN_BOTH_ARE:
 		return netfront_is_connected(nf);
 	case RX_BEFORE_CONNECTED:

@@ -201,6 +201,19 @@ static int connect_and_run(struct netfront *nf)
 	return 0;
 }
 
+/* xennet_xdp_set(), talk_to_netback_xdp(): the key follows the state. */
+static int reconfigure(struct netfront *nf)
+{
+	char text[8];
+	int err = write_state(nf, XenbusStateReconfiguring);
+
+	if (err < 0)
+		return err;
+	snprintf(text, sizeof(text), "%u", nf->headroom);
+	return store_write(&nf->store, XBT_NULL, text, "device/vif/%u/xdp-headroom",
+			   nf->config.vif.devid);
+}
+
 static int make(struct netfront *nf, enum bus_move move)
 {
 	switch (move) {
@@ -208,6 +221,11 @@ static int make(struct netfront *nf, enum bus_move move)
 		return write_state(nf, XenbusStateInitialising);
 	case BUS_CONNECT:
 		return connect_and_run(nf);
+	case BUS_RECONFIGURE:
+		nf->bus.reconfiguring = false;
+		return reconfigure(nf);
+	case BUS_RESUME:
+		return write_state(nf, XenbusStateConnected);
 	case BUS_WITHDRAW:
 		nf->running = false;
 		nf->bus.withdrawing = true;
@@ -226,11 +244,6 @@ static int make(struct netfront *nf, enum bus_move move)
 		break;
 	}
 	return 0;
-}
-
-static bool both_connected(const struct netfront *nf)
-{
-	return nf->bus.ours == XenbusStateConnected && nf->bus.theirs == XenbusStateConnected;
 }
 
 int netfront_bus_step(struct netfront *nf)
@@ -260,7 +273,7 @@ int netfront_bus_step(struct netfront *nf)
 		if (err < 0)
 			return err;
 	}
-	if (nf->ctrl.phase == CTRL_WAITING && nf->running && both_connected(nf))
+	if (nf->ctrl.phase == CTRL_WAITING && nf->running && bus_is_connected(&nf->bus))
 		ctrl_start(nf);
 	return 0;
 }
@@ -294,12 +307,22 @@ bool netfront_has_left(const struct netfront *nf)
 
 bool netfront_is_connected(const struct netfront *nf)
 {
-	return nf->running && both_connected(nf) && !ctrl_is_starting(&nf->ctrl);
+	return nf->running && bus_is_connected(&nf->bus) && !ctrl_is_starting(&nf->ctrl);
 }
 
 bool netfront_has_link(const struct netfront *nf)
 {
 	return netfront_is_connected(nf) && nf->carrier;
+}
+
+int netfront_set_headroom(struct netfront *nf, uint16_t headroom)
+{
+	if (!netfront_is_connected(nf) || !nf->has_headroom)
+		return -EOPNOTSUPP;
+	nf->headroom_before = nf->headroom;
+	nf->headroom = headroom;
+	nf->bus.reconfiguring = true;
+	return 0;
 }
 
 bool netfront_filters_multicast(const struct netfront *nf)

@@ -130,9 +130,11 @@ struct netfront {
 	uint32_t features; /* enum vif_feature: what we use of the backend's, valid when shared */
 	uint32_t accepts;  /* and what it may use for what it sends us */
 
-	uint16_t headroom; /* asked for; valid when shared */
-	bool filters;	   /* the backend filters multicast for us; valid when shared */
-	bool wants_all;	   /* not now: too many addresses */
+	bool has_headroom;	  /* the backend can leave some; valid when shared */
+	uint16_t headroom;	  /* asked for; valid when shared */
+	uint16_t headroom_before; /* and what was before: frames of then may still come */
+	bool filters;		  /* the backend filters multicast for us; valid when shared */
+	bool wants_all;		  /* not now: too many addresses */
 	struct multicast multicast;
 	struct ctrl ctrl;
 
@@ -173,6 +175,10 @@ bool netfront_is_connected(const struct netfront *nf);
 
 /* Connected, and the backend has a carrier. */
 bool netfront_has_link(const struct netfront *nf);
+
+/* As a guest that loads or unloads an XDP program: asks a running backend for another headroom.
+ * To be followed by netfront_bus_step(). -EOPNOTSUPP: it is not connected, or offers none. */
+int netfront_set_headroom(struct netfront *nf, uint16_t headroom) must_check;
 
 /* Whether it matters which multicast addresses the stack listens to. */
 bool netfront_filters_multicast(const struct netfront *nf);

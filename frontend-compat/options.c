@@ -40,6 +40,7 @@ static const char help[] =
     "Commands, a line each; the answer is a line:\n"
     "  connect [frontend=NAME] [queues=N] [without=LIST]\n"
     "                     close and connect anew as that; 'ok' once connected\n"
+    "  headroom N         ask the connected backend for so much before each frame\n"
     "  stats              counters in JSON\n"
     "\n"
     "Frontends:\n";

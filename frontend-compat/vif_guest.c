@@ -48,6 +48,7 @@ struct guest {
 	int signal_fd;
 	struct remote remote;
 	bool connecting;      /* a command that waits for it; no other is taken */
+	bool reconfiguring;   /* the same */
 	bool connected, link; /* as the TAP was told */
 	uint32_t mtu;
 	uint64_t connects; /* of netfront's, the one the TAP was set up for */
@@ -264,6 +265,35 @@ static void follow_connecting(struct guest *g)
 	g->connecting = false;
 }
 
+/* Answers the command that waits for the backend to know of another headroom. */
+static void follow_reconfiguring(struct guest *g)
+{
+	const struct bus_situation *s = &g->nf.bus;
+
+	if (!g->reconfiguring || s->reconfiguring || s->ours == XenbusStateReconfiguring)
+		return;
+	remote_say(&g->remote, s->ours == XenbusStateConnected ? "ok" : "error: disconnected");
+	g->reconfiguring = false;
+}
+
+static void reconfigure(struct guest *g, const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	/* xennet_xdp_set() asks for XDP_PACKET_HEADROOM or none; Linux' netif.h allows 0x7fff */
+	if (*text < '0' || *text > '9' || *end || n > 0x7fff) {
+		remote_say(&g->remote, "error: headroom 0..32767");
+		return;
+	}
+	if (netfront_set_headroom(&g->nf, (uint16_t)n) < 0) {
+		remote_say(&g->remote, "error: the backend offers no headroom");
+		return;
+	}
+	g->reconfiguring = true;
+	follow_bus(g);
+}
+
 static void reconnect_as(struct guest *g, char *words)
 {
 	struct frontend_choice choice = g->nf.config.choice;
@@ -289,10 +319,12 @@ static void take_command(struct guest *g)
 		return;
 	if (!strncmp(line, "connect", 7) && (!line[7] || line[7] == ' '))
 		reconnect_as(g, line + 7);
+	else if (!strncmp(line, "headroom ", 9))
+		reconfigure(g, line + 9);
 	else if (!strcmp(line, "stats"))
 		(void)!stats_write(&g->nf, g->remote.client);
 	else
-		remote_say(&g->remote, "error: connect or stats");
+		remote_say(&g->remote, "error: connect, headroom or stats");
 }
 
 static void lose_store(struct guest *g)
@@ -324,7 +356,9 @@ static void fill_poll(const struct guest *g, struct pollfd fds[N_POLL])
 	fds[POLL_SIGNAL] = (struct pollfd){ g->signal_fd, POLLIN, 0 };
 	fds[POLL_BUS] = (struct pollfd){ g->store_lost ? -1 : netfront_bus_fd(&g->nf), POLLIN, 0 };
 	fds[POLL_EVENT] = (struct pollfd){ netfront_event_fd(&g->nf), POLLIN, 0 };
-	fds[POLL_REMOTE] = (struct pollfd){ g->connecting ? -1 : remote_fd(&g->remote), POLLIN, 0 };
+	fds[POLL_REMOTE] =
+	    (struct pollfd){ g->connecting || g->reconfiguring ? -1 : remote_fd(&g->remote), POLLIN,
+			     0 };
 	for (uint32_t i = 0; i < NETFRONT_QUEUES_MAX; i++) {
 		bool wanted =
 		    i < g->tap.n_queues && netfront_has_room(&g->nf, i) && !g->nf.stack_error;
@@ -359,6 +393,7 @@ static void run(struct guest *g)
 			take_command(g);
 		follow_connection(g);
 		follow_connecting(g);
+		follow_reconfiguring(g);
 		follow_multicast(g);
 		/* until the interface is up, frames for it wait in the ring */
 		again = g->connected && netfront_step(&g->nf);

@@ -150,6 +150,22 @@ headroom()
 	[[ $(guest_stat to_guest_headroom) == "$(guest_stat to_guest_frames)" ]]
 }
 
+# Loads and unloads an XDP program under traffic, both ways.
+headroom_changes()
+{
+	local i before
+	prepare
+	copy "$n-wire" "$n-g1" 10.77.0.1 --limit-rate 15M &
+	for i in {1..20}; do
+		[[ $(vif-lab guest tell 1 headroom $((i % 2 * 256))) == ok ]]
+	done
+	wait $!
+	before=$(told to_guest_headroom)
+	sizes "$n-wire" 10.77.0.11
+	[[ $(told to_guest_headroom) == "$before" ]] # the last was to leave none
+	[[ $(told connects) == 1 && $(told to_guest_unasked) == 0 && $(told to_guest_errors) == 0 ]]
+}
+
 told() { vif-lab guest tell 1 stats | jq ".$1"; }
 
 # One process reconnects with each feature off in turn, then all: the bytes arrive both ways,
@@ -213,7 +229,7 @@ multicast_filtered()
 	[[ $(told from_guest_error_responses) == 0 && $(told disabled) == 0 ]]
 }
 
-export -f no_grant_operations queues_by_hash headroom await told arrived requests_are joins_told \
+export -f no_grant_operations queues_by_hash headroom headroom_changes await told arrived requests_are joins_told \
 	multicast_filtered each_feature_off listening copy sizes guest_stat vifd_stat same \
 	counters_agree prepare traffic segments with_gso without_gso size_of grown \
 	datapath_killed another_datapath
@@ -237,6 +253,7 @@ ok "static-grants: the same without a grant operation" \
 ok "hashing: the same, frames on the queues of their hashes" \
 	dialect hashing queues_by_hash --queues 4 --workers 4
 ok "linux-xdp: the same, headroom before every frame" dialect linux-xdp headroom
+ok "headroom asked for and given up under traffic" dialect linux headroom_changes
 ok "windows: multicast filtered, joined, left, too much of it" dialect windows multicast_filtered
 ok "each feature off in turn, the vif reconnected by command" dialect linux each_feature_off
 ok "the datapath killed under traffic: bytes intact, guest undisturbed" dialect linux datapath_killed

@@ -242,8 +242,8 @@ static bool all_arrived(const struct sim *s)
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		const struct guest *g = &s->guest[i];
 
-		if (g->n_taken < N_FRAMES || g->n_offered < N_FRAMES ||
-		    g->next_bridge < N_FRAMES || g->next_given < N_FRAMES)
+		if (g->n_taken < N_FRAMES || g->n_offered < N_FRAMES || g->next_bridge < N_FRAMES ||
+		    g->next_given < N_FRAMES)
 			return false;
 	}
 	return true;
