@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# soak_vifd.sh [CYCLES]: a vif is attached, connected by a real frontend, used,
+# soak_vifd.sh [CYCLES]: a vif is attached, connected by a real frontend with 8 queues,
 # detached and removed, again and again; then neither process of vifd may hold a
 # file descriptor, the hypervisor a grant, a port or a mapping, the kernel a netdev
 # more than after the first few, and memory must not have grown.
@@ -18,11 +18,12 @@ rss_kib() { awk '/^VmRSS/ { print $2 }' /proc/"$1"/status; }
 cycle()
 {
 	attach 7
-	start_frontend 7
+	start_frontend 7 --queues 8
 	until_ 10 state_is 7 2
 	ip link set vif7.0 up
 	hotplug_done 7
 	until_ 10 state_is 7 4
+	[[ $(ctl show vif7.0 --json | grep -c '"attached": true') == 8 ]]
 	xenstore-write "$(be 7)/online" 0 "$(be 7)/state" 5
 	until_ 10 state_is 7 6
 	kill "$guest_pid_7"
@@ -40,7 +41,7 @@ take()
 }
 
 start_xen
-start_vifd --log-level info
+start_vifd --log-level info --max-queues 8
 start_guest 7 >/dev/null
 kill "$guest_pid_7"
 wait "$guest_pid_7" || true

@@ -337,6 +337,33 @@ keeps_its_offer()
 }
 here "a connected vif keeps what it was offered, a new connection does not" keeps_its_offer
 
+# With several queues, and none too many, where BPF is refused: said once.
+without_bpf()
+{
+	stop_vifd
+	setpriv --bounding-set -bpf,-sys_admin --inh-caps -bpf,-sys_admin "$build"/vifd --max-queues 4 \
+		--hotplug-timeout-s 1 >>$tmp/vifd.log 2>&1 &
+	vifd_pid=$!
+	until_ 10 is_up
+	attach 8
+	until_ 10 state_is 8 2
+	ip link set vif8.0 up
+	hotplug_done 8
+	until_ 10 state_is 8 4
+	ctl show vif8.0 --json | grep >/dev/null '"steering": "kernel"'
+	kill -HUP "$guest_pid_8"
+	until_ 10 grep -q "vif=8.0: closed" $tmp/vifd.log
+	until_ 10 eval 'state_is 8 4 && four_attached'
+	[[ $(grep -c "takes no BPF program" $tmp/vifd.log) == 1 ]]
+	detach 8
+	until_ 5 netdev_is_gone 8
+}
+if [[ $(</proc/sys/kernel/unprivileged_bpf_disabled) != 0 ]]; then
+	here "without BPF the kernel spreads frames" without_bpf
+else
+	echo "skip - without BPF the kernel spreads frames: everybody may load programs here"
+fi
+
 schema() { ctl stats --json | grep >/dev/null '"ok": true' && ctl list --json | grep >/dev/null '"version"'; }
 case_ "vifctl --json" schema
 

@@ -29,6 +29,7 @@ struct guest {
 	netif_tx_sring_t *tx;
 	netif_rx_sring_t *rx;
 	grant_ref_t tx_gref, rx_gref, page_gref;
+	uint32_t domid;
 	int port;
 
 	xen_netif_ctrl_sring_t *ctrl;
@@ -39,6 +40,7 @@ struct guest {
 
 static void guest_open(struct guest *g, uint32_t domid)
 {
+	g->domid = domid;
 	assert_int_equal(hosted_domain_create(domid), 0);
 	hosted_set_domid(domid);
 	g->gntshr = xengntshr_open(NULL, 0);
@@ -91,8 +93,8 @@ static struct ipc_msg attach_message(const struct guest *g, uint32_t slot)
 {
 	return (struct ipc_msg){ .type = IPC_QUEUE_ATTACH,
 				 .slot = slot,
-				 .queue = { .vif = { .domid = (uint16_t)(slot + 1) },
-					    .vif_slot = slot,
+				 .queue = { .vif = { .domid = (uint16_t)g->domid },
+					    .vif_slot = g->domid - 1,
 					    .features = VIF_SG,
 					    .offered = VIF_SG,
 					    .tx_gref = g->tx_gref,
@@ -167,6 +169,7 @@ struct churn {
 	int steering;	      /* a map's stand-in, which comes with some of the queues */
 	enum { AWAY, COMING, THERE, GOING } state[N_GUESTS];
 	bool broken[N_GUESTS];
+	bool twins; /* guest 1 is guest 0 once more: another queue with the same rings */
 	uint32_t n_attached, n_fatal, n_passes;
 	uint32_t random;
 };
@@ -186,6 +189,12 @@ static void say_done(struct churn *c, uint32_t slot)
 	assert_int_equal(ipc_send(c->sock, &msg, NULL, 0), 0);
 }
 
+/* A twin's answers break the other's ring. */
+static bool is_broken(const struct churn *c, uint32_t slot)
+{
+	return c->broken[slot] || (c->twins && slot < 2);
+}
+
 static void take_answers(struct churn *c)
 {
 	struct ipc_msg msg;
@@ -196,7 +205,7 @@ static void take_answers(struct churn *c)
 		switch (msg.type) {
 		case IPC_QUEUE_ATTACHED:
 			/* the guest was quicker: refused, and nothing is held */
-			assert_true(!msg.status || (msg.status == -EPROTO && c->broken[msg.slot]));
+			assert_true(!msg.status || (msg.status == -EPROTO && is_broken(c, msg.slot)));
 			c->n_attached += !msg.status;
 			if (c->state[msg.slot] == COMING)
 				c->state[msg.slot] = msg.status ? AWAY : THERE;
@@ -206,7 +215,7 @@ static void take_answers(struct churn *c)
 			c->state[msg.slot] = AWAY;
 			break;
 		case IPC_QUEUE_FATAL:
-			assert_true(c->broken[msg.slot]);
+			assert_true(is_broken(c, msg.slot));
 			c->n_fatal++;
 			break;
 		case IPC_GRANTS_STAGED: /* for a queue there is not here */
@@ -360,22 +369,35 @@ static unsigned steering_held(void)
 	return n;
 }
 
-static void queues_come_and_go(void **state)
+/* The same pages and another port of the same domain. */
+static void guest_twin(struct guest *twin, const struct guest *g)
+{
+	*twin = *g;
+	hosted_set_domid(g->domid);
+	twin->port = xenevtchn_bind_unbound_port(g->events, 0);
+	assert_true(twin->port > 0);
+}
+
+static void come_and_go(bool twins)
 {
 	struct churn *c = calloc(1, sizeof(*c));
 	struct uring_loop *loop;
 	char why[128];
 	int sock[2];
 
-	(void)state;
 	assert_non_null(c);
 	c->random = 7;
+	c->twins = twins;
 	c->shared = shared_new(N_GUESTS);
 	c->steering = memfd_create("test-steering", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(c->steering, sizeof(struct steering)), 0);
 	assert_int_equal(hosted_inproc_start(0), 0);
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		guest_open(&c->guest[i], i + 1);
+		if (twins && i == 1) {
+			guest_close(&c->guest[1]);
+			guest_twin(&c->guest[1], &c->guest[0]);
+		}
 		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, c->tap[i]),
 				 0);
 	}
@@ -400,7 +422,8 @@ static void queues_come_and_go(void **state)
 
 		assert_int_equal(hosted_stats(stats, N_GUESTS + 1), N_GUESTS + 1);
 		assert_int_equal(stats[i + 1].maps_suffered, 0);
-		guest_close(&c->guest[i]);
+		if (!twins || i != 1)
+			guest_close(&c->guest[i]);
 		close(c->tap[i][0]);
 		close(c->tap[i][1]);
 	}
@@ -409,11 +432,24 @@ static void queues_come_and_go(void **state)
 	free(c);
 }
 
+static void queues_come_and_go(void **state)
+{
+	(void)state;
+	come_and_go(false);
+}
+
+static void two_queues_with_the_same_rings_come_and_go(void **state)
+{
+	(void)state;
+	come_and_go(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(control_dies_under_traffic),
 		cmocka_unit_test(queues_come_and_go),
+		cmocka_unit_test(two_queues_with_the_same_rings_come_and_go),
 	};
 
 	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
