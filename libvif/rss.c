@@ -43,27 +43,62 @@ void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY
 	struct steering_table *own = &s->table[STEER_OWN];
 
 	own->flags = RSS_FLAGS | STEER_UDP | STEER_ETHERNET | STEER_MIX;
-	own->mapping_size = 0;
+	own->rss.mapping_size = 0;
 	build_bytes(own, key);
+	s->layout = STEER_LAYOUT;
 	s->n_queues = n_queues;
+	s->last = 0;
 	__atomic_store_n(&s->active, STEER_OWN, __ATOMIC_RELEASE);
+}
+
+/* A table of the guest's that neither is in use nor, unless it must be, holds its last word. */
+static uint32_t spare_table(const struct steering *s)
+{
+	if (s->active != STEER_OWN)
+		return s->active == 1 ? 2 : 1;
+	return s->last == 1 ? 2 : 1;
 }
 
 void rss_commit(struct steering *s, const struct rss *rss)
 {
-	uint32_t next = s->active == 1 ? 2 : 1;
+	bool own = rss->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE;
+	uint32_t next = spare_table(s);
 	struct steering_table *t = &s->table[next];
 
-	if (rss->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE) {
-		__atomic_store_n(&s->active, STEER_OWN, __ATOMIC_RELEASE);
-		return;
-	}
 	assert(rss->mapping_size <= STEER_MAPPING_MAX);
 	t->flags = rss->flags & RSS_FLAGS;
-	t->mapping_size = rss->mapping_size;
-	memcpy(t->mapping, rss->mapping, sizeof(t->mapping));
-	build_bytes(t, rss->key);
-	__atomic_store_n(&s->active, next, __ATOMIC_RELEASE);
+	t->rss = *rss;
+	if (!own)
+		build_bytes(t, rss->key);
+	__atomic_store_n(&s->active, own ? STEER_OWN : next, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->last, next, __ATOMIC_RELEASE);
+}
+
+static bool rss_valid(const struct rss *rss, uint32_t n_queues)
+{
+	if (rss->algorithm > XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ || rss->flags & ~RSS_FLAGS ||
+	    rss->mapping_size > STEER_MAPPING_MAX)
+		return false;
+	for (uint32_t i = 0; i < rss->mapping_size; i++)
+		if (rss->mapping[i] >= n_queues)
+			return false;
+	return true;
+}
+
+bool rss_read(const struct steering *s, uint32_t n_queues, struct rss *out)
+{
+	uint32_t last = __atomic_load_n(&s->last, __ATOMIC_ACQUIRE);
+
+	*out = (struct rss){ 0 };
+	if (s->layout != STEER_LAYOUT || s->n_queues != n_queues || last >= STEER_TABLES)
+		return false;
+	if (last == STEER_OWN)
+		return true;
+	*out = s->table[last].rss;
+	if (rss_valid(out, n_queues))
+		return true;
+	*out = (struct rss){ 0 };
+	return false;
 }
 
 struct span {

@@ -9,19 +9,6 @@
 #include "base.h"
 #include "steering.h"
 
-/*
- * What a guest has set, as netif.h's control requests name it. Zeroed is a vif before its
- * first request. The values are checked by whoever takes the requests: flags of netif.h's
- * only, mapping_size <= STEER_MAPPING_MAX, each mapping[] below the number of queues.
- */
-struct rss {
-	uint32_t algorithm;	     /* XEN_NETIF_CTRL_HASH_ALGORITHM_* */
-	uint32_t flags;		     /* XEN_NETIF_CTRL_HASH_TYPE_* */
-	uint32_t mapping_size;	     /* 0: the queue is hash % queues */
-	uint8_t key[STEER_KEY_SIZE]; /* a shorter one is padded with 0 */
-	uint32_t mapping[STEER_MAPPING_MAX];
-};
-
 /* All that a guest may set, for GET_HASH_FLAGS and for checking SET_HASH_FLAGS. */
 #define RSS_FLAGS (STEER_IPV4 | STEER_IPV4_TCP | STEER_IPV6 | STEER_IPV6_TCP)
 
@@ -37,6 +24,13 @@ void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY
  * slept through two commits may mix them: one frame with a hash of neither.
  */
 void rss_commit(struct steering *s, const struct rss *rss);
+
+/*
+ * The settings of the last commit, for who finds the map; zeroed before the first. Returns
+ * false, and those, if the map is not one rss_init() made for n_queues or holds nonsense:
+ * it is the datapath's to write.
+ */
+bool rss_read(const struct steering *s, uint32_t n_queues, struct rss *out);
 
 /*
  * The hash by the guest's settings of an Ethernet frame, which needs to hold still for the

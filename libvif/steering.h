@@ -9,6 +9,9 @@
  * in holding what the guest asked for on its control ring: its writer (rss_commit()) fills
  * the one not in use, then points 'active' at it, so no frame meets a half-written table.
  *
+ * The kernel keeps the map as long as the TAP: a vifd that takes a TAP over finds there what
+ * the guest of its live rings has set, and flows stay where they were.
+ *
  * The hash is Toeplitz (netif.h "Hash algorithms"; Microsoft, "RSS Hashing Functions"),
  * with a table of its 256 values for each byte of input: one load and one xor a byte.
  *
@@ -30,6 +33,7 @@
 #define STEER_INPUT_MAX	  36  /* bytes: two IPv6 addresses, two ports */
 #define STEER_MAPPING_MAX 128 /* entries: Linux's XEN_NETBK_MAX_HASH_MAPPING_SIZE */
 #define STEER_TABLES	  3
+#define STEER_LAYOUT	  1 /* another one after every change here that an older map misses */
 #define STEER_OWN	  0 /* index of our own table */
 
 /* Bits of 'flags' and a hash's type: netif.h's XEN_NETIF_CTRL_HASH_TYPE_*, then ours. */
@@ -41,16 +45,34 @@
 #define STEER_ETHERNET (1u << 17) /* a frame without another type: its two addresses */
 #define STEER_MIX      (1u << 18) /* no type: the hash is mixed before it becomes a queue */
 
-struct steering_table {
-	__u32 flags;	    /* hash types allowed */
-	__u32 mapping_size; /* entries of mapping; 0: the queue is hash % n_queues */
+/*
+ * What a guest has set, as netif.h's control requests name it. Zeroed is a vif before its
+ * first request. The values are checked by whoever takes the requests: flags of netif.h's
+ * only, mapping_size <= STEER_MAPPING_MAX, each mapping[] below the number of queues.
+ */
+struct rss {
+	__u32 algorithm;	  /* XEN_NETIF_CTRL_HASH_ALGORITHM_* */
+	__u32 flags;		  /* XEN_NETIF_CTRL_HASH_TYPE_* */
+	__u32 mapping_size;	  /* 0: the queue is hash % n_queues */
+	__u8 key[STEER_KEY_SIZE]; /* a shorter one is padded with 0 */
 	__u32 mapping[STEER_MAPPING_MAX];
+};
+
+struct steering_table {
+	__u32 flags; /* hash types allowed */
+	struct rss rss;
 	__u32 bytes[STEER_INPUT_MAX][256]; /* [position][byte]: its part of the hash */
 };
 
 struct steering {
-	__u32 n_queues; /* control's: set before the first frame */
-	__u32 active;	/* index of the table in use */
+	/* control's: set before the first frame */
+	__u32 layout;
+	__u32 ifindex; /* the TAP's, in the network namespace of this inode */
+	__u64 netns;
+	__u32 n_queues;
+	/* rss_commit()'s */
+	__u32 active; /* index of the table in use */
+	__u32 last;   /* index of the table with the guest's last word, in use or not; 0: none */
 	struct steering_table table[STEER_TABLES];
 };
 
@@ -204,13 +226,13 @@ STEER_INLINE __u32 steer_mix(__u32 hash)
 /* The queue of a frame with this hash (0: it has none; so netback). */
 STEER_INLINE __u32 steer_queue(const struct steering *s, const struct steering_table *t, __u32 hash)
 {
-	__u32 size = t->mapping_size;
+	__u32 size = t->rss.mapping_size;
 
 	if (t->flags & STEER_MIX)
 		hash = steer_mix(hash);
 	/* The mask is for the kernel's verifier, which does not follow the remainder. */
 	if (size > 0)
-		hash = t->mapping[hash % size & (STEER_MAPPING_MAX - 1)];
+		hash = t->rss.mapping[hash % size & (STEER_MAPPING_MAX - 1)];
 	return s->n_queues ? hash % s->n_queues : 0;
 }
 

@@ -26,6 +26,7 @@
 
 #include "backend/control/steering.h"
 #include "features.h"
+#include "rss.h"
 
 #define TXQUEUELEN   1000u
 #define ALIAS_PREFIX "vifd "
@@ -249,7 +250,7 @@ static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct link *
 		 const char *alias, struct netdev_error *err)
 {
 	struct ethtool_drvinfo info;
-	int fd;
+	int fd, map_fd;
 
 	if (strcmp(link->kind, "tun")) {
 		const char *driver = driver_of(link->name, &info);
@@ -268,8 +269,9 @@ static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct link *
 	fd = tap_open_more(k, link->ifindex);
 	if (fd < 0)
 		return fail(err, fd, "%s: cannot be taken over: %s", link->name, strerror(-fd));
+	map_fd = steering_adopt(fd, link->ifindex);
 	*nd = (struct netdev){ .ifindex = link->ifindex, .adopted = true, .n_queues = 1,
-				 .steering_fd = -1 };
+				 .steering_fd = MAX(map_fd, -1) };
 	nd->queue_fd[0] = fd;
 	return 0;
 }
@@ -341,14 +343,18 @@ static int kernel_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 	return 0;
 }
 
-static int kernel_steer(void *ctx, struct netdev *nd)
+static int kernel_steer(void *ctx, struct netdev *nd, struct rss *kept)
 {
 	int fd;
 
 	(void)ctx;
+	if (kept && nd->steering_fd >= 0 && steering_kept(nd->steering_fd, nd->n_queues, kept))
+		return 0;
+	if (kept)
+		*kept = (struct rss){ 0 };
 	if (nd->steering_fd >= 0)
-		return steering_reset(nd->steering_fd, nd->n_queues);
-	fd = steering_attach(nd->queue_fd[0], nd->n_queues);
+		return steering_reset(nd->steering_fd, nd->ifindex, nd->n_queues);
+	fd = steering_attach(nd->queue_fd[0], nd->ifindex, nd->n_queues);
 	nd->steering_fd = MAX(fd, -1);
 	return MIN(fd, 0);
 }

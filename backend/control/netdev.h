@@ -52,6 +52,8 @@ struct netdev_error {
 	char text[256];
 };
 
+struct rss;
+
 struct netdev_ops {
 	/*
 	 * Makes the device 'name', or takes over the one an earlier vifd left, under that
@@ -69,8 +71,10 @@ struct netdev_ops {
 	 * Spreads frames over the queues by flow, through the map nd->steering_fd: by a hash
 	 * of ours until a guest writes there what it wants. 0 or -errno: the kernel spreads
 	 * them its own way, which moves a flow to the queue its other direction last used.
+	 * With 'kept' the rings are live: a device that an earlier vifd left goes on spreading
+	 * as it did, and *kept is what its guest has set; zeroed if there is nothing of that.
 	 */
-	int (*steer)(void *ctx, struct netdev *nd);
+	int (*steer)(void *ctx, struct netdev *nd, struct rss *kept);
 
 	/* What the guest can receive unfinished: features_usable() ones. 0 or -errno. */
 	int (*set_offload)(void *ctx, struct netdev *nd, uint32_t features);

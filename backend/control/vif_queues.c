@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/control/control.h"
+#include "rss.h"
 
 static uint32_t count_queues(const struct vif *v, enum vif_queue_state state)
 {
@@ -141,15 +142,19 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 		vif_queues_gone(c, v);
 }
 
-/* Keeps flows on their queues, and their hashes for a guest that asks for them on its control
- * ring. A kernel that will not is no reason to refuse a guest. */
-static void steer(struct control *c, struct vif *v, bool has_ctrl)
+/*
+ * Keeps flows on their queues, and their hashes for a guest that asks for them on its control
+ * ring; *kept is what the guest of live rings has set there. A kernel that will not is no
+ * reason to refuse a guest.
+ */
+static void steer(struct control *c, struct vif *v, bool has_ctrl, struct rss *kept)
 {
 	int rc = 0;
 
-	if (v->netdev.n_queues > 1 || has_ctrl)
-		rc = c->env.netdev_ops->steer(c->env.netdev_ctx, &v->netdev);
-
+	*kept = (struct rss){ 0 };
+	/* A map there is may hold an earlier guest's wishes. */
+	if (v->netdev.n_queues > 1 || has_ctrl || v->netdev.steering_fd >= 0)
+		rc = c->env.netdev_ops->steer(c->env.netdev_ctx, &v->netdev, v->resume ? kept : NULL);
 	if (!rc || c->steering_refused)
 		return;
 	c->steering_refused = true;
@@ -158,48 +163,64 @@ static void steer(struct control *c, struct vif *v, bool has_ctrl)
 		    strerror(-rc));
 }
 
+/* What the queues need before the first of them is handed out. */
+static int prepare(struct control *c, struct vif *v, const struct frontend_keys *keys)
+{
+	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
+	struct rss kept;
+
+	if (rc)
+		return rc;
+	steer(c, v, keys->has_ctrl, &kept);
+	rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
+	if (!rc)
+		rc = c->env.netdev_ops->set_carrier(c->env.netdev_ctx, &v->netdev, true);
+	if (rc)
+		return rc;
+	v->vif_slot = workers_take_vif(&c->workers, v->id);
+	if (v->vif_slot < 0)
+		return v->vif_slot;
+	c->workers.shared->vif[v->vif_slot].ctrl.rss[0] = kept;
+	return 0;
+}
+
+static int hand_out(struct control *c, struct vif *v, const struct frontend_keys *keys, uint32_t i)
+{
+	const struct frontend_queue *f = &keys->queue[i];
+	struct ipc_queue queue = { .vif = v->id,
+				   .vif_slot = (uint32_t)v->vif_slot,
+				   .queue = i,
+				   .features = v->features,
+				   .offered = v->offer.features,
+				   .tx_gref = f->tx_gref,
+				   .rx_gref = f->rx_gref,
+				   .tx_port = f->tx_port,
+				   .rx_port = f->rx_port,
+				   .resume = v->resume,
+				   .n_queues = keys->n_queues,
+				   .has_ctrl = keys->has_ctrl,
+				   .ctrl_gref = keys->ctrl_gref,
+				   .ctrl_port = keys->ctrl_port };
+	int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i],
+				  v->netdev.steering_fd);
+
+	if (slot < 0)
+		return slot;
+	v->queue[i] = (struct vif_queue){ VIF_QUEUE_ATTACHING, (uint32_t)slot };
+	c->slot_owner[slot] = v;
+	v->n_queues = i + 1;
+	return 0;
+}
+
 /* Opens the TAP's queues and gives each one to a worker. */
 int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_keys *keys,
 			uint64_t now_ns)
 {
-	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
+	int rc = prepare(c, v, keys);
 
-	if (!rc)
-		steer(c, v, keys->has_ctrl);
-	if (!rc)
-		rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
-	if (!rc)
-		rc = c->env.netdev_ops->set_carrier(c->env.netdev_ctx, &v->netdev, true);
-	if (!rc) {
-		v->vif_slot = workers_take_vif(&c->workers, v->id);
-		rc = MIN(v->vif_slot, 0);
-	}
 	if (!rc)
 		vif_apply_rate(c, v, now_ns);
-	for (uint32_t i = 0; !rc && i < keys->n_queues; i++) {
-		const struct frontend_queue *f = &keys->queue[i];
-		struct ipc_queue queue = { .vif = v->id,
-					   .vif_slot = (uint32_t)v->vif_slot,
-					   .queue = i,
-					   .features = v->features,
-					   .offered = v->offer.features,
-					   .tx_gref = f->tx_gref,
-					   .rx_gref = f->rx_gref,
-					   .tx_port = f->tx_port,
-					   .rx_port = f->rx_port,
-					   .resume = v->resume,
-					   .n_queues = keys->n_queues,
-					   .has_ctrl = keys->has_ctrl,
-					   .ctrl_gref = keys->ctrl_gref,
-					   .ctrl_port = keys->ctrl_port };
-		int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i],
-					  v->netdev.steering_fd);
-
-		if (slot < 0)
-			return slot;
-		v->queue[i] = (struct vif_queue){ VIF_QUEUE_ATTACHING, (uint32_t)slot };
-		c->slot_owner[slot] = v;
-		v->n_queues = i + 1;
-	}
+	for (uint32_t i = 0; !rc && i < keys->n_queues; i++)
+		rc = hand_out(c, v, keys, i);
 	return rc;
 }

@@ -102,7 +102,7 @@ static int teardown(void **state)
 
 static void steer(struct tap *t)
 {
-	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd), 0);
+	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd, NULL), 0);
 	assert_true(t->nd.steering_fd >= 0);
 }
 
@@ -337,36 +337,139 @@ static void queues_keep_their_numbers(void **state)
 	}
 }
 
-/* What an earlier guest set is forgotten; a vifd that takes the device over has its own. */
-static void a_new_connection_and_a_new_vifd_begin_anew(void **state)
+/* ---- connections and vifds come and go ---- */
+
+/* The guest's settings, other than any that rss_init() makes. */
+static const struct rss wishes = { .algorithm = XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ,
+				   .flags = STEER_IPV4 | STEER_IPV6_TCP,
+				   .key = { 1, 2, 3, 4, 5, 6, 7, 8, 9 },
+				   .mapping_size = 5,
+				   .mapping = { 3, 2, 0, 1, 3 } };
+
+static void a_new_connection_begins_anew(void **state)
 {
-	struct tap *t = *state, next = *t;
-	struct netdev_error err = { "" };
+	struct tap *t = *state;
 	struct random r = { 3 };
 	struct steering *s;
 
 	steer(t);
 	s = map(t);
-	number_i_is_the_kernels_i(t, s);
+	rss_commit(s, &wishes);
 	steer(t);
 	assert_int_equal(s->active, STEER_OWN);
 	assert_int_equal(s->n_queues, N_QUEUES);
 	agree(t, s, &r, 500);
 	number_i_is_the_kernels_i(t, s);
 	munmap(s, sizeof(*s));
+}
+
+/* This vifd ends, and the next one finds the device. */
+static void take_over(struct tap *t, uint32_t n_queues)
+{
+	struct netdev_error err = { "" };
 
 	netdev_kernel_ops.close(&t->kernel, &t->nd, false);
-	if (netdev_kernel_ops.open(&t->kernel, &next.nd, TAP_NAME, NULL, &err))
+	if (netdev_kernel_ops.open(&t->kernel, &t->nd, TAP_NAME, NULL, &err))
 		fail_msg("%s", err.text);
-	*t = next;
 	assert_true(t->nd.adopted);
-	assert_int_equal(netdev_kernel_ops.set_queues(&t->kernel, &t->nd, N_QUEUES), 0);
+	assert_int_equal(netdev_kernel_ops.set_queues(&t->kernel, &t->nd, n_queues), 0);
 	assert_int_equal(netdev_kernel_ops.set_carrier(&t->kernel, &t->nd, true), 0);
+}
+
+static void the_next_vifd_goes_on_as_the_guest_wished(void **state)
+{
+	struct tap *t = *state;
+	struct random r = { 4 };
+	struct steering *s;
+	struct rss kept;
+
 	steer(t);
 	s = map(t);
-	agree(t, s, &r, 500);
-	number_i_is_the_kernels_i(t, s);
+	rss_commit(s, &wishes);
 	munmap(s, sizeof(*s));
+	take_over(t, N_QUEUES);
+	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd, &kept), 0);
+	assert_memory_equal(&kept, &wishes, sizeof(kept));
+	s = map(t);
+	assert_int_not_equal(s->active, STEER_OWN);
+	agree(t, s, &r, 500);
+	munmap(s, sizeof(*s));
+}
+
+/* The key is the old one: no flow moves because vifd was started anew. */
+static void the_next_vifd_moves_no_flow(void **state)
+{
+	struct tap *t = *state;
+	static struct frame f;
+	uint32_t queue[64];
+	struct rss kept;
+
+	steer(t);
+	for (uint32_t i = 0; i < ARRAY_SIZE(queue); i++) {
+		build_flow(&f, (uint16_t)(1000 + i), false);
+		queue[i] = queue_of(t, f.bytes, f.size);
+	}
+	take_over(t, N_QUEUES);
+	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd, &kept), 0);
+	assert_int_equal(kept.algorithm | kept.flags | kept.mapping_size, 0);
+	for (uint32_t i = 0; i < ARRAY_SIZE(queue); i++) {
+		build_flow(&f, (uint16_t)(1000 + i), false);
+		assert_int_equal(queue_of(t, f.bytes, f.size), queue[i]);
+	}
+}
+
+/* As many queues as the map was made for, or it is made anew; so is another's or a broken one. */
+static void the_next_vifd_believes_no_nonsense(void **state)
+{
+	struct tap *t = *state;
+	struct random r = { 4 };
+	struct steering *s;
+	struct rss kept;
+
+	steer(t);
+	s = map(t);
+	rss_commit(s, &wishes);
+	s->table[s->last].rss.mapping_size = 129;
+	munmap(s, sizeof(*s));
+	take_over(t, N_QUEUES);
+	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd, &kept), 0);
+	assert_int_equal(kept.algorithm | kept.flags | kept.mapping_size, 0);
+	s = map(t);
+	assert_int_equal(s->active, STEER_OWN);
+	agree(t, s, &r, 500);
+	rss_commit(s, &wishes);
+	munmap(s, sizeof(*s));
+
+	take_over(t, N_QUEUES - 1);
+	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd, &kept), 0);
+	assert_int_equal(kept.algorithm, XEN_NETIF_CTRL_HASH_ALGORITHM_NONE);
+	s = map(t);
+	assert_int_equal(s->n_queues, N_QUEUES - 1);
+	s->ifindex++;
+	munmap(s, sizeof(*s));
+
+	take_over(t, N_QUEUES);
+	assert_int_equal(t->nd.steering_fd, -1);
+}
+
+/* Two machines' worth of TAPs may run under one kernel: here the other has our index. */
+static void another_namespaces_map_is_not_ours(void **state)
+{
+	struct tap *t = *state;
+	int status, fd;
+	pid_t pid;
+
+	steer(t);
+	fd = steering_adopt(t->nd.queue_fd[0], t->nd.ifindex);
+	assert_true(fd >= 0);
+	close(fd);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWNET) ||
+		      steering_adopt(t->nd.queue_fd[0], t->nd.ifindex) != -ENOENT);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* ---- where BPF is not to be had ---- */
@@ -398,7 +501,7 @@ static void without_bpf_the_kernel_spreads(void **state)
 			      CAP_SYS_ADMIN, -1);
 		if (capng_apply(CAPNG_SELECT_CAPS))
 			_exit(2);
-		_exit(netdev_kernel_ops.steer(&t->kernel, &t->nd) == -EPERM && t->nd.steering_fd == -1 ?
+		_exit(netdev_kernel_ops.steer(&t->kernel, &t->nd, NULL) == -EPERM && t->nd.steering_fd == -1 ?
 			      0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -416,7 +519,11 @@ int main(void)
 		TAP_TEST(the_kernels_table_moves_flows),
 		TAP_TEST(our_program_keeps_them),
 		TAP_TEST(queues_keep_their_numbers),
-		TAP_TEST(a_new_connection_and_a_new_vifd_begin_anew),
+		TAP_TEST(a_new_connection_begins_anew),
+		TAP_TEST(the_next_vifd_goes_on_as_the_guest_wished),
+		TAP_TEST(the_next_vifd_moves_no_flow),
+		TAP_TEST(the_next_vifd_believes_no_nonsense),
+		TAP_TEST(another_namespaces_map_is_not_ours),
 		TAP_TEST(without_bpf_the_kernel_spreads),
 	};
 

@@ -116,7 +116,7 @@ static int netdev_set_queues(void *ctx, struct netdev *nd, uint32_t n)
 }
 
 /* The program's map without the program: there is no kernel here to run it. */
-static int netdev_steer(void *ctx, struct netdev *nd)
+static int netdev_steer(void *ctx, struct netdev *nd, struct rss *kept)
 {
 	static const uint8_t key[STEER_KEY_SIZE] = { 1 };
 	struct steering *s;
@@ -130,7 +130,8 @@ static int netdev_steer(void *ctx, struct netdev *nd)
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, nd->steering_fd, 0);
 	if (s == MAP_FAILED)
 		return -errno;
-	rss_init(s, nd->n_queues, key);
+	if (!kept || !rss_read(s, nd->n_queues, kept))
+		rss_init(s, nd->n_queues, key);
 	munmap(s, sizeof(*s));
 	return 0;
 }

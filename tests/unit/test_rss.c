@@ -399,7 +399,7 @@ static void a_commit_leaves_the_table_in_use_alone(void **state)
 		rss_commit(&steering, &rss);
 		assert_int_not_equal(steering.active, in_use);
 		assert_memory_equal(&before, &steering.table[in_use], sizeof(before));
-		assert_int_equal(steering.table[steering.active].mapping[n], 1);
+		assert_int_equal(steering.table[steering.active].rss.mapping[n], 1);
 	}
 }
 
@@ -424,6 +424,52 @@ static void without_an_algorithm_our_own_hash_counts_again(void **state)
 		assert_int_equal(rss_queue(&steering, f.bytes, f.size), queue[i]);
 	}
 	check(&f, 0, 0);
+}
+
+/* Also what does not count yet: a guest may set the algorithm last. */
+static void the_last_word_is_found_again(void **state)
+{
+	struct rss rss = { .flags = STEER_IPV4, .mapping_size = 3 }, found;
+
+	(void)state;
+	assert_true(rss_read(&steering, 4, &found));
+	assert_int_equal(found.flags | found.mapping_size, 0);
+	for (uint32_t n = 0; n < 8; n++) {
+		rss.algorithm = n & 2 ? TOEPLITZ : XEN_NETIF_CTRL_HASH_ALGORITHM_NONE;
+		rss.key[n] = (uint8_t)(n + 1);
+		rss.mapping[1] = n % 4;
+		rss_commit(&steering, &rss);
+		assert_true(rss_read(&steering, 4, &found));
+		assert_memory_equal(&found, &rss, sizeof(rss));
+		assert_int_equal(steering.active == STEER_OWN, !rss.algorithm);
+	}
+	rss_init(&steering, 4, own_key);
+	assert_true(rss_read(&steering, 4, &found));
+	assert_int_equal(found.algorithm | found.flags | found.mapping_size, 0);
+}
+
+/* The map is the datapath's to write: what control reads there it believes nothing of. */
+static void nonsense_is_not_found_again(void **state)
+{
+	const struct rss good = { .algorithm = TOEPLITZ, .flags = RSS_FLAGS, .mapping_size = 128 };
+	static struct steering bad;
+	struct rss found;
+	uint32_t *const spoilt[] = { &bad.layout, &bad.n_queues, &bad.last, &bad.table[1].rss.algorithm,
+				     &bad.table[1].rss.flags, &bad.table[1].rss.mapping_size,
+				     &bad.table[1].rss.mapping[127] };
+
+	(void)state;
+	rss_commit(&steering, &good);
+	assert_int_equal(steering.last, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(spoilt); i++) {
+		bad = steering;
+		assert_true(rss_read(&bad, 4, &found));
+		*spoilt[i] = 0x1004;
+		assert_false(rss_read(&bad, 4, &found));
+		assert_int_equal(found.algorithm | found.flags | found.mapping_size, 0);
+	}
+	bad = steering;
+	assert_false(rss_read(&bad, 3, &found));
 }
 
 /* The map is the datapath's to write: whatever it holds, a reader stays within it. */
@@ -458,6 +504,8 @@ int main(void)
 		cmocka_unit_test_setup(what_is_not_ip_goes_by_its_addresses, setup),
 		cmocka_unit_test_setup(a_commit_leaves_the_table_in_use_alone, setup),
 		cmocka_unit_test_setup(without_an_algorithm_our_own_hash_counts_again, setup),
+		cmocka_unit_test_setup(the_last_word_is_found_again, setup),
+		cmocka_unit_test_setup(nonsense_is_not_found_again, setup),
 		cmocka_unit_test_setup(a_map_of_nonsense_harms_nobody, setup),
 	};
 
