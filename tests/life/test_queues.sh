@@ -141,6 +141,41 @@ vifd_restarts()
 }
 ok "a vifd started anew takes the queues over, and steers again" vifd_restarts
 
+# A field of what guest 1 counts.
+counted() { "$lab" guest tell 1 stats | jq ".$1"; }
+
+# Guest 1 gets what its mapping says, each frame on its queue and with its hash; $1 frames more.
+mapped_as_wished()
+{
+	local hashed extras
+	hashed=$(counted to_guest_hashed) extras=$(counted to_guest_hash_extras)
+	iperf 1 2 -P 8 -t 1 >/dev/null
+	echo "hashed $hashed -> $(counted to_guest_hashed), wrong queue $(counted to_guest_wrong_queue)"
+	(($(counted to_guest_hashed) > hashed + $1))
+	(($(counted to_guest_hash_extras) > extras + $1))
+	[ "$(counted to_guest_wrong_queue)" = 0 ]
+	[ "$(counted to_guest_wrong_hash)" = 0 ]
+}
+
+wishes_last()
+{
+	local pid before
+	[ "$("$lab" guest tell 1 connect frontend=hashing queues=4)" = ok ]
+	before=$(connections 1)
+	mapped_as_wished 100
+	pid=$(datapath_pid)
+	kill -9 "$pid"
+	await 10 eval "[ -n \"\$(datapath_pid)\" ] && [ \"\$(datapath_pid)\" != $pid ]"
+	await 10 eval 'attached vif1.0 4 && attached vif2.0 4'
+	mapped_as_wished 100
+	"$lab" vifd restart --max-queues 16 --workers 2
+	await 10 eval 'attached vif1.0 4 && attached vif2.0 4'
+	mapped_as_wished 100
+	[ "$(connections 1)" = "$before" ]
+	[ "$("$lab" guest tell 1 connect frontend=linux queues=4)" = ok ]
+}
+ok "a guest's hash mapping outlives the datapath, and vifd" wishes_last
+
 holdings() { echo "$(n_fds "$(control_pid)") $(n_fds "$(datapath_pid)") fds, $(dom0_holds) maps and ports"; }
 
 over_and_over()
