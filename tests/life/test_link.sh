@@ -79,12 +79,12 @@ configured()
 {
 	local n
 	for n in 1 2; do
-		"$lab" detach --domid $n
-		await 5 no_netdev vif$n.0
-		"$lab" attach --domid $n --key mtu="$1"
-		await 10 connected $n
-		await 5 netdev_mtu_is $n "$1"
-		await 5 mtu_is $n "$1"
+		"$lab" detach --domid "$n"
+		await 5 no_netdev "vif$n.0"
+		"$lab" attach --domid "$n" --key mtu="$1"
+		await 10 connected "$n"
+		await 5 netdev_mtu_is "$n" "$1"
+		await 5 mtu_is "$n" "$1"
 	done
 	await 10 guest 1 ping -q -c 1 -W 1 10.77.0.12
 	guest 1 ping -q -c 5 -i 0.05 -W 2 -M "do" -s $(($1 - 28)) 10.77.0.12 | grep ' 5 received'
