@@ -61,7 +61,8 @@ static uint32_t spare_table(const struct steering *s)
 
 void rss_commit(struct steering *s, const struct rss *rss)
 {
-	bool own = rss->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE;
+	bool own = rss->algorithm == XEN_NETIF_CTRL_HASH_ALGORITHM_NONE ||
+		   !(rss->flags & RSS_FLAGS);
 	uint32_t next = spare_table(s);
 	struct steering_table *t = &s->table[next];
 

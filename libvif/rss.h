@@ -19,7 +19,8 @@
 void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY_SIZE]);
 
 /*
- * Makes the guest's settings count, all at once; with algorithm NONE our own hash again.
+ * Makes the guest's settings count, all at once; with algorithm NONE, or no hash type set,
+ * our own hash again (netif.h: "the backend is free to choose").
  * One writer; readers may run meanwhile. About 10,000 words are written. Only a reader that
  * slept through two commits may mix them: one frame with a hash of neither.
  */

@@ -118,12 +118,13 @@ static void begin(struct static_grants *s, enum static_phase phase)
 static bool step_entry(struct static_grants *s, uint32_t i)
 {
 	uint64_t active = static_lists_active(s->lists)->entry[i];
-	uint64_t next = static_lists_next(s->lists)->entry[i];
+	uint64_t next;
 
 	switch (s->phase) {
 	case STATIC_RESUME:
 		return active && (map_entry(s, i, active), true);
-	case STATIC_MAP:
+	case STATIC_MAP: /* only now is the next list complete */
+		next = static_lists_next(s->lists)->entry[i];
 		if (active || !next)
 			return false;
 		s->error = map_entry(s, i, next);

@@ -167,6 +167,23 @@ static void half_a_ring_is_refused(void **state)
 	}
 }
 
+static void a_ring_that_is_not_there_is_refused(void **state)
+{
+	static const char *const key[] = { "ctrl-ring-ref", "event-channel-ctrl" };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(key); i++) {
+		sim_toolstack_remove(EVIL_DOMID, 0);
+		rig_turns_until(r, 200, !rig_evil_vif(r));
+		sim_toolstack_attach(EVIL_DOMID, 0);
+		rig_turns_until(r, 200, rig_evil_state() == XenbusStateInitWait);
+		evil_share(&r->evil);
+		sim_frontend_put(EVIL_DOMID, 0, key[i], "%u", 4000);
+		sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
+		rig_expect_disabled(r, key[i]);
+	}
+}
+
 /* ---- hashes ---- */
 
 static void hashes_are_set_and_survive(void **state)
@@ -678,16 +695,27 @@ static void a_ring_page_rewritten(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(is_offered_and_served),	     WITHOUT(half_a_ring_is_refused),
-		CASE(hashes_are_set_and_survive),    CASE(static_grants_take_no_grant_operation),
-		CASE(some_of_a_frame_may_be_static), CASE(readonly_is_for_sending_only),
-		CASE(lists_that_fail_add_none),	     CASE(deleted_under_traffic),
-		CASE(revoked_while_mapped),	     CASE(closing_releases_them),
-		CASE(death_releases_them),	     CASE(killed_at_any_step),
-		CASE(mapped_again_after_a_kill),     CASE(impossible_indices_disable_it),
-		CASE(floods_are_served_in_turn),     CASE(storms_cost_an_event_a_pass),
-		CASE(a_ring_page_rewritten),	     TWO(grants_belong_to_a_queue),
-		TWO(another_queues_are_rationed),    TWO(queues_go_under_a_request),
+		CASE(is_offered_and_served),
+		WITHOUT(half_a_ring_is_refused),
+		CASE(a_ring_that_is_not_there_is_refused),
+		CASE(hashes_are_set_and_survive),
+		CASE(static_grants_take_no_grant_operation),
+		CASE(some_of_a_frame_may_be_static),
+		CASE(readonly_is_for_sending_only),
+		CASE(lists_that_fail_add_none),
+		CASE(deleted_under_traffic),
+		CASE(revoked_while_mapped),
+		CASE(closing_releases_them),
+		CASE(death_releases_them),
+		CASE(killed_at_any_step),
+		CASE(mapped_again_after_a_kill),
+		CASE(impossible_indices_disable_it),
+		CASE(floods_are_served_in_turn),
+		CASE(storms_cost_an_event_a_pass),
+		CASE(a_ring_page_rewritten),
+		TWO(grants_belong_to_a_queue),
+		TWO(another_queues_are_rationed),
+		TWO(queues_go_under_a_request),
 	};
 
 	return cmocka_run_group_tests_name("ctrl-ring", tests, NULL, NULL);

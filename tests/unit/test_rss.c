@@ -282,6 +282,23 @@ static void a_cut_frame_has_what_is_whole(void **state)
 
 /* ---- from hash to queue ---- */
 
+/* netif.h SET_HASH_FLAGS: 0 "disables hashing and the backend is free to choose". */
+static void without_a_type_the_choice_is_ours(void **state)
+{
+	struct rss rss = { .algorithm = TOEPLITZ, .mapping_size = 1 };
+	static struct frame f;
+	uint32_t hash, seen = 0;
+
+	(void)state;
+	rss_commit(&steering, &rss);
+	for (size_t i = 0; i < 5; i++) {
+		vector_build(&f, &vectors[i], (struct frame_spec){ .protocol = IPPROTO_TCP });
+		assert_int_equal(rss_hash(&steering, f.bytes, f.size, &hash), 0);
+		seen |= BIT(rss_queue(&steering, f.bytes, f.size));
+	}
+	assert_true(seen & (seen - 1)); /* not all on one queue */
+}
+
 static void the_mapping_decides(void **state)
 {
 	struct rss rss = { .algorithm = TOEPLITZ, .flags = STEER_IPV4_TCP, .mapping_size = 7 };
@@ -498,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup(looks_behind_tags_options_and_extensions, setup),
 		cmocka_unit_test_setup(nonsense_headers_have_what_is_left, setup),
 		cmocka_unit_test_setup(a_cut_frame_has_what_is_whole, setup),
+		cmocka_unit_test_setup(without_a_type_the_choice_is_ours, setup),
 		cmocka_unit_test_setup(the_mapping_decides, setup),
 		cmocka_unit_test_setup(our_own_hash_spreads_flows_and_keeps_each, setup),
 		cmocka_unit_test_setup(sixteen_ports_in_a_row_find_four_queues, setup),
