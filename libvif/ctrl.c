@@ -200,6 +200,12 @@ static struct static_list *grants_next(struct ctrl_server *c, struct static_inde
 	return next;
 }
 
+static enum ctrl_need apply(struct ctrl_server *c)
+{
+	static_lists_stage(&c->memory->grants[c->queue]);
+	return CTRL_APPLY;
+}
+
 /* One grant in two places of a list is a mistake; netif.h knows one flag. */
 static enum ctrl_need take_additions(struct ctrl_server *c)
 {
@@ -223,7 +229,7 @@ static enum ctrl_need take_additions(struct ctrl_server *c)
 		static_index_insert(&ix, next->entry, at);
 	}
 	next->n += n;
-	return CTRL_APPLY;
+	return apply(c);
 }
 
 /* What was not added before, or is named twice, gets an error of its own. The statuses go
@@ -309,13 +315,15 @@ enum ctrl_need ctrl_fetched(struct ctrl_server *c, bool done)
 
 enum ctrl_need ctrl_stored(struct ctrl_server *c, bool done)
 {
-	return done ? CTRL_APPLY : refuse(c);
+	return done ? apply(c) : refuse(c);
 }
 
 enum ctrl_need ctrl_applied(struct ctrl_server *c, bool done)
 {
+	struct static_lists *lists = &c->memory->grants[c->queue];
+
+	static_lists_end(lists);
 	if (!done)
 		return refuse(c);
-	return answer(c, XEN_NETIF_CTRL_STATUS_SUCCESS,
-		      static_lists_active(&c->memory->grants[c->queue])->data);
+	return answer(c, XEN_NETIF_CTRL_STATUS_SUCCESS, static_lists_active(lists)->data);
 }

@@ -152,6 +152,7 @@ static bool end_phase(struct static_grants *s)
 	case STATIC_UNDO:
 	case STATIC_RELEASE:
 		s->phase = STATIC_IDLE;
+		__atomic_fetch_add(&s->lists->n_ended, 1, __ATOMIC_RELEASE);
 		return true;
 	default:
 		s->phase = STATIC_IDLE;
@@ -166,6 +167,7 @@ bool static_grants_step(struct static_grants *s, int *status)
 	if (s->phase == STATIC_IDLE && s->apply_due) {
 		s->apply_due = false;
 		s->error = 0;
+		(void)__atomic_load_n(&s->lists->n_staged, __ATOMIC_ACQUIRE);
 		begin(s, STATIC_MAP);
 	}
 	while (s->phase != STATIC_IDLE && n < STATIC_GRANTS_STEP) {

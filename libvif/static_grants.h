@@ -38,6 +38,9 @@ struct static_list {
 
 struct static_lists {
 	uint32_t active; /* index into list[] */
+	/* How often a next list was complete, and how often one was done with: the two threads
+	 * see each other's lists by these, since the word between them goes another way. */
+	uint32_t n_staged, n_ended;
 	struct static_list list[2];
 };
 
@@ -50,6 +53,18 @@ static inline const struct static_list *static_lists_active(const struct static_
 static inline struct static_list *static_lists_next(struct static_lists *l)
 {
 	return &l->list[!__atomic_load_n(&l->active, __ATOMIC_ACQUIRE)];
+}
+
+/* The next list is complete: for its owner to apply. */
+static inline void static_lists_stage(struct static_lists *l)
+{
+	__atomic_fetch_add(&l->n_staged, 1, __ATOMIC_RELEASE);
+}
+
+/* Its owner said that it is done with it. */
+static inline void static_lists_end(struct static_lists *l)
+{
+	(void)__atomic_load_n(&l->n_ended, __ATOMIC_ACQUIRE);
 }
 
 /* Finds entries by grant reference. A guest can choose references that all fall into one
@@ -103,7 +118,7 @@ bool static_grants_release(struct static_grants *s) must_check;
 /* Unmaps all. The lists stay. */
 void static_grants_fini(struct static_grants *s);
 
-/* The next list is written: to be applied. */
+/* The next list is staged: to be applied. */
 void static_grants_apply(struct static_grants *s);
 
 static inline bool static_grants_busy(const struct static_grants *s)
