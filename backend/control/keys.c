@@ -102,11 +102,13 @@ int keys_read_backend(struct store *s, const char *path, struct vif_id id, struc
 int keys_read_offer(struct store *s, const char *path, struct backend_offer *out,
 		    struct keys_error *err)
 {
-	int rc = store_read_uint_or(s, XBT_NULL, NETDEV_QUEUES_MAX, 1, &out->max_queues,
+	int rc = store_read_uint_or(s, XBT_NULL, UINT32_MAX, 1, &out->max_queues,
 				    "%s/multi-queue-max-queues", path);
 
 	if (rc)
 		return bad_key(err, rc, "backend", "multi-queue-max-queues");
+	/* The kernel's netback, whose vif this may have been, offers one a processor. */
+	out->max_queues = MIN(out->max_queues, NETDEV_QUEUES_MAX);
 	out->features = 0;
 	for (const struct offered_key *k = backend_features; k->key; k++) {
 		uint32_t value;

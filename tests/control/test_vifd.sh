@@ -337,6 +337,30 @@ keeps_its_offer()
 }
 here "a connected vif keeps what it was offered, a new connection does not" keeps_its_offer
 
+# What the kernel's netback leaves of a vif when it is unbound from it: no netdev, no
+# hotplug-status, and an offer of as many queues as that host has processors.
+takes_over_from_the_kernel()
+{
+	stop_vifd
+	start_vifd --hotplug-timeout-s 1 --max-queues 4
+	attach 8
+	until_ 10 state_is 8 2
+	ip link set vif8.0 up
+	hotplug_done 8
+	until_ 10 state_is 8 4
+	stop_vifd
+	ip link del vif8.0
+	xenstore-write "$(be 8)/multi-queue-max-queues" 64
+	xenstore-rm "$(be 8)/hotplug-status"
+	start_vifd --hotplug-timeout-s 1 --max-queues 4
+	until_ 10 four_attached
+	state_is 8 4
+	netdev_is_there 8
+	detach 8
+	until_ 5 netdev_is_gone 8
+}
+here "a vif the kernel's netback has left is taken over, with its queues" takes_over_from_the_kernel
+
 # With several queues, and none too many, where BPF is refused: said once.
 without_bpf()
 {
