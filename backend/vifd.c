@@ -183,6 +183,7 @@ static enum vifd_exit serve(const struct config *config, uint32_t uid, uint32_t 
 				   .netdev_ctx = &kernel,
 				   .process_ops = &process_exec_ops,
 				   .process_ctx = &process,
+				   .netback_loaded = environment_netback,
 				   .hello = { .sd_daemon = environment_stderr_is_journal(),
 					      .tap_nowait = environment_tap_nowait(),
 					      .uid = uid,

@@ -86,6 +86,21 @@ static void table_remove(struct control *c, uint32_t i)
 
 /* ---- discovery ---- */
 
+/* The kernel's netback, loaded while we run, serves what is new before we can: two
+ * backends for one vif would fight over each key. */
+static bool is_netbacks(struct control *c)
+{
+	if (!c->env.netback_loaded || !c->env.netback_loaded()) {
+		c->netback_refused = false;
+		return false;
+	}
+	if (!c->netback_refused)
+		log_error(LOG_NOBODY, "the kernel's xen-netback was loaded: new vifs are left to it "
+			  "until it is gone (rmmod xen-netback)");
+	c->netback_refused = true;
+	return true;
+}
+
 static void discover(struct control *c, struct vif_id id, uint64_t now_ns)
 {
 	struct vif *v = control_find(c, id);
@@ -95,6 +110,8 @@ static void discover(struct control *c, struct vif_id id, uint64_t now_ns)
 		v->due = true;
 		return;
 	}
+	if (is_netbacks(c))
+		return;
 	rc = table_grow(c);
 	if (!rc)
 		rc = vif_new(c, id, now_ns, &v);

@@ -27,6 +27,7 @@ struct control_env {
 	void *netdev_ctx;
 	const struct process_ops *process_ops;
 	void *process_ctx;
+	bool (*netback_loaded)(void); /* whether the kernel's netback is; NULL: it cannot be */
 	int api_listener;	   /* listening, nonblocking; -1: no operator's socket */
 	struct ipc_hello hello; /* what to tell the datapath; n_workers is filled in */
 };
@@ -49,6 +50,7 @@ struct control {
 	struct supervisor supervisor;
 	struct api api;
 	bool steering_refused; /* and that was logged */
+	bool netback_refused;  /* likewise */
 	bool stopping;
 	uint64_t stop_deadline_ns;
 };

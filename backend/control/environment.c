@@ -45,6 +45,11 @@ static enum vifd_exit check_tun(struct environment_error *err)
 	return VIFD_EXIT_OK;
 }
 
+bool environment_netback(void)
+{
+	return !access("/sys/" NETBACK_DRIVER, F_OK);
+}
+
 static enum vifd_exit check_netback(const char *sys, struct environment_error *err)
 {
 	char path[256];
@@ -54,10 +59,10 @@ static enum vifd_exit check_netback(const char *sys, struct environment_error *e
 		return VIFD_EXIT_OK;
 	snprintf(err->text, sizeof(err->text),
 		 "the kernel's xen-netback serves the vifs of this domain (%s). To switch to vifd: "
-		 "detach the guests' vifs (xl network-detach) or shut the guests down, then "
-		 "'rmmod xen-netback', and keep it from coming back with "
-		 "'echo blacklist xen-netback > /etc/modprobe.d/vifd.conf'; a kernel that has it built "
-		 "in needs 'initcall_blacklist=netback_init' on its command line", path);
+		 "unbind the vifs from it (vifd(8), SWITCHING) or detach them (xl network-detach), then "
+		 "'rmmod xen-netback', and keep it from coming back with 'echo install xen-netback "
+		 "/bin/false > /etc/modprobe.d/vifd.conf'; a kernel that has it built in needs "
+		 "'initcall_blacklist=netback_init' on its command line", path);
 	return VIFD_EXIT_NETBACK;
 }
 

@@ -17,6 +17,9 @@ struct environment_error {
  * point of sysfs. VIFD_EXIT_OK, or the code to exit with and the reason in err. */
 enum vifd_exit environment_check(const char *sys, struct environment_error *err) must_check;
 
+/* Whether xen-netback is there now. */
+bool environment_netback(void);
+
 /* Why xenstored could not be reached: 'rc' is store_open()'s. */
 void environment_explain_store(int rc, struct environment_error *err);
 

@@ -21,12 +21,19 @@ const char *vif_hotplug_name(enum vif_hotplug h)
 	return name[h];
 }
 
-/* What the toolstack did to our own state since we wrote it. */
-static void look_at_state(struct vif *v, enum xenbus_state found)
+/* What the toolstack did to our own state since we wrote it; or the kernel's netback,
+ * which when it is loaded makes the vifs it finds its own, fails to make a netdev of ours,
+ * and leaves them Closing (Linux drivers/net/xen-netback/xenbus.c, netback_probe). */
+static void look_at_state(struct control *c, struct vif *v, enum xenbus_state found, uint32_t online,
+			  uint64_t now_ns)
 {
 	v->stored = found;
 	if (found == v->state)
 		return;
+	if (online && c->env.netback_loaded && c->env.netback_loaded())
+		vif_fail(c, v, now_ns, EBUSY,
+			 "the kernel's xen-netback was loaded and has taken it: rmmod xen-netback, then "
+			 "detach and attach the vif");
 	if (found == XenbusStateClosing) {
 		v->asked_to_close = true;
 		if (v->state == XenbusStateClosed)
@@ -118,14 +125,14 @@ bool vif_look(struct control *c, struct vif *v, uint64_t now_ns, struct vif_situ
 	rc = store_read_uint(&c->store, XBT_NULL, XENBUS_N_STATES - 1, &found, "%s/state", v->path);
 	if (rc && rc != -ENOENT && rc != -EINVAL && rc != -ERANGE)
 		return false;
+	if (store_read_uint_or(&c->store, XBT_NULL, 1, 0, &online, "%s/online", v->path))
+		online = 0;
 	if (!rc)
-		look_at_state(v, (enum xenbus_state)found);
+		look_at_state(c, v, (enum xenbus_state)found, online, now_ns);
 	s->backend_exists = !v->replaced && rc != -ENOENT;
 	if (s->backend_exists) {
 		if (rc)
 			vif_fail(c, v, now_ns, EINVAL, "parsing state in the backend directory");
-		if (store_read_uint_or(&c->store, XBT_NULL, 1, 0, &online, "%s/online", v->path))
-			online = 0;
 		look_at_hotplug(c, v, now_ns);
 		look_at_frontend(c, v, now_ns);
 		look_at_rate(c, v, now_ns);

@@ -3,6 +3,8 @@
  * What may change while a guest is connected. What it asks for and takes back, by guests that
  * do it well, badly and all the time: netif.h's multicast control, Linux' XDP headroom. What
  * it is told: carrier and MTU.
+ * do it well, badly and all the time: netif.h's multicast control. What it is told: carrier
+ * and MTU. And another backend that takes its vif.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -648,6 +650,54 @@ static void read_while_it_fails_to_connect(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
+/* ---- the kernel's netback, loaded while vifd serves ---- */
+
+#define NEW_DOMID 3u
+
+static bool netback_loaded;
+
+static bool is_netback_loaded(void)
+{
+	return netback_loaded;
+}
+
+/* What its probe writes, seen on the Xen rig: InitWait, and Closing when it cannot make
+ * the netdev. libxl writes online=0 along with a Closing of its own. */
+static void netback_takes_a_vif(void **state)
+{
+	const struct vif_id new = { NEW_DOMID, 0 };
+	struct rig *r = *state;
+
+	netback_loaded = true;
+	r->control.env.netback_loaded = is_netback_loaded;
+	sim_backend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateInitWait);
+	sim_backend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateClosing);
+	rig_turns_until(r, 200, rig_evil_state() == XenbusStateClosed);
+	assert_non_null(strstr(rig_evil_vif(r)->error, "rmmod xen-netback"));
+	assert_true(netfront_is_connected(&r->good.nf));
+
+	sim_toolstack_attach(NEW_DOMID, 0);
+	turns(r, 20);
+	assert_null(control_find(&r->control, new));
+	assert_string_equal(sim_backend_get(NEW_DOMID, 0, "state"), "1");
+	netback_loaded = false;
+	sim_backend_put(NEW_DOMID, 0, "online", "1");
+	rig_turns_until(r, 200, control_find(&r->control, new));
+	sim_toolstack_remove(NEW_DOMID, 0);
+	rig_turns_until(r, 200, !control_find(&r->control, new));
+}
+
+static void a_detach_is_no_netbacks(void **state)
+{
+	struct rig *r = *state;
+
+	netback_loaded = true;
+	r->control.env.netback_loaded = is_netback_loaded;
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	rig_turns_until(r, 200, rig_evil_state() == XenbusStateClosed);
+	assert_string_equal(rig_evil_vif(r)->error, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -672,6 +722,8 @@ int main(void)
 		CASE(frames_the_tap_loses_are_counted),
 		CASE(odd_keys_of_the_toolstack),
 		CASE(read_while_it_fails_to_connect),
+		CASE(netback_takes_a_vif),
+		CASE(a_detach_is_no_netbacks),
 	};
 
 	return cmocka_run_group_tests_name("wishes", tests, NULL, NULL);
