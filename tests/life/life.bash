@@ -17,6 +17,9 @@ in_lab()
 	exec "$lab" run --name "l$$" --guests "$guests" --frontend "${VIF_FRONTEND:-linux}" -- "$@"
 }
 
+# The frontends vif-guest can be.
+frontends() { "$build/vif-guest" --help | sed -n '/^Frontends:/,$s/^  \([^ ]*\).*/\1/p'; }
+
 # Seen from dom0; domid and devid default to 1 and 0.
 backend() { echo "/local/domain/0/backend/vif/${1:-1}/${2:-0}"; }
 frontend() { echo "/local/domain/${1:-1}/device/vif/${2:-0}"; }

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: MIT
 #
 # The life of test_life.sh in short, with every frontend there is: each in a lab of
-# its own, which this script starts itself in.
+# its own, which this script starts itself in; two queues for those that can.
 set -euo pipefail
 # shellcheck source=tests/life/life.bash
 . "$(dirname "$0")/life.bash"
 if [ -z "${VIF_LAB_NAME:-}" ]; then
-	for VIF_FRONTEND in $("$build/vif-guest" --help | sed -n '/^Frontends:/,$s/^  \([^ ]*\).*/\1/p'); do
+	for VIF_FRONTEND in $(frontends); do
 		export VIF_FRONTEND
-		"$lab" run --name "d$$" --guests 2 --frontend "$VIF_FRONTEND" -- "$0" || failed=1
+		"$lab" run --name "d$$" --guests 2 --workers 2 --queues 2 \
+			--frontend "$VIF_FRONTEND" -- "$0" || failed=1
 	done
 	exit "$failed"
 fi
@@ -20,7 +21,8 @@ healthy()
 {
 	local key
 	"$lab" guest tell "$1" stats >"$work/stats"
-	for key in to_guest_errors to_guest_unasked from_guest_drops from_guest_error_responses disabled; do
+	for key in to_guest_errors to_guest_unasked from_guest_drops from_guest_error_responses \
+		ctrl_errors disabled; do
 		[ "$(jq ".$key" "$work/stats")" = 0 ] || { echo "$key"; cat "$work/stats"; return 1; }
 	done
 }
