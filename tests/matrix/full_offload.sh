@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=tests/matrix/matrix.bash
 . "$(dirname "$0")/matrix.bash"
-in_lab 2 "$0"
+in_matrix "$0"
 
 for offered in {0..31}; do
 	row "$offered" {0..31}

@@ -187,7 +187,8 @@ static bool reconnect(const uint32_t accepted[N_GUESTS])
 
 	for (uint32_t g = 0; g < N_GUESTS; g++) {
 		const char *comma = "";
-		int n = snprintf(command, sizeof(command), "connect without=");
+		/* guest 2 with several queues, if there are workers for them */
+		int n = snprintf(command, sizeof(command), "connect queues=%u without=", g + 1);
 
 		for (const struct feature_name *f = feature_names; f->name; f++) {
 			if (f->bit >= N_SETS || (accepted[g] & f->bit))

@@ -5,6 +5,13 @@
 # shellcheck source=tests/life/life.bash
 . "$(dirname "${BASH_SOURCE[0]}")/../life/life.bash"
 
+# in_matrix SCRIPT: as in_lab, with guests that may have two queues.
+in_matrix()
+{
+	[ -n "${VIF_LAB_NAME:-}" ] && return
+	exec "$lab" run --name "x$$" --guests 2 --queues 2 -- "$@"
+}
+
 names=(sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6) # by bit, as enum vif_feature
 
 # offer SET: a vifd that offers this, in place of the one that runs.

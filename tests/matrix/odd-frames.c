@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/samples.h"
@@ -51,6 +52,18 @@ struct list {
 
 static struct host hosts[N_HOSTS];
 
+/* The kernel lets frames out some time after the carrier came. */
+static void await_link(int fd, struct ifreq *ifr)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	int patience = PATIENCE_MS / 2;
+
+	do
+		if (ioctl(fd, SIOCGIFFLAGS, ifr) || patience-- == 0)
+			errx(2, "%s has no link", ifr->ifr_name);
+	while (!(ifr->ifr_flags & IFF_RUNNING) && !nanosleep(&pause, NULL));
+}
+
 static void open_host(uint32_t h, const char *lab)
 {
 	struct sockaddr_ll address = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
@@ -67,6 +80,7 @@ static void open_host(uint32_t h, const char *lab)
 	if (hosts[h].fd < 0 || ioctl(hosts[h].fd, SIOCGIFINDEX, &ifr))
 		err(2, "eth0 of %s", names[h]);
 	address.sll_ifindex = ifr.ifr_ifindex;
+	await_link(hosts[h].fd, &ifr);
 	if (setsockopt(hosts[h].fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) ||
 	    setsockopt(hosts[h].fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) ||
 	    setsockopt(hosts[h].fd, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof(large)) ||

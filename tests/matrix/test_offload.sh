@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=tests/matrix/matrix.bash
 . "$(dirname "$0")/matrix.bash"
-in_lab 2 "$0"
+in_matrix "$0"
 
 # Ten switches are the ten ways to choose three of five runs, the ones a switch is on in;
 # with a run that has all of them off, any two switches meet in all four ways (Kleitman and
