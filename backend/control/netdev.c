@@ -359,6 +359,20 @@ static int kernel_steer(void *ctx, struct netdev *nd, struct rss *kept)
 	return MIN(fd, 0);
 }
 
+/* A queue loses what is in it when it is detached: Linux drivers/net/tun.c __tun_detach(). */
+static int kernel_purge(void *ctx, struct netdev *nd)
+{
+	struct ifreq detach = { .ifr_flags = IFF_DETACH_QUEUE };
+	struct ifreq attach = { .ifr_flags = IFF_ATTACH_QUEUE };
+
+	(void)ctx;
+	assert(nd->n_queues == 1);
+	if (ioctl(nd->queue_fd[0], TUNSETQUEUE, &detach) ||
+	    ioctl(nd->queue_fd[0], TUNSETQUEUE, &attach))
+		return -errno;
+	return 0;
+}
+
 static int kernel_set_offload(void *ctx, struct netdev *nd, uint32_t features)
 {
 	unsigned long flags = 0;
@@ -463,6 +477,7 @@ const struct netdev_ops netdev_kernel_ops = {
 	.open = kernel_open,
 	.set_queues = kernel_set_queues,
 	.steer = kernel_steer,
+	.purge = kernel_purge,
 	.set_offload = kernel_set_offload,
 	.set_carrier = kernel_set_carrier,
 	.stats = kernel_stats,

@@ -76,6 +76,10 @@ struct netdev_ops {
 	 */
 	int (*steer)(void *ctx, struct netdev *nd, struct rss *kept);
 
+	/* Drops what waits in the device, for a guest that is no more. Precondition: one queue.
+	 * 0 or -errno. */
+	int (*purge)(void *ctx, struct netdev *nd);
+
 	/* What the guest can receive unfinished: features_usable() ones. 0 or -errno. */
 	int (*set_offload)(void *ctx, struct netdev *nd, uint32_t features);
 

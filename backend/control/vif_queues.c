@@ -166,9 +166,14 @@ static void steer(struct control *c, struct vif *v, bool has_ctrl, struct rss *k
 /* What the queues need before the first of them is handed out. */
 static int prepare(struct control *c, struct vif *v, const struct frontend_keys *keys)
 {
-	int rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
 	struct rss kept;
+	int rc = 0;
 
+	/* Taken over, the device has what the guest still waits for; else it is another's. */
+	if (!v->resume)
+		rc = c->env.netdev_ops->purge(c->env.netdev_ctx, &v->netdev);
+	if (!rc)
+		rc = c->env.netdev_ops->set_queues(c->env.netdev_ctx, &v->netdev, keys->n_queues);
 	if (rc)
 		return rc;
 	steer(c, v, keys->has_ctrl, &kept);

@@ -280,6 +280,25 @@ reload()
 }
 case_ "a guest that reloads its driver reconnects" reload
 
+received() { ip netns exec g7 cat /sys/class/net/eth0/statistics/rx_packets; }
+
+# A guest that died without a word, and frames for it: the one that comes after, with the
+# same address, must not get them.
+left_behind()
+{
+	kill -9 "$guest_pid_7"
+	wait "$guest_pid_7" || true
+	ip neigh replace 10.99.0.7 lladdr 00:16:3e:00:00:07 dev guest7 nud permanent
+	flood 600 >/dev/udp/10.99.0.7/9
+	start_frontend 7
+	until_ 10 grep -q connected $tmp/guest-7.log
+	ip neigh del 10.99.0.7 dev guest7
+	pings 3
+	(($(received) < 100)) || { echo "received $(received) frames"; return 1; }
+}
+flood() { local i; for ((i = 0; i < $1; i++)); do echo x; done; }
+here "what waited for a guest that died is not the next one's" left_behind
+
 detached()
 {
 	detach 7

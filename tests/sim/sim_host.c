@@ -136,6 +136,13 @@ static int netdev_steer(void *ctx, struct netdev *nd, struct rss *kept)
 	return 0;
 }
 
+static int netdev_purge(void *ctx, struct netdev *nd)
+{
+	(void)ctx;
+	assert_int_equal(nd->n_queues, 1);
+	return 0;
+}
+
 static int netdev_set_offload(void *ctx, struct netdev *nd, uint32_t features)
 {
 	(void)ctx;
@@ -207,6 +214,7 @@ const struct netdev_ops sim_netdev_ops = {
 	.open = netdev_open,
 	.set_queues = netdev_set_queues,
 	.steer = netdev_steer,
+	.purge = netdev_purge,
 	.set_offload = netdev_set_offload,
 	.set_carrier = netdev_set_carrier,
 	.stats = netdev_stats,
