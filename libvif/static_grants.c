@@ -3,6 +3,8 @@
 #include "static_grants.h"
 #include "log.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ENTRY_GREF(e) ((uint32_t)(e))
@@ -44,6 +46,95 @@ void static_index_remove(struct static_index *ix, const uint64_t entry[], uint32
 	while (*at != i + 1)
 		at = &ix->next[*at - 1];
 	*at = ix->next[i];
+}
+
+/* ---- in words ---- */
+
+static uint32_t run_length(const struct static_list *l, uint32_t i)
+{
+	uint32_t n = 1;
+
+	while (i + n < STATIC_GRANTS_MAX && ENTRY_GREF(l->entry[i]) <= UINT32_MAX - n &&
+	       l->entry[i + n] == l->entry[i] + n)
+		n++;
+	return n;
+}
+
+bool static_list_print(const struct static_list *l, char text[STATIC_TEXT_SIZE])
+{
+	size_t size = 0;
+	int n;
+
+	text[0] = '\0';
+	for (uint32_t i = 0, run; i < STATIC_GRANTS_MAX; i += run) {
+		uint32_t first = ENTRY_GREF(l->entry[i]);
+
+		run = run_length(l, i);
+		if (!l->entry[i])
+			continue;
+		n = snprintf(text + size, STATIC_TEXT_SIZE - size, run > 1 ? "%s%u-%u " : "%s%u ",
+			     l->entry[i] & STATIC_GRANT_READONLY ? "r" : "", first,
+			     first + run - 1);
+		if (n < 0 || (size_t)n >= STATIC_TEXT_SIZE - size)
+			return false;
+		size += (size_t)n;
+	}
+	return true;
+}
+
+static bool parse_gref(const char **at, uint32_t *out)
+{
+	unsigned long value;
+	char *end;
+
+	if (**at < '0' || **at > '9')
+		return false;
+	value = strtoul(*at, &end, 10);
+	*at = end;
+	*out = (uint32_t)value;
+	return value <= UINT32_MAX;
+}
+
+static bool parse_run(struct static_list *l, const char **at, struct static_index *ix)
+{
+	uint64_t flags = STATIC_GRANT_USED;
+	uint32_t first, last;
+
+	if (**at == 'r') {
+		flags |= STATIC_GRANT_READONLY;
+		(*at)++;
+	}
+	if (!parse_gref(at, &first))
+		return false;
+	last = first;
+	if (**at == '-') {
+		(*at)++;
+		if (!parse_gref(at, &last))
+			return false;
+	}
+	if (*(*at)++ != ' ' || last < first || last - first >= STATIC_GRANTS_MAX - l->n)
+		return false;
+	for (uint32_t k = 0; k <= last - first; k++) {
+		if (static_index_find(ix, l->entry, first + k) >= 0)
+			return false;
+		l->entry[l->n] = flags | (first + k);
+		static_index_insert(ix, l->entry, l->n++);
+	}
+	return true;
+}
+
+bool static_list_parse(struct static_list *l, const char *text)
+{
+	struct static_index ix;
+
+	static_index_init(&ix);
+	while (*text) {
+		if (parse_run(l, &text, &ix))
+			continue;
+		memset(l, 0, sizeof(*l));
+		return false;
+	}
+	return true;
 }
 
 /* ---- mapping ---- */

@@ -67,6 +67,15 @@ static inline void static_lists_end(struct static_lists *l)
 	(void)__atomic_load_n(&l->n_ended, __ATOMIC_ACQUIRE);
 }
 
+/* A list in words, for another process: runs of references in order, "r" before those that
+ * are read-only: "700-955 r956-1211 9 ". */
+#define STATIC_TEXT_SIZE 4000u
+
+/* False: it does not fit. */
+bool static_list_print(const struct static_list *l, char text[STATIC_TEXT_SIZE]) must_check;
+/* Into a zeroed list, which stays so if the text is not such a list (false). */
+bool static_list_parse(struct static_list *l, const char *text) must_check;
+
 /* Finds entries by grant reference. A guest can choose references that all fall into one
  * bucket: a look-up then costs it about a microsecond. */
 struct static_index {

@@ -32,11 +32,12 @@ void vif_on_frontend(struct vif *v, const char *path)
 
 /* ---- across the end of a vifd ---- */
 
-#define KEPT_KEY  "vifd-multicast"
-#define KEPT_ONE  18 /* "01:00:5e:00:00:01 " */
-#define KEPT_SIZE (KEPT_ONE * MULTICAST_MAX + 1)
+#define KEPT_KEY    "vifd-multicast"
+#define KEPT_GRANTS "vifd-grants" /* a directory, a key for each queue that has any */
+#define KEPT_ONE    18		  /* "01:00:5e:00:00:01 " */
+#define KEPT_SIZE   (KEPT_ONE * MULTICAST_MAX + 1)
 
-void vif_keep_live(struct control *c, const struct vif *v)
+static void keep_multicast(struct control *c, const struct vif *v)
 {
 	const struct multicast_set *set = &c->workers.shared->vif[v->vif_slot].multicast;
 	char text[KEPT_SIZE] = "", *end = text;
@@ -46,8 +47,8 @@ void vif_keep_live(struct control *c, const struct vif *v)
 		return;
 	for (uint32_t i = 0; i < MULTICAST_MAX; i++)
 		if (multicast_at(set, i, a))
-			end += sprintf(end, "%02x:%02x:%02x:%02x:%02x:%02x ", a[0], a[1], a[2], a[3],
-				       a[4], a[5]);
+			end += sprintf(end, "%02x:%02x:%02x:%02x:%02x:%02x ", a[0], a[1], a[2],
+				       a[3], a[4], a[5]);
 	if (vif_write_key(c, v->path, KEPT_KEY, text))
 		log_info(SCOPE(v), "its multicast addresses could not be kept");
 }
@@ -71,12 +72,50 @@ static bool restore_multicast(struct control *c, struct vif *v)
 	return true;
 }
 
+/* Static grants, which the guest is not asked to lend again. */
+static void keep_grants(struct control *c, const struct vif *v)
+{
+	const struct ctrl_memory *memory = &c->workers.shared->vif[v->vif_slot].ctrl;
+	char text[STATIC_TEXT_SIZE], key[32];
+
+	for (uint32_t i = 0; i < CTRL_QUEUES_MAX; i++) {
+		const struct static_list *l = static_lists_active(&memory->grants[i]);
+
+		snprintf(key, sizeof(key), KEPT_GRANTS "/%u", i);
+		if (l->n && (!static_list_print(l, text) || vif_write_key(c, v->path, key, text)))
+			log_info(SCOPE(v), "the static grants of queue %u could not be kept", i);
+	}
+}
+
+/* Those that are not found are copied like others. */
+static void restore_grants(struct control *c, struct vif *v)
+{
+	struct ctrl_memory *memory = &c->workers.shared->vif[v->vif_slot].ctrl;
+	char text[STATIC_TEXT_SIZE];
+
+	for (uint32_t i = 0; i < v->n_queues; i++)
+		if (!store_read(&c->store, XBT_NULL, text, sizeof(text), "%s/" KEPT_GRANTS "/%u",
+				v->path, i) &&
+		    !static_list_parse(&memory->grants[i].list[0], text))
+			log_warning(SCOPE(v), "the static grants kept for queue %u make no sense",
+				    i);
+}
+
+void vif_keep_live(struct control *c, const struct vif *v)
+{
+	keep_multicast(c, v);
+	keep_grants(c, v);
+}
+
 void vif_begin_live(struct control *c, struct vif *v)
 {
 	/* Found Connected: the guest is not asked for its addresses again. Where an earlier vifd
 	 * could not keep them it gets more than it wished rather than less. */
 	v->multicast_lost = v->resume && !restore_multicast(c, v);
+	if (v->resume && v->features & VIF_CTRL_RING)
+		restore_grants(c, v);
 	(void)store_remove(&c->store, XBT_NULL, "%s/" KEPT_KEY, v->path);
+	(void)store_remove(&c->store, XBT_NULL, "%s/" KEPT_GRANTS, v->path);
 	vif_take_wishes(c, v);
 	if (v->multicast_lost && v->wishes.multicast_control)
 		log_info(SCOPE(v), "its multicast addresses are not known any more: it gets all "

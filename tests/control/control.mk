@@ -13,7 +13,7 @@ TESTS += test_links
 test_links-objs := tests/control/test_links.c backend/control/links.c
 test_links-libs := -lcmocka -lmnl
 
-SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh tests/control/test_wishes.sh
+SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh tests/control/test_wishes.sh tests/control/test_lent.sh
 SOAK_TESTS   += tests/control/soak_vifd.sh
 
 # Of a real TAP with its program: root.

@@ -337,6 +337,89 @@ static void the_index_keeps_up(void **state)
 	}
 }
 
+/* ---- in words ---- */
+
+static void lists_are_read_as_they_are_written(void **state)
+{
+	static const uint32_t corner[] = { 0, 1, 255, 256, 0xfffffffe, 0xffffffff };
+	struct random r = { .state = 9 };
+	char text[STATIC_TEXT_SIZE];
+
+	(void)state;
+	for (unsigned round = 0; round < 500; round++) {
+		struct static_list l = { .n = 0 }, got = { .n = 0 };
+		struct static_index ix;
+		uint32_t gref = 0;
+
+		static_index_init(&ix);
+		for (uint32_t i = 0; i < STATIC_GRANTS_MAX; i++) {
+			gref = random_below(&r, 30)  ? gref + 1
+			       : random_below(&r, 4) ? random_below(&r, 100000)
+						     : corner[random_below(&r, ARRAY_SIZE(corner))];
+			if (random_below(&r, 50) == 0 || static_index_find(&ix, l.entry, gref) >= 0)
+				continue;
+			put(&l, i, gref, random_below(&r, 40) ? 0 : STATIC_GRANT_READONLY);
+			static_index_insert(&ix, l.entry, i);
+		}
+		assert_true(static_list_print(&l, text));
+		assert_true(static_list_parse(&got, text));
+		assert_int_equal(got.n, l.n);
+		for (uint32_t i = 0, k = 0; i < STATIC_GRANTS_MAX; i++)
+			if (l.entry[i])
+				assert_true(got.entry[k++] == l.entry[i]);
+	}
+}
+
+static void lists_too_long_to_write_are_not(void **state)
+{
+	struct static_list l = { .n = 0 };
+	char text[STATIC_TEXT_SIZE];
+
+	(void)state;
+	for (uint32_t i = 0; i < STATIC_GRANTS_MAX; i++)
+		put(&l, i, 0xf0000000 + i * 2, STATIC_GRANT_READONLY);
+	assert_false(static_list_print(&l, text));
+}
+
+static void words_that_are_no_list_are_refused(void **state)
+{
+	static const char *const bad[] = {
+		"1",
+		" ",
+		"1-",
+		"-1 ",
+		"1 2",
+		"1  2 ",
+		"x ",
+		"rr1 ",
+		"r ",
+		"2-1 ",
+		"1-3 2 ",
+		"5 r5 ",
+		"0-512 ",
+		"0-511 512 ",
+		"4294967296 ",
+		"1-4294967296 ",
+		"+1 ",
+		"0x10 ",
+		"0-4294967295 ",
+		"99999999999999999999999 ",
+		"1-2-3 ",
+		"1,2 ",
+		"1 -2 ",
+		"1\n",
+	};
+	static const struct static_list none;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct static_list l = { .n = 0 };
+
+		assert_false(static_list_parse(&l, bad[i]));
+		assert_memory_equal(&l, &none, sizeof(l));
+	}
+}
+
 #define STATIC_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -351,6 +434,9 @@ int main(void)
 		STATIC_TEST(a_successor_maps_them_again),
 		STATIC_TEST(a_list_waits_for_the_one_before),
 		cmocka_unit_test(the_index_keeps_up),
+		cmocka_unit_test(lists_are_read_as_they_are_written),
+		cmocka_unit_test(lists_too_long_to_write_are_not),
+		cmocka_unit_test(words_that_are_no_list_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("static_grants", tests, NULL, NULL);
