@@ -36,6 +36,7 @@
 	X(to_guest_events)                                                                         \
 	X(to_guest_notifies)                                                                       \
 	X(to_guest_waits)	  /* times frames waited because the guest posted no buffers */    \
+	X(to_guest_stalls)	  /* times the guest was found stalled */                          \
 	X(ctrl_requests)	  /* of the control ring, answered */                              \
 	X(ctrl_refused)		  /* of those: not with success */                                 \
 	X(ctrl_events)                                                                             \

@@ -12,6 +12,8 @@
  *	HELLO	(worker 0)	READY		  one per worker, handles open
  *	QUEUE_ATTACH		QUEUE_ATTACHED	  status 0 or -errno
  *	QUEUE_DETACH		QUEUE_DETACHED	  always, and last for that slot
+ *				QUEUE_STALLED	  status 1: its guest takes no frames any
+ *						  more, 0: it does again
  *				QUEUE_FATAL	  status -EPROTO: the guest broke the
  *						  protocol; -ENODEV: the TAP is gone. The
  *						  queue is stopped, DETACH still due
@@ -79,6 +81,7 @@ enum ipc_type {
 	IPC_QUEUE_ATTACHED,
 	IPC_QUEUE_DETACH,
 	IPC_QUEUE_DETACHED,
+	IPC_QUEUE_STALLED,
 	IPC_QUEUE_FATAL,
 	IPC_GRANTS_STAGED,
 	IPC_GRANTS_APPLY,
@@ -93,6 +96,7 @@ struct ipc_hello {
 	uint32_t log_level; /* enum log_level */
 	uint32_t sd_daemon;
 	uint32_t tap_nowait; /* the kernel's TAPs take RWF_NOWAIT */
+	uint32_t rx_drain_ms, rx_stall_ms; /* as in struct queue_env */
 	uint32_t uid, gid; /* to become once the handles are open; 0: stay */
 	/* fds: shared memfd, then the sockets of workers 1..n_workers-1 */
 };
@@ -109,8 +113,12 @@ struct ipc_queue {
 	uint32_t n_queues;	   /* of the vif */
 	uint32_t has_ctrl;	   /* the vif has a control ring; queue 0 serves it */
 	uint32_t ctrl_gref, ctrl_port;
-	/* fds: the TAP queue; then, if a program steers the vif's frames, its map, which holds
-	 * a struct steering */
+	uint32_t maps;		   /* IPC_MAP_*: which come along */
+	/* fds: the TAP queue; then the maps of the programs the TAP asks, in this order */
+#define IPC_MAP_STEERING BIT(0) /* a struct steering */
+#define IPC_MAP_GATE	 BIT(1) /* a struct gate */
+#define IPC_MAPS	 (IPC_MAP_STEERING | IPC_MAP_GATE)
+#define IPC_QUEUE_FDS	 3
 };
 
 struct ipc_msg {

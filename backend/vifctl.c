@@ -56,8 +56,11 @@ static void show_queues(const json_t *queues)
 	const json_t *q;
 
 	for (size_t i = 0; (q = json_array_get(queues, i)); i++)
-		printf("  queue %jd      worker %jd%s\n", number(q, "queue"), number(q, "worker"),
-		       json_is_true(json_object_get(q, "attached")) ? "" : ", not attached");
+		printf("  queue %jd      worker %jd%s, %jd bytes wait%s\n", number(q, "queue"),
+		       number(q, "worker"),
+		       json_is_true(json_object_get(q, "attached")) ? "" : ", not attached",
+		       number(q, "waiting_bytes"),
+		       json_is_true(json_object_get(q, "stalled")) ? ", the guest is stalled" : "");
 }
 
 static void show_words(const char *title, const json_t *words)
@@ -163,6 +166,8 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 		printf("  copies through static grants %jd", number(d, "static_copies"));
 	if (number(d, "credit_waits"))
 		printf("  waits for the rate %jd", number(d, "credit_waits"));
+	if (number(d, "stalls"))
+		printf("  times stalled %jd", number(d, "stalls"));
 	printf("\n");
 	printf("             dropped: ");
 	show_drops(d);

@@ -23,6 +23,9 @@ const char *to_guest_fault_name(enum to_guest_fault f)
 		[TO_GUEST_TAP_ERROR] = "tap-error",
 		[TO_GUEST_BAD_INDEX] = "impossible-index",
 		[TO_GUEST_DETACHED] = "detached",
+		[TO_GUEST_QUEUE_FULL] = "queue-full",
+		[TO_GUEST_EXPIRED] = "expired",
+		[TO_GUEST_STALLED] = "stalled",
 	};
 
 	return names[f];

@@ -34,6 +34,9 @@ enum to_guest_fault {
 	TO_GUEST_TAP_ERROR,	 /* the TAP lost it while we read it */
 	TO_GUEST_BAD_INDEX,	 /* fatal: a producer that cannot be (XSA-39) */
 	TO_GUEST_DETACHED,	 /* still queued when the vif went away */
+	TO_GUEST_QUEUE_FULL,	 /* too much waited already: counted by the gate (gate.h) */
+	TO_GUEST_EXPIRED,	 /* waited too long for buffers */
+	TO_GUEST_STALLED,	 /* waited when the guest was found stalled, or came then */
 	TO_GUEST_N_FAULTS,
 };
 

@@ -14,7 +14,7 @@ rank_of()
 	case $1 in
 	libvif/base.h) echo 0 ;;
 	libvif/log.*) echo 1 ;;
-	libvif/steering.h) echo 9 ;;
+	libvif/steering.h | libvif/gate.h) echo 9 ;;
 	libvif/packet.* | libvif/rss.* | libvif/multicast.*) echo 10 ;;
 	libvif/offload.*) echo 11 ;;
 	libvif/ring.* | libvif/grant.* | libvif/event.* | libvif/store.*) echo 20 ;;
@@ -30,7 +30,8 @@ rank_of()
 	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 73 ;;
 	backend/datapath/datapath.*) echo 74 ;;
 	backend/control/exit.h | backend/control/links.*) echo 80 ;;
-	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.*) echo 81 ;;
+	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.* | \
+		backend/control/gating.* | backend/control/tap_program.*) echo 81 ;;
 	backend/control/*) echo 82 ;;
 	backend/client.*) echo 89 ;;
 	backend/vifbench/*) echo 90 ;;

@@ -112,6 +112,26 @@ static void print_hotplug_timeout(const struct config *c, FILE *out)
 	fprintf(out, "%u", c->hotplug_timeout_s);
 }
 
+static int set_rx_drain_timeout(struct config *c, const char *value)
+{
+	return parse_uint(value, 10, 3600000, &c->rx_drain_timeout_ms);
+}
+
+static void print_rx_drain_timeout(const struct config *c, FILE *out)
+{
+	fprintf(out, "%u", c->rx_drain_timeout_ms);
+}
+
+static int set_rx_stall_timeout(struct config *c, const char *value)
+{
+	return parse_uint(value, 0, 3600000, &c->rx_stall_timeout_ms);
+}
+
+static void print_rx_stall_timeout(const struct config *c, FILE *out)
+{
+	fprintf(out, "%u", c->rx_stall_timeout_ms);
+}
+
 static int set_log_level(struct config *c, const char *value)
 {
 	return log_level_parse(value, &c->log_level);
@@ -158,6 +178,10 @@ static const struct key keys[] = {
 	  set_withhold, print_withhold },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
+	{ "rx_drain_timeout_ms", "milliseconds, 10 to 3600000", set_rx_drain_timeout,
+	  print_rx_drain_timeout },
+	{ "rx_stall_timeout_ms", "milliseconds, 0 to 3600000", set_rx_stall_timeout,
+	  print_rx_stall_timeout },
 };
 
 const char *config_key(size_t i, const char **allowed)
@@ -187,6 +211,8 @@ void config_defaults(struct config *c)
 	*c = (struct config){
 		.n_workers = default_workers(),
 		.hotplug_timeout_s = 40, /* libxl's own patience with the script */
+		.rx_drain_timeout_ms = 10000, /* these two as xen-netback's parameters */
+		.rx_stall_timeout_ms = 60000,
 		.log_level = LOG_LVL_INFO,
 		.carrier = CARRIER_BRIDGE,
 		.socket_path = "/run/vifd/vifd.sock",

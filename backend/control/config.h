@@ -30,6 +30,8 @@ struct config {
 	uint32_t withheld;   /* enum vif_feature: not offered */
 	uint32_t hotplug_timeout_s;
 	enum carrier_rule carrier;
+	uint32_t rx_drain_timeout_ms; /* how long a frame may wait for its guest */
+	uint32_t rx_stall_timeout_ms; /* how long a guest may take none; 0: any time */
 	enum log_level log_level;
 	char user[64];		/* the datapath's */
 	char socket_path[104];	/* the operator's; fits sun_path */

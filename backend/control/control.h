@@ -51,6 +51,7 @@ struct control {
 	struct api api;
 	bool steering_refused; /* and that was logged */
 	bool netback_refused;  /* likewise */
+	bool gating_refused;   /* the same */
 	bool stopping;
 	uint64_t stop_deadline_ns;
 };

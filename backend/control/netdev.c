@@ -28,7 +28,16 @@
 #include "features.h"
 #include "rss.h"
 
-#define TXQUEUELEN   1000u
+/*
+ * Frames a queue of the TAP holds. Its bytes are bounded by the gate, so the queue is as long
+ * as that can need. Without the gate each may be a GSO frame of 64 KiB. A default qdisc has
+ * queues of the same length, for each of the 256 queues the TAP could have: 6 MB at 1000, so
+ * where there is one (a kernel that would not do without, see drop_qdisc()) it stays at that.
+ */
+#define FRAMES_GATED   GATE_FRAMES
+#define FRAMES_UNGATED 256u
+#define FRAMES_QDISC   1000u
+
 #define ALIAS_PREFIX "vifd "
 #define ALIAS_SIZE   (sizeof(ALIAS_PREFIX) + IFNAMSIZ)
 #define REPLY_SIZE   32768
@@ -53,6 +62,7 @@ struct link {
 	char name[IFNAMSIZ];
 	char alias[ALIAS_SIZE]; /* longer ones are not ours: cut */
 	char kind[16];
+	char qdisc[16];
 	uint8_t tun_type;
 	bool persist, vnet_hdr, multi_queue;
 	bool up, carrier;
@@ -118,6 +128,9 @@ static int parse_link(const struct nlmsghdr *nlh, void *data)
 			break;
 		case IFLA_IFALIAS:
 			copy_string(link->alias, sizeof(link->alias), a);
+			break;
+		case IFLA_QDISC:
+			copy_string(link->qdisc, sizeof(link->qdisc), a);
 			break;
 		case IFLA_CARRIER:
 			link->carrier = mnl_attr_get_u8(a);
@@ -186,7 +199,26 @@ static int link_setup(struct netdev_kernel *k, int ifindex, const char *alias)
 
 	mnl_attr_put_strz(nlh, IFLA_IFALIAS, alias);
 	mnl_attr_put(nlh, IFLA_ADDRESS, sizeof(backend_mac), backend_mac);
-	mnl_attr_put_u32(nlh, IFLA_TXQLEN, TXQUEUELEN);
+	return transact(k, nlh, NULL, NULL);
+}
+
+static int link_set_frames(struct netdev_kernel *k, int ifindex, uint32_t frames)
+{
+	char buf[512];
+	struct nlmsghdr *nlh = link_request(buf, RTM_SETLINK, ifindex);
+
+	mnl_attr_put_u32(nlh, IFLA_TXQLEN, frames);
+	return transact(k, nlh, NULL, NULL);
+}
+
+static int link_set_up(struct netdev_kernel *k, int ifindex, bool up)
+{
+	char buf[512];
+	struct nlmsghdr *nlh = link_request(buf, RTM_SETLINK, ifindex);
+	struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+
+	ifi->ifi_change = IFF_UP;
+	ifi->ifi_flags = up ? IFF_UP : 0;
 	return transact(k, nlh, NULL, NULL);
 }
 
@@ -232,6 +264,44 @@ static int tap_open_more(struct netdev_kernel *k, int ifindex)
 	return fd;
 }
 
+/*
+ * Has a new device do without a default qdisc. A TAP never holds a frame back, so a qdisc
+ * has nothing to do; but the default one takes memory for the 256 queues a TAP might have,
+ * and time for each frame. A device that is up for the first time with a queue length of 0
+ * gets none (Linux net/sched/sch_generic.c attach_default_qdiscs(), which says so in the
+ * log), and unlike "noqueue" given by name that is still a default: 'tc qdisc add' works.
+ */
+static int drop_qdisc(struct netdev_kernel *k, int ifindex)
+{
+	int rc = link_set_frames(k, ifindex, 0);
+
+	if (!rc)
+		rc = link_set_up(k, ifindex, true);
+	if (!rc)
+		rc = link_set_up(k, ifindex, false);
+	return rc;
+}
+
+/* Bounds what waits in the TAP's queues, those to come included. */
+static int bound_queues(struct netdev_kernel *k, struct netdev *nd)
+{
+	uint32_t frames = FRAMES_GATED;
+	struct link link;
+	int rc = link_get(k, nd->ifindex, NULL, &link);
+
+	if (rc)
+		return rc;
+	gating_open(&nd->gating, nd->queue_fd[0]);
+	if (!nd->gating.gate)
+		frames = FRAMES_UNGATED;
+	else if (!strcmp(link.qdisc, "mq"))
+		frames = FRAMES_QDISC;
+	rc = link_set_frames(k, nd->ifindex, frames);
+	if (rc)
+		gating_close(&nd->gating);
+	return rc;
+}
+
 static const char *driver_of(const char *name, struct ethtool_drvinfo *info)
 {
 	struct ifreq ifr = { .ifr_data = (void *)info };
@@ -250,7 +320,7 @@ static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct link *
 		 const char *alias, struct netdev_error *err)
 {
 	struct ethtool_drvinfo info;
-	int fd, map_fd;
+	int fd, map_fd, rc;
 
 	if (strcmp(link->kind, "tun")) {
 		const char *driver = driver_of(link->name, &info);
@@ -273,6 +343,11 @@ static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct link *
 	*nd = (struct netdev){ .ifindex = link->ifindex, .adopted = true, .n_queues = 1,
 				 .steering_fd = MAX(map_fd, -1) };
 	nd->queue_fd[0] = fd;
+	rc = bound_queues(k, nd);
+	if (rc) {
+		close(fd);
+		return fail(err, rc, "%s: cannot be taken over: %s", link->name, strerror(-rc));
+	}
 	return 0;
 }
 
@@ -288,14 +363,22 @@ static int create(struct netdev_kernel *k, struct netdev *nd, const char *name, 
 	if (!rc)
 		rc = link_setup(k, link.ifindex, alias);
 	if (!rc && (ioctl(fd, TUNSETVNETHDRSZ, &vnet_size) || ioctl(fd, TUNSETOFFLOAD, 0) ||
-		    ioctl(fd, TUNSETCARRIER, &off) || ioctl(fd, TUNSETPERSIST, 1)))
+		    ioctl(fd, TUNSETCARRIER, &off)))
 		rc = -errno;
+	if (!rc)
+		rc = drop_qdisc(k, link.ifindex);
+	*nd = (struct netdev){ .ifindex = link.ifindex, .n_queues = 1, .steering_fd = -1 };
+	nd->queue_fd[0] = fd;
+	if (!rc)
+		rc = bound_queues(k, nd);
+	if (!rc && ioctl(fd, TUNSETPERSIST, 1)) {
+		rc = -errno;
+		gating_close(&nd->gating);
+	}
 	if (rc) {
 		close(fd);
 		return fail(err, rc, "%s: cannot be set up: %s", name, strerror(-rc));
 	}
-	*nd = (struct netdev){ .ifindex = link.ifindex, .n_queues = 1, .steering_fd = -1 };
-	nd->queue_fd[0] = fd;
 	return 0;
 }
 
@@ -470,6 +553,7 @@ static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
 	if (nd->steering_fd >= 0)
 		close(nd->steering_fd);
 	nd->steering_fd = -1;
+	gating_close(&nd->gating);
 	nd->ifindex = 0;
 }
 

@@ -16,9 +16,11 @@
 #include <net/if.h>
 
 #include "backend/control/links.h"
+#include "backend/control/gating.h"
 #include "base.h"
 
 #define NETDEV_QUEUES_MAX 16u
+static_assert(NETDEV_QUEUES_MAX <= GATE_QUEUES, "each has its part");
 
 struct netdev {
 	int ifindex; /* 0: none */
@@ -26,6 +28,7 @@ struct netdev {
 	uint32_t n_queues;
 	int queue_fd[NETDEV_QUEUES_MAX];
 	int steering_fd; /* map of the program that spreads frames over queues; -1: none */
+	struct gating gating; /* the program that bounds what waits in each queue */
 };
 
 /* Seen from the guest, like every counter of ours. */
@@ -34,7 +37,7 @@ struct netdev_stats {
 	bool up, carrier;
 	uint64_t from_guest_frames, from_guest_bytes, from_guest_dropped, from_guest_errors;
 	uint64_t to_guest_frames, to_guest_bytes;
-	uint64_t to_guest_dropped; /* the TAP's queue was full */
+	uint64_t to_guest_dropped; /* too much waited, or there was no carrier */
 	uint64_t to_guest_errors;
 };
 
@@ -58,6 +61,8 @@ struct netdev_ops {
 	/*
 	 * Makes the device 'name', or takes over the one an earlier vifd left, under that
 	 * name or 'other_name' (NULL: none). Opens one queue; carrier off if it is new.
+	 * What waits in its queues is bounded in bytes (nd->gating), or, where the kernel
+	 * takes no program for that, more tightly in frames.
 	 * 0; -EEXIST: the name is another's; -errno. err says why, for people.
 	 */
 	int (*open)(void *ctx, struct netdev *nd, const char *name, const char *other_name,

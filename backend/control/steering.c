@@ -3,11 +3,7 @@
 #include "backend/control/steering.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,27 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backend/bpf/steer_object.h"
-#include "log.h"
+#include "backend/bpf/objects.h"
+#include "backend/control/tap_program.h"
 #include "rss.h"
 
-/* As steer.bpf.c calls them. */
-#define MAP_NAME     "steering"
-#define PROGRAM_NAME "steer"
-
-/* libbpf's words, for whoever wants to know why the kernel refused. */
-static int __attribute__((format(printf, 2, 0)))
-log_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
-{
-	char text[256];
-
-	if (level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(text, sizeof(text), fmt, args);
-	text[strcspn(text, "\n")] = '\0';
-	log_debug(LOG_NOBODY, "%s", text);
-	return 0;
-}
+#define MAP_NAME "steering" /* as steer.bpf.c calls it */
 
 static struct steering *map_content(int map_fd)
 {
@@ -80,45 +60,12 @@ bool steering_kept(int map_fd, uint32_t n_queues, struct rss *out)
 
 /* ---- attaching ---- */
 
-/* Loads the program, about the map 'map_fd' or, with -1, one of its own, and has the TAP ask
- * it. Returns the map's fd. */
-static int load_and_attach(struct bpf_object *object, int tap_fd, int map_fd)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(object, MAP_NAME);
-	const struct bpf_program *program = bpf_object__find_program_by_name(object, PROGRAM_NAME);
-	int program_fd, rc;
-
-	if (!map || !program)
-		return -ENOENT;
-	rc = map_fd < 0 ? 0 : bpf_map__reuse_fd(map, map_fd);
-	if (!rc)
-		rc = bpf_object__load(object);
-	if (rc)
-		return rc;
-	program_fd = bpf_program__fd(program);
-	map_fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
-	if (map_fd < 0)
-		return -errno;
-	if (ioctl(tap_fd, TUNSETSTEERINGEBPF, &program_fd)) {
-		rc = -errno;
-		close(map_fd);
-		return rc;
-	}
-	return map_fd;
-}
-
 static int attach(int tap_fd, int map_fd)
 {
-	struct bpf_object *object;
-	int rc;
+	static const struct tap_program program = { steer_object, &steer_object_size, "steer",
+						    MAP_NAME, TUNSETSTEERINGEBPF };
 
-	libbpf_set_print(log_libbpf);
-	object = bpf_object__open_mem(steer_object, steer_object_size, NULL);
-	if (!object)
-		return -errno;
-	rc = load_and_attach(object, tap_fd, map_fd);
-	bpf_object__close(object);
-	return rc;
+	return tap_program_attach(&program, tap_fd, map_fd);
 }
 
 int steering_attach(int tap_fd, int ifindex, uint32_t n_queues)

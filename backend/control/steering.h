@@ -2,9 +2,6 @@
 /*
  * Rank 8: the BPF program that chooses the queue of each frame for a guest, one a vif, and
  * its map, which the vif's workers share (libvif/steering.h).
- *
- * The kernel keeps a program as long as its TAP lives, and a map as long as anybody has it:
- * only the map's fd is held here.
  */
 #ifndef VIF_CONTROL_STEERING_H
 #define VIF_CONTROL_STEERING_H

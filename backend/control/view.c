@@ -31,16 +31,19 @@ static json_t *view_queues(const struct control *c, const struct vif *v,
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < v->n_queues; i++) {
-		uint32_t number = v->queue[i].slot;
-		const struct slot *slot = &c->workers.slot[number];
+		const struct slot *slot = &c->workers.slot[v->queue[i].slot];
+		struct queue_counters n;
 		json_t *o;
 
 		if (v->queue[i].state == VIF_QUEUE_NONE)
 			continue;
-		o = json_pack("{s:i, s:i, s:b}", "queue", (int)i, "worker", (int)slot->worker,
-			      "attached", slot->state == SLOT_ATTACHED);
+		o = json_pack("{s:i, s:i, s:b, s:b, s:I}", "queue", (int)i, "worker",
+			      (int)slot->worker, "attached", slot->state == SLOT_ATTACHED, "stalled",
+			      v->queue[i].stalled, "waiting_bytes",
+			      (json_int_t)vif_queue_waiting(v, i));
+		vif_queue_counters(c, v, i, &n);
 		if (add)
-			add(o, &c->workers.shared->queue[number].counters);
+			add(o, &n);
 		json_array_append_new(list, o);
 	}
 	return list;

@@ -95,6 +95,12 @@ static int open_netdev(struct control *c, struct vif *v, uint64_t now_ns)
 	}
 	v->netdev_ready = true;
 	vif_on_links(c, v);
+	if (!v->netdev.gating.gate && !c->gating_refused) {
+		c->gating_refused = true;
+		log_warning(SCOPE(v), "the kernel takes no BPF program to guard the TAP (%s): what waits "
+			    "for a guest is bounded in frames only",
+			    strerror(-v->netdev.gating.map_fd));
+	}
 	if (v->netdev.adopted)
 		log_info(SCOPE(v), "took over the netdev %s", v->name);
 	return 0;

@@ -42,6 +42,7 @@ enum vif_link_reason {
 
 struct vif_queue {
 	enum vif_queue_state state;
+	bool stalled; /* its guest takes no frames */
 	uint32_t slot; /* of the workers; unless state is NONE */
 };
 
@@ -136,6 +137,13 @@ void vif_detach(struct control *c, struct vif *v);
 
 /* Whether the datapath holds any queue, or is asked to. */
 bool vif_has_queues(const struct vif *v);
+
+/* What its queue i counted, and the gate of its netdev: queue[i].state is not NONE. */
+void vif_queue_counters(const struct control *c, const struct vif *v, uint32_t i,
+			struct queue_counters *out);
+
+/* Bytes that wait for the guest in its queue i. */
+uint64_t vif_queue_waiting(const struct vif *v, uint32_t i);
 
 /* Its counters, of queues past and present. */
 void vif_counters(const struct control *c, const struct vif *v, struct queue_counters *out);

@@ -44,9 +44,34 @@ static void add_counters(struct queue_counters *to, const struct queue_counters 
 		t[i] += counter_read(&f[i]);
 }
 
+/* The gate's counts live as long as the netdev. */
+static uint64_t n_refused(const struct vif *v, uint32_t i)
+{
+	const struct gate *gate = v->netdev.gating.gate;
+
+	return gate ? counter_read((const uint64_t *)&gate->queue[i].refused_frames) : 0;
+}
+
+uint64_t vif_queue_waiting(const struct vif *v, uint32_t i)
+{
+	const struct gate *gate = v->netdev.gating.gate;
+
+	return gate ? (uint64_t)MAX(gate_waiting(&gate->queue[i]), 0) : 0;
+}
+
+void vif_queue_counters(const struct control *c, const struct vif *v, uint32_t i,
+			struct queue_counters *out)
+{
+	*out = (struct queue_counters){ 0 };
+	add_counters(out, &c->workers.shared->queue[v->queue[i].slot].counters);
+	out->to_guest_drops[TO_GUEST_QUEUE_FULL] += n_refused(v, i);
+}
+
 void vif_counters(const struct control *c, const struct vif *v, struct queue_counters *out)
 {
 	*out = v->retired;
+	for (uint32_t i = 0; i < NETDEV_QUEUES_MAX; i++)
+		out->to_guest_drops[TO_GUEST_QUEUE_FULL] += n_refused(v, i);
 	for (uint32_t i = 0; i < v->n_queues; i++)
 		if (v->queue[i].state != VIF_QUEUE_NONE)
 			add_counters(out, &c->workers.shared->queue[v->queue[i].slot].counters);
@@ -57,22 +82,53 @@ static void queue_gone(struct control *c, struct vif *v, struct vif_queue *q)
 	add_counters(&v->retired, &c->workers.shared->queue[q->slot].counters);
 	c->slot_owner[q->slot] = NULL;
 	q->state = VIF_QUEUE_NONE;
+	q->stalled = false;
 }
 
-/* All queues are back: the netdev stays, with one queue and no carrier, so that the
- * kernel drops frames nobody would read. */
+static bool any_stalled(const struct vif *v)
+{
+	for (uint32_t i = 0; i < v->n_queues; i++)
+		if (v->queue[i].stalled)
+			return true;
+	return false;
+}
+
+/* The netdev has a carrier while the vif has queues whose guest takes frames: without one
+ * the kernel drops, and a bridge sends elsewhere, instead of queueing for nobody. */
+static void set_carrier(struct control *c, struct vif *v)
+{
+	bool on = vif_has_queues(v) && !any_stalled(v);
+	int rc = c->env.netdev_ops->set_carrier(c->env.netdev_ctx, &v->netdev, on);
+
+	if (rc)
+		log_warning(SCOPE(v), "%s: carrier: %s", v->name, strerror(-rc));
+}
+
+static void on_stalled(struct control *c, struct vif *v, struct vif_queue *q, bool stalled,
+		       uint64_t now_ns)
+{
+	bool before = any_stalled(v);
+
+	q->stalled = stalled;
+	if (any_stalled(v) == before)
+		return;
+	log_limited(&v->log_limit, now_ns, LOG_LVL_WARNING, SCOPE(v),
+		    stalled ? "the guest takes no frames any more: its device has no carrier until it does" :
+			      "the guest takes frames again");
+	set_carrier(c, v);
+}
+
 void vif_queues_gone(struct control *c, struct vif *v)
 {
 	const struct netdev_ops *ops = c->env.netdev_ops;
 	int rc = ops->set_queues(c->env.netdev_ctx, &v->netdev, 1);
 
-	if (!rc)
-		rc = ops->set_carrier(c->env.netdev_ctx, &v->netdev, false);
 	if (rc)
 		log_warning(SCOPE(v), "%s: %s", v->name, strerror(-rc));
 	v->n_queues = 0;
 	if (v->vif_slot >= 0 && c->stopping && !c->store_lost)
 		vif_keep_live(c, v);
+	set_carrier(c, v);
 	if (v->vif_slot >= 0)
 		workers_give_vif(&c->workers, (uint32_t)v->vif_slot);
 	v->vif_slot = -1;
@@ -121,6 +177,7 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 	switch (e->type) {
 	case WORKER_QUEUE_ATTACHED:
 		q->state = VIF_QUEUE_ATTACHED;
+		on_stalled(c, v, q, false, now_ns); /* a worker before this one said so */
 		if (e->status) {
 			queue_gone(c, v, q);
 			vif_fail(c, v, now_ns, -e->status, "queue %u: %s", e->queue.queue, e->why);
@@ -128,6 +185,9 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 		break;
 	case WORKER_QUEUE_DETACHED:
 		queue_gone(c, v, q);
+		break;
+	case WORKER_QUEUE_STALLED:
+		on_stalled(c, v, q, e->status, now_ns);
 		break;
 	case WORKER_QUEUE_FATAL:
 		vif_fail(c, v, now_ns, -e->status, "queue %u: %s%s", e->queue.queue,
@@ -178,8 +238,6 @@ static int prepare(struct control *c, struct vif *v, const struct frontend_keys 
 		return rc;
 	steer(c, v, keys->has_ctrl, &kept);
 	rc = c->env.netdev_ops->set_offload(c->env.netdev_ctx, &v->netdev, v->features);
-	if (!rc)
-		rc = c->env.netdev_ops->set_carrier(c->env.netdev_ctx, &v->netdev, true);
 	if (rc)
 		return rc;
 	v->vif_slot = workers_take_vif(&c->workers, v->id);
@@ -187,6 +245,22 @@ static int prepare(struct control *c, struct vif *v, const struct frontend_keys 
 		return v->vif_slot;
 	c->workers.shared->vif[v->vif_slot].ctrl.rss[0] = kept;
 	return 0;
+}
+
+/* The queue's TAP and the maps of the programs that asks, in the order of queue->maps. */
+static void gather_fds(const struct netdev *nd, struct ipc_queue *queue, int fds[])
+{
+	uint32_t n = 0;
+
+	fds[n++] = nd->queue_fd[queue->queue];
+	if (nd->steering_fd >= 0) {
+		queue->maps |= IPC_MAP_STEERING;
+		fds[n++] = nd->steering_fd;
+	}
+	if (nd->gating.gate) {
+		queue->maps |= IPC_MAP_GATE;
+		fds[n++] = nd->gating.map_fd;
+	}
 }
 
 static int hand_out(struct control *c, struct vif *v, const struct frontend_keys *keys, uint32_t i)
@@ -206,12 +280,13 @@ static int hand_out(struct control *c, struct vif *v, const struct frontend_keys
 				   .has_ctrl = keys->has_ctrl,
 				   .ctrl_gref = keys->ctrl_gref,
 				   .ctrl_port = keys->ctrl_port };
-	int slot = workers_attach(&c->workers, &queue, v->netdev.queue_fd[i],
-				  v->netdev.steering_fd);
+	int fds[IPC_QUEUE_FDS], slot;
 
+	gather_fds(&v->netdev, &queue, fds);
+	slot = workers_attach(&c->workers, &queue, fds);
 	if (slot < 0)
 		return slot;
-	v->queue[i] = (struct vif_queue){ VIF_QUEUE_ATTACHING, (uint32_t)slot };
+	v->queue[i] = (struct vif_queue){ .state = VIF_QUEUE_ATTACHING, .slot = (uint32_t)slot };
 	c->slot_owner[slot] = v;
 	v->n_queues = i + 1;
 	return 0;
@@ -227,5 +302,7 @@ int vif_hand_out_queues(struct control *c, struct vif *v, const struct frontend_
 		vif_apply_rate(c, v, now_ns);
 	for (uint32_t i = 0; !rc && i < keys->n_queues; i++)
 		rc = hand_out(c, v, keys, i);
+	if (v->n_queues)
+		set_carrier(c, v);
 	return rc;
 }

@@ -176,7 +176,12 @@ void workers_give_vif(struct workers *w, uint32_t vif_slot)
 	w->vif_used[vif_slot] = false;
 }
 
-int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd, int steering_fd)
+static uint32_t n_fds_of(const struct ipc_queue *queue)
+{
+	return 1 + (uint32_t)__builtin_popcount(queue->maps & IPC_MAPS);
+}
+
+int workers_attach(struct workers *w, const struct ipc_queue *queue, const int fds[])
 {
 	uint32_t slot;
 
@@ -188,8 +193,7 @@ int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd,
 	w->slots_used = MAX(w->slots_used, slot + 1);
 	w->slot[slot].worker = choose_worker(w, queue->vif);
 	w->slot[slot].queue = *queue;
-	w->slot[slot].tap_fd = tap_fd;
-	w->slot[slot].steering_fd = steering_fd;
+	memcpy(w->slot[slot].fds, fds, n_fds_of(queue) * sizeof(*fds));
 	w->worker[w->slot[slot].worker].n_queues++;
 	slot_move(w, &w->slot[slot], SLOT_ATTACH_DUE);
 	return (int)slot;
@@ -230,13 +234,11 @@ static int send_due(struct workers *w, uint32_t slot, uint64_t now_ns)
 	struct worker *worker = &w->worker[s->worker];
 	bool attach = s->state == SLOT_ATTACH_DUE;
 	struct ipc_msg msg = { .type = attach ? IPC_QUEUE_ATTACH : IPC_QUEUE_DETACH, .slot = slot };
-	const int fds[] = { s->tap_fd, s->steering_fd };
-	uint32_t n_fds = !attach ? 0 : s->steering_fd < 0 ? 1 : 2;
 	int rc;
 
 	if (attach)
 		msg.queue = s->queue;
-	rc = ipc_send(worker->sock, &msg, fds, n_fds);
+	rc = ipc_send(worker->sock, &msg, s->fds, attach ? n_fds_of(&s->queue) : 0);
 	if (rc)
 		return rc;
 	slot_move(w, s, attach ? SLOT_ATTACHING : SLOT_DETACHING);
@@ -318,6 +320,9 @@ static int take_queue_message(struct workers *w, const struct ipc_msg *msg, uint
 			return -EPROTO;
 		slot_move(w, s, SLOT_FREE);
 		return 1;
+	case IPC_QUEUE_STALLED:
+		out->type = WORKER_QUEUE_STALLED;
+		return s->state == SLOT_ATTACHED;
 	case IPC_GRANTS_STAGED:
 		out->type = WORKER_GRANTS_STAGED;
 		out->queue_number = msg->queue_number;
@@ -345,6 +350,7 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 		return msg->status != 0;
 	case IPC_QUEUE_ATTACHED:
 	case IPC_QUEUE_DETACHED:
+	case IPC_QUEUE_STALLED:
 	case IPC_QUEUE_FATAL:
 	case IPC_GRANTS_STAGED:
 	case IPC_GRANTS_APPLIED:

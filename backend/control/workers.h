@@ -30,11 +30,10 @@ struct slot {
 	enum slot_state state;
 	uint32_t worker;
 	uint64_t sent_ns; /* in ATTACHING and DETACHING: since when an answer is due */
-	int tap_fd; /* borrowed from the vif's netdev, as is */
-	int steering_fd; /* -1: none */
 	struct ipc_queue queue;
 	uint32_t note; /* IPC_GRANTS_APPLY or _DONE to be sent once it is attached; 0: none */
 	int32_t note_status;
+	int fds[IPC_QUEUE_FDS]; /* borrowed from the vif's netdev: the TAP, and queue.maps */
 };
 
 struct worker {
@@ -78,11 +77,10 @@ int workers_take_vif(struct workers *w, struct vif_id id) must_check;
 /* Every queue that was handed out with it is back. */
 void workers_give_vif(struct workers *w, uint32_t vif_slot);
 
-/* Hands a queue to a worker with few of its vif's, and of all, queues. 'tap_fd' and
- * 'steering_fd' (-1: none) stay the caller's and must stay open until the slot is told
- * detached or its attach failed. Returns the slot or -ENOSPC. */
-int workers_attach(struct workers *w, const struct ipc_queue *queue, int tap_fd, int steering_fd)
-	must_check;
+/* Hands a queue to a worker with few of its vif's, and of all, queues. fds[] are its TAP and
+ * a map for each bit of queue->maps; they stay the caller's and must stay open until the slot
+ * is told detached or its attach failed. Returns the slot or -ENOSPC. */
+int workers_attach(struct workers *w, const struct ipc_queue *queue, const int fds[]) must_check;
 
 /* Takes a queue back. A WORKER_QUEUE_DETACHED follows, always. */
 void workers_detach(struct workers *w, uint32_t slot);
@@ -107,6 +105,7 @@ enum worker_event_type {
 	WORKER_FAILED,		/* could not get ready: status, why */
 	WORKER_QUEUE_ATTACHED,	/* status 0, or -errno and why: then the slot is free */
 	WORKER_QUEUE_DETACHED,	/* the slot is free */
+	WORKER_QUEUE_STALLED,	/* status 1: the guest takes no frames; 0: it does again */
 	WORKER_QUEUE_FATAL,	/* status -EPROTO: the guest broke the protocol, why; -ENODEV: its
 				 * netdev is gone. Detach it. */
 	WORKER_GRANTS_STAGED,	/* by a vif's queue 0, for queue_number of the same vif */

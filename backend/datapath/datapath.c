@@ -109,6 +109,8 @@ static int open_workers(struct datapath *d, const int socks[], char *why, size_t
 			return err;
 		d->workers[i].tap_nowait = d->hello.tap_nowait;
 		d->workers[i].grants.static_budget = budget;
+		d->workers[i].env.rx_drain_ns = d->hello.rx_drain_ms * NS_PER_MS;
+		d->workers[i].env.rx_stall_ns = d->hello.rx_stall_ms * NS_PER_MS;
 	}
 	return sandbox_enter(d->hello.uid, d->hello.gid, why, why_size);
 }

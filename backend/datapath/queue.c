@@ -72,6 +72,21 @@ static int map_steering(struct queue *q, int fd, const char **step)
 	return 0;
 }
 
+static int map_gate(struct queue *q, int fd, const char **step)
+{
+	void *map;
+
+	if (fd >= 0) {
+		*step = "mapping what guards its TAP";
+		map = mmap(NULL, sizeof(*q->gate), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			return -errno;
+		q->gate = map;
+	}
+	wait_open(q, q->gate && q->number < GATE_QUEUES ? &q->gate->queue[q->number] : NULL);
+	return 0;
+}
+
 static int bind_ports(struct queue *q, const struct ipc_queue *cfg, const char **step)
 {
 	*step = "binding the tx event channel";
@@ -136,6 +151,8 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 	if (!err)
 		err = map_steering(q, fds.steering, &step);
 	if (!err)
+		err = map_gate(q, fds.gate, &step);
+	if (!err)
 		err = map_rings(q, cfg, &shared->queue[msg->slot], &step);
 	if (!err)
 		err = bind_ports(q, cfg, &step);
@@ -160,10 +177,11 @@ static void drop_queued(struct queue *q)
 {
 	struct packet *p;
 
-	while ((p = packet_fifo_pop(&q->from_tap))) {
+	while ((p = wait_pop(q))) {
 		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
 		packet_put(&q->pool, p);
 	}
+	wait_settle(q);
 	while ((p = packet_fifo_pop(&q->to_tap))) {
 		counter_add(&q->counters->from_guest_tap_error, 1);
 		packet_put(&q->pool, p);
@@ -184,6 +202,8 @@ void queue_close(struct queue *q)
 		grant_unmap(q->env->grants, q->tx.page);
 	if (q->rx.page)
 		grant_unmap(q->env->grants, q->rx.page);
+	if (q->gate)
+		munmap(q->gate, sizeof(*q->gate));
 	if (q->steering)
 		munmap(q->steering, sizeof(*q->steering));
 	if (q->tap_fd >= 0)
@@ -240,7 +260,7 @@ uint64_t queue_deadline(const struct queue *q)
 	uint64_t tx = q->tx_wait_ns ? q->tx_wait_ns : UINT64_MAX;
 	uint64_t ctrl = q->ctrl_wait_ns ? q->ctrl_wait_ns : UINT64_MAX;
 
-	return q->broken ? UINT64_MAX : MIN(tx, ctrl);
+	return q->broken ? UINT64_MAX : MIN(MIN(tx, ctrl), wait_deadline(q));
 }
 
 void queue_on_time(struct queue *q)
@@ -253,6 +273,7 @@ void queue_on_time(struct queue *q)
 		q->ctrl_wait_ns = 0;
 		q->ctrl_due = !q->broken;
 	}
+	wait_on_time(q);
 }
 
 void queue_publish(struct queue *q, struct ring *r, int port, uint64_t *notifies)

@@ -17,6 +17,7 @@
 
 #include "backend/ipc.h"
 #include "event.h"
+#include "gate.h"
 #include "grant.h"
 #include "log.h"
 #include "packet.h"
@@ -62,6 +63,32 @@ struct queue_env {
 	struct events *events;
 	struct queue_scratch *scratch;
 	uint64_t now_ns; /* set by the outer loop before each pass */
+	uint64_t rx_drain_ns; /* older frames to the guest are dropped; 0: they are not */
+	uint64_t rx_stall_ns; /* a guest without buffers for so long is stalled; 0: never */
+};
+
+#define WAIT_MARKS 9
+
+/* How many bytes had entered the TAP's queue at a time. */
+struct wait_mark {
+	uint64_t ns, entered;
+};
+
+/* Frames that wait for the guest, from the TAP's queue on: queue_wait.c. */
+struct queue_wait {
+	struct gate_queue *gate; /* shared with the kernel; NULL: nobody counts */
+	uint64_t read;	/* cost of all frames read from the TAP, drift corrected */
+	uint64_t held;	/* of those in from_tap */
+	uint64_t seen;	/* what had entered before the TAP was read last */
+	uint64_t since_ns;  /* the guest has had too few buffers since; 0: it has not */
+	uint32_t n_wanted;  /* how many the frame needed that found too few */
+	bool stalled;
+	bool told_stalled;  /* as control knows it: the worker's */
+	uint32_t n_marks;
+	struct wait_mark mark[WAIT_MARKS]; /* the oldest first */
+	uint64_t drop_to;   /* frames up to here are too old; UINT64_MAX: all that wait */
+	uint64_t look_ns;   /* when to look for buffers nobody tells of; 0: not */
+	uint64_t look_step_ns;
 };
 
 struct queue {
@@ -91,6 +118,8 @@ struct queue {
 
 	struct packet_fifo to_tap;
 	struct packet_fifo from_tap;
+	struct queue_wait wait;
+	struct gate *gate; /* the vif's, of which wait has this queue's part; NULL: none */
 	uint32_t cut_at; /* bytes of payload of from_tap's head that went as segments already */
 	uint32_t rx_slots_last; /* ring slots the last frame took: how many frames may fit */
 
@@ -111,6 +140,7 @@ struct queue {
 struct queue_fds {
 	int tap;
 	int steering; /* map of the vif's steering program; -1: none */
+	int gate;     /* map of the program that guards its TAP; -1: none */
 };
 
 /* Maps the rings and binds the ports; on a live ring shows what is still to be shown, and
@@ -172,8 +202,9 @@ bool queue_grants_applied(struct queue *q, int *status) must_check;
  * grants. Returns whether any are left: a guest that has many holds up nobody. */
 bool queue_grants_release(struct queue *q) must_check;
 
-/* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX. 0 while the
- * guest has no buffers: the rest waits in the netdev. May ask for an event. */
+/* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX: as many as the
+ * guest may have buffers for, and one that waits for them; the rest waits in the netdev. If
+ * it is not 0, read, until so many have come or one says EAGAIN. */
 uint32_t queue_read_budget(struct queue *q);
 
 /* The outer loop's report of one TAP transfer: bytes moved or -errno. Takes p. */

@@ -15,6 +15,36 @@ static inline struct log_scope queue_scope(const struct queue *q)
 /* The guest broke the protocol: the queue moves nothing any more. */
 void queue_break(struct queue *q, const char *why);
 
+/* ---- queue_wait.c: frames that wait for the guest ---- */
+
+/* The queue begins to wait; gate may be NULL. */
+void wait_open(struct queue *q, struct gate_queue *gate);
+
+/* The TAP is going to be read; p was read from it; it was found empty. */
+void wait_note_reads(struct queue *q);
+void wait_note_read(struct queue *q, const struct packet *p);
+void wait_on_empty(struct queue *q);
+
+/* Takes the head of from_tap: packets leave it in no other way. */
+struct packet *wait_pop(struct queue *q);
+
+/* Tells the kernel what has left. At the end of whatever took frames. */
+void wait_settle(struct queue *q);
+
+/* The next frame needs n buffers and an event was asked for; a frame was given. */
+void wait_begin(struct queue *q, uint32_t n_wanted);
+void wait_end(struct queue *q);
+
+/* Drops what has waited too long, or waits for a guest that is stalled; finds out whether
+ * it is. At the beginning of a pass. */
+void wait_check(struct queue *q);
+
+/* What is read is dropped: the guest's buffers do not matter. */
+bool wait_is_dropping(const struct queue *q);
+
+uint64_t wait_deadline(const struct queue *q);
+void wait_on_time(struct queue *q);
+
 /* Publishes the ring's answers; signals 'port' and counts it in *notifies if the guest
  * asked for an event. */
 void queue_publish(struct queue *q, struct ring *r, int port, uint64_t *notifies);

@@ -11,23 +11,21 @@
 uint32_t queue_read_budget(struct queue *q)
 {
 	int pending;
-	uint32_t n;
 
-	if (q->broken || q->from_tap.n_packets > 0 || q->rx_starved)
+	if (q->broken || q->from_tap.n_packets > 0)
+		return 0;
+	wait_note_reads(q);
+	if (wait_is_dropping(q))
+		return QUEUE_READ_MAX;
+	if (q->rx_starved)
 		return 0;
 	pending = ring_pending(&q->rx);
-	if (pending <= 0) {
-		/* Nothing posted: ask for an event, then look once more. A producer that is
-		 * impossible is queue_to_guest()'s to judge. */
-		pending = ring_arm(&q->rx, 1);
-		if (pending <= 0) {
-			q->rx_starved = pending == 0;
-			q->rx_due = pending < 0;
-			return 0;
-		}
-	}
-	n = (uint32_t)pending / q->rx_slots_last;
-	return MIN(MAX(n, 1u), QUEUE_READ_MAX);
+	/* An impossible producer is queue_to_guest()'s to judge. */
+	q->rx_due |= pending < 0;
+	if (pending < 0)
+		return 0;
+	/* One is read in any case: only the frame itself says what it needs. */
+	return MIN(MAX((uint32_t)pending / q->rx_slots_last, 1u), QUEUE_READ_MAX);
 }
 
 /* Whether a failing read took a frame with it: one in a form the TAP cannot tell (EINVAL), or
@@ -43,9 +41,12 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 
 	if (result > (int)PACKET_VNET_SIZE) {
 		p->size = (uint32_t)result - (uint32_t)PACKET_VNET_SIZE;
+		wait_note_read(q, p);
 		packet_fifo_push(&q->from_tap, p);
 		return;
 	}
+	if (result == -EAGAIN)
+		wait_on_empty(q);
 	if (read_lost_frame(result)) {
 		counter_add(&q->counters->to_guest_drops[TO_GUEST_TAP_ERROR], 1);
 		log_limited(&q->limit, q->env->now_ns, LOG_LVL_WARNING, &scope,
@@ -88,14 +89,14 @@ static struct packet *next_frame(struct queue *q, int *next_cut)
 static void take_frame(struct queue *q, const struct packet *p, int next_cut)
 {
 	if (p == q->from_tap.head) {
-		packet_fifo_pop(&q->from_tap);
+		(void)wait_pop(q);
 		return;
 	}
 	q->cut_at = (uint32_t)next_cut;
 	if (next_cut)
 		return;
 	counter_add(&q->counters->to_guest_gso_cut, 1);
-	packet_put(&q->pool, packet_fifo_pop(&q->from_tap));
+	packet_put(&q->pool, wait_pop(q));
 }
 
 /* netif.h "request-multicast-control"; broadcast always passes, as with Linux' netback. */
@@ -134,7 +135,7 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 		int next_cut;
 
 		if (q->cut_at == 0 && is_filtered(q, q->from_tap.head)) {
-			drop_to_guest(q, TO_GUEST_FILTERED, packet_fifo_pop(&q->from_tap));
+			drop_to_guest(q, TO_GUEST_FILTERED, wait_pop(q));
 			continue;
 		}
 		p = next_frame(q, &next_cut);
@@ -212,7 +213,7 @@ static int await_buffers(struct queue *q, uint32_t n)
 	int pending = ring_arm(&q->rx, n);
 
 	if (pending >= 0 && (uint32_t)pending < n) {
-		q->rx_starved = true;
+		wait_begin(q, n);
 		counter_add(&q->counters->to_guest_waits, 1);
 	}
 	return MIN(pending, 0);
@@ -226,18 +227,22 @@ enum vif_verdict queue_to_guest(struct queue *q)
 
 	if (q->broken)
 		return VIF_OK;
+	wait_check(q);
 	err = q->rx_due ? MIN(ring_pending(&q->rx), 0) : 0;
 	/* A producer that goes to and fro must not keep us here. */
 	for (int i = 0; i < RX_BATCHES_MAX && !err && q->from_tap.head && !q->rx_starved; i++) {
 		err = to_guest_batch(q, &batch);
 		if (err)
 			break;
+		if (batch.n_frames)
+			wait_end(q);
 		any |= batch.n_frames > 0;
 		if (batch.n_wanted)
 			err = await_buffers(q, batch.n_wanted);
 	}
 	if (any)
 		queue_publish(q, &q->rx, q->rx_port, &q->counters->to_guest_notifies);
+	wait_settle(q);
 	q->rx_due = q->from_tap.head && !q->rx_starved;
 	if (!err)
 		return VIF_OK;

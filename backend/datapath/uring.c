@@ -2,8 +2,8 @@
 /*
  * Theory of operation.
  *
- * A TAP is watched by a one-shot poll while it is idle; once readable, it is read by
- * bursts of plain reads until one says EAGAIN, and only then polled again. Reads and
+ * A TAP is watched by a one-shot poll while it is idle; once readable, and at first, it is
+ * read by bursts of plain reads until one says EAGAIN, and only then polled again. Reads and
  * writes carry RWF_NOWAIT (O_NONBLOCK alone does not keep io_uring from waiting for a
  * TAP behind our back), so they complete while they are submitted, in order; the only
  * operations ever outstanding across a wait are polls. An idle worker
@@ -164,7 +164,8 @@ static int tap_attach(void *loop, struct queue *q)
 {
 	struct uring_loop *l = loop;
 
-	l->tap[q->slot] = (struct tap_state){ .burst = 1 };
+	/* Read before it is polled: until it is seen empty, the gate may believe it full. */
+	l->tap[q->slot] = (struct tap_state){ .readable = true, .burst = 1 };
 	return 0;
 }
 

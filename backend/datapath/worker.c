@@ -96,6 +96,16 @@ static void say_fatal(struct worker *w, const struct queue *q, int status, const
 	say(w, &msg);
 }
 
+static void say_stalled(struct worker *w, struct queue *q)
+{
+	const struct ipc_msg msg = { .type = IPC_QUEUE_STALLED,
+				     .slot = q->slot,
+				     .status = q->wait.stalled };
+
+	q->wait.told_stalled = q->wait.stalled;
+	say(w, &msg);
+}
+
 void worker_tap_gone(struct worker *w, struct queue *q)
 {
 	if (q->broken)
@@ -177,14 +187,28 @@ static int attach_queue(struct worker *w, const struct ipc_msg *msg, struct queu
 	return 0;
 }
 
+static bool name_fds(const struct ipc_msg *msg, const int fds[], uint32_t n_fds,
+		     struct queue_fds *out)
+{
+	bool steering = msg->queue.maps & IPC_MAP_STEERING, gate = msg->queue.maps & IPC_MAP_GATE;
+
+	if (n_fds != 1u + steering + gate)
+		return false;
+	*out = (struct queue_fds){ .tap = fds[0],
+				   .steering = steering ? fds[1] : -1,
+				   .gate = gate ? fds[1 + steering] : -1 };
+	return true;
+}
+
 static void on_attach(struct worker *w, const struct ipc_msg *msg, const int fds[], uint32_t n_fds)
 {
 	struct ipc_msg answer = { .type = IPC_QUEUE_ATTACHED, .slot = msg->slot };
-	char why[sizeof(answer.why)] = "no TAP came with the message";
-	struct queue_fds of_queue = { .tap = n_fds > 0 ? fds[0] : -1,
-				      .steering = n_fds > 1 ? fds[1] : -1 };
+	char why[sizeof(answer.why)] = "the message came without its TAP or maps";
+	struct queue_fds of_queue;
 
-	answer.status = n_fds > 0 ? attach_queue(w, msg, of_queue, why, sizeof(why)) : -EPROTO;
+	answer.status = name_fds(msg, fds, n_fds, &of_queue) ?
+				attach_queue(w, msg, of_queue, why, sizeof(why)) :
+				-EPROTO;
 	if (answer.status)
 		memcpy(answer.why, why, sizeof(why));
 	for (uint32_t i = answer.status ? 0 : 1; i < n_fds; i++)
@@ -330,6 +354,8 @@ static void serve(struct worker *w, struct queue *q)
 	w->tap->flush(w->loop, q);
 	queue_settle(q);
 	timers_set(&w->timers, q, queue_deadline(q));
+	if (q->wait.stalled != q->wait.told_stalled)
+		say_stalled(w, q);
 	if (verdict == VIF_FATAL)
 		say_fatal(w, q, -EPROTO,
 			  fault ? from_guest_fault_name(fault) : "impossible ring indices");

@@ -18,6 +18,5 @@ SOAK_TESTS   += tests/control/soak_vifd.sh
 
 # Of a real TAP with its program: root.
 TESTS += test_steering
-test_steering-objs := tests/control/test_steering.c tests/unit/frames.c backend/control/netdev.c backend/control/links.c \
-		      backend/control/steering.c backend/bpf/steer_object.c
+test_steering-objs := tests/control/test_steering.c tests/unit/frames.c $(NETDEV_OBJS)
 test_steering-libs := -lcmocka -lmnl -lbpf -lcap-ng

@@ -441,7 +441,8 @@ static void get_ready(struct workers_test *t)
 static uint32_t attach_of(struct workers_test *t, uint16_t domid)
 {
 	const struct ipc_queue queue = { .vif = { domid, 0 } };
-	int slot = workers_attach(&t->w, &queue, STDERR_FILENO, -1);
+	const int tap = STDERR_FILENO;
+	int slot = workers_attach(&t->w, &queue, &tap);
 
 	assert_true(slot >= 0);
 	return (uint32_t)slot;
@@ -474,21 +475,22 @@ static void slots_wait_for_ready_and_spread(void **state)
 	assert_int_equal(e.queue.vif.domid, 3);
 }
 
-static void a_steered_queue_brings_its_map(void **state)
+static void a_queue_brings_its_maps(void **state)
 {
-	const struct ipc_queue queue = { .vif = { 3, 0 } };
+	const struct ipc_queue queue = { .vif = { 3, 0 }, .maps = IPC_MAPS };
+	const int fds[IPC_QUEUE_FDS] = { STDERR_FILENO, STDOUT_FILENO, STDERR_FILENO };
 	struct workers_test *t = *state;
 	uint32_t n_fds, slot;
 
 	get_ready(t);
 	slot = attach(t);
 	assert_int_equal(t->w.slot[slot].worker, 0);
-	assert_int_equal(workers_attach(&t->w, &queue, STDERR_FILENO, STDOUT_FILENO), slot + 1);
+	assert_int_equal(workers_attach(&t->w, &queue, fds), slot + 1);
 	workers_flush(&t->w, 0);
 	assert_int_equal(hear_with(t, 0, &n_fds).type, IPC_QUEUE_ATTACH);
 	assert_int_equal(n_fds, 1);
 	assert_int_equal(hear_with(t, 1, &n_fds).type, IPC_QUEUE_ATTACH);
-	assert_int_equal(n_fds, 2);
+	assert_int_equal(n_fds, IPC_QUEUE_FDS);
 	workers_detach(&t->w, slot + 1);
 	workers_flush(&t->w, 0);
 	assert_int_equal(hear_with(t, 1, &n_fds).type, IPC_QUEUE_DETACH);
@@ -865,7 +867,7 @@ int main(void)
 		API_TEST(api_bounds_its_clients),
 		API_TEST(api_is_roots_alone_and_locked),
 		WORKERS_TEST(slots_wait_for_ready_and_spread),
-		WORKERS_TEST(a_steered_queue_brings_its_map),
+		WORKERS_TEST(a_queue_brings_its_maps),
 		WORKERS_TEST(a_vifs_queues_go_to_different_workers),
 		WORKERS_TEST(slots_resume_in_the_next_datapath),
 		WORKERS_TEST(slots_begin_zeroed),

@@ -93,7 +93,8 @@ void evil_write_keys(const struct evil *e)
 						"feature-gso-tcpv6", "feature-ipv6-csum-offload" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
-		sim_frontend_put(EVIL_DOMID, 0, features[i], "1");
+		sim_frontend_put(EVIL_DOMID, 0, features[i],
+				 e->never_notifies && !strcmp(features[i], "feature-rx-notify") ? "0" : "1");
 	if (e->n_queues == 2) {
 		put_key("", "multi-queue-num-queues", 2);
 		put_key("queue-1/", "tx-ring-ref", e->tx1_ring_gref);

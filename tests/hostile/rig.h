@@ -39,6 +39,7 @@ struct evil {
 	grant_ref_t tx_ring_gref, rx_ring_gref;
 	evtchn_port_t tx_port, rx_port;
 	bool split_events;
+	bool never_notifies; /* of buffers: no feature-rx-notify */
 
 	uint8_t *tx_memory; /* EVIL_PAGES, read-only to the backend */
 	uint8_t *rx_memory; /* EVIL_PAGES, writable */

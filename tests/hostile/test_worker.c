@@ -231,6 +231,7 @@ static void attach(struct churn *c, uint32_t i)
 {
 	struct ipc_msg msg = attach_message(&c->guest[i], i);
 	const int fds[] = { c->tap[i][1], c->steering };
+	uint32_t n_maps = draw(c, 2);
 
 	if (c->state[i] != AWAY)
 		return;
@@ -238,7 +239,8 @@ static void attach(struct churn *c, uint32_t i)
 	c->broken[i] = false;
 	memset(&c->shared->vif[i].ctrl, 0, sizeof(c->shared->vif[i].ctrl));
 	msg.queue.has_ctrl = draw(c, 4) > 0 && !(c->twins && i == 1);
-	assert_int_equal(ipc_send(c->sock, &msg, fds, 1 + draw(c, 2)), 0);
+	msg.queue.maps = n_maps ? IPC_MAP_STEERING : 0;
+	assert_int_equal(ipc_send(c->sock, &msg, fds, 1 + n_maps), 0);
 	c->state[i] = COMING;
 }
 

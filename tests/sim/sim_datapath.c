@@ -11,13 +11,18 @@
 
 #define DOMAINS_MAX 8u
 
+struct sim_frame {
+	struct sim_frame *next;
+	struct virtio_net_hdr vnet;
+	size_t size;
+	uint8_t bytes[];
+};
+
+/* A TAP's one queue, guarded by the gate as the kernel's would be. */
 struct sim_tap {
-	struct {
-		uint8_t bytes[PACKET_FRAME_MAX];
-		size_t size;
-		struct virtio_net_hdr vnet;
-	} frame[SIM_FRAMES_MAX];
-	unsigned first, n;
+	struct sim_frame *first, *last;
+	unsigned n;
+	bool readable; /* it was not found empty since a frame came */
 	int spoilt; /* what the next read returns; 0: the frame */
 };
 
@@ -55,6 +60,7 @@ static int attach(void *loop, struct queue *q)
 	assert(q->vif.domid < DOMAINS_MAX);
 	if (q->number == 0)
 		d->queue[q->vif.domid] = q;
+	d->tap[q->vif.domid].readable = true;
 	return 0;
 }
 
@@ -65,6 +71,34 @@ static void detach(void *loop, struct queue *q)
 	if (q->number == 0)
 		d->queue[q->vif.domid] = NULL;
 	worker_release(&d->worker, q);
+}
+
+static struct sim_frame *take_frame(struct sim_tap *tap)
+{
+	struct sim_frame *f = tap->first;
+
+	if (f) {
+		tap->first = f->next;
+		tap->n--;
+	}
+	return f;
+}
+
+static int read_tap(struct sim_tap *tap, struct packet *p)
+{
+	struct sim_frame *f = take_frame(tap);
+	int size;
+
+	if (!f) {
+		tap->readable = false;
+		return -EAGAIN;
+	}
+	size = tap->spoilt ? tap->spoilt : (int)(PACKET_VNET_SIZE + f->size);
+	tap->spoilt = 0;
+	memcpy(p->frame, f->bytes, f->size);
+	*packet_vnet(p) = f->vnet;
+	free(f);
+	return size;
 }
 
 static void flush(void *loop, struct queue *q)
@@ -78,23 +112,14 @@ static void flush(void *loop, struct queue *q)
 		d->sent(d->arg, q->vif.domid, p->frame, p->size);
 		queue_tap_written(q, p, (int)(PACKET_VNET_SIZE + p->size));
 	}
-	if (!tap->n || q->number)
-		return;
-	budget = queue_read_budget(q);
-	for (; budget && tap->n; budget--) {
-		size_t size = tap->frame[tap->first].size;
-
+	budget = tap->readable && q->number == 0 ? queue_read_budget(q) : 0;
+	if (budget)
+		worker_mark_ready(&d->worker, q);
+	for (; budget && tap->readable; budget--) {
 		p = packet_get(&q->pool);
 		assert(p);
-		memcpy(p->frame, tap->frame[tap->first].bytes, size);
-		*packet_vnet(p) = tap->frame[tap->first].vnet;
-		tap->first = (tap->first + 1) % SIM_FRAMES_MAX;
-		tap->n--;
-		queue_tap_read(q, p, tap->spoilt ? tap->spoilt : (int)(PACKET_VNET_SIZE + size));
-		tap->spoilt = 0;
+		queue_tap_read(q, p, read_tap(tap, p));
 	}
-	if (q->from_tap.head)
-		worker_mark_ready(&d->worker, q);
 }
 
 static const struct tap_ops sim_tap_ops = { attach, detach, flush };
@@ -102,6 +127,13 @@ static const struct tap_ops sim_tap_ops = { attach, detach, flush };
 void sim_datapath_spoil_read(struct sim_datapath *d, uint32_t domid, int result)
 {
 	d->tap[domid].spoilt = result;
+}
+
+static __u64 the_now_ns;
+
+static __u64 now(void)
+{
+	return the_now_ns;
 }
 
 bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
@@ -113,18 +145,36 @@ bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
 				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
 				 size_t size)
 {
+	struct gate *gate = sim_gate(domid);
 	struct sim_tap *tap = &d->tap[domid];
-	unsigned at = (tap->first + tap->n) % SIM_FRAMES_MAX;
+	struct sim_frame *f;
 
-	if (tap->n == SIM_FRAMES_MAX)
+	if ((gate && !gate_enter(&gate->queue[0], (uint32_t)size, now)) || tap->n == SIM_FRAMES_MAX)
 		return false;
-	memcpy(tap->frame[at].bytes, frame, size);
-	tap->frame[at].size = size;
-	tap->frame[at].vnet = *vnet;
+	f = malloc(sizeof(*f) + size);
+	assert(f);
+	*f = (struct sim_frame){ .vnet = *vnet, .size = size };
+	memcpy(f->bytes, frame, size);
+	if (tap->first)
+		tap->last->next = f;
+	else
+		tap->first = f;
+	tap->last = f;
 	tap->n++;
+	tap->readable = true;
 	if (d->queue[domid])
 		worker_mark_ready(&d->worker, d->queue[domid]);
 	return true;
+}
+
+unsigned sim_datapath_waiting(const struct sim_datapath *d, uint32_t domid)
+{
+	return d->tap[domid].n;
+}
+
+uint64_t sim_datapath_deadline(const struct sim_datapath *d)
+{
+	return worker_deadline(&d->worker);
 }
 
 /* ---- the process ---- */
@@ -166,7 +216,12 @@ void sim_datapath_kill(struct sim_datapath *d)
 
 void sim_datapath_free(struct sim_datapath *d)
 {
+	struct sim_frame *f;
+
 	end(d);
+	for (uint32_t i = 0; i < DOMAINS_MAX; i++)
+		while ((f = take_frame(&d->tap[i])))
+			free(f);
 	free(d);
 }
 
@@ -188,6 +243,8 @@ static void start_worker(struct sim_datapath *d)
 	assert(!err);
 	d->worker.tap = &sim_tap_ops;
 	d->worker.loop = d;
+	d->worker.env.rx_drain_ns = hello.hello.rx_drain_ms * NS_PER_MS;
+	d->worker.env.rx_stall_ns = hello.hello.rx_stall_ms * NS_PER_MS;
 	d->running = true;
 	worker_say_ready(&d->worker, 0, "");
 }
@@ -218,6 +275,7 @@ void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns)
 {
 	if (!d->running)
 		return;
+	the_now_ns = now_ns;
 	d->worker.env.now_ns = now_ns;
 	worker_on_time(&d->worker);
 	(void)worker_pass(&d->worker);

@@ -58,18 +58,45 @@ static struct sim_netdev {
 	int ifindex; /* 0: free */
 	char name[IFNAMSIZ];
 	struct netdev_link link;
+	struct gate *gate;
+	bool carrier;
 } netdevs[NETDEVS_MAX];
+static bool gates_refused;
 static bool links_changed;
 
-struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid)
+static struct sim_netdev *netdev_of(uint32_t domid, uint32_t devid)
 {
 	char name[IFNAMSIZ];
 
 	snprintf(name, sizeof(name), "vif%u.%u", domid, devid);
 	for (uint32_t i = 0; i < NETDEVS_MAX; i++)
 		if (netdevs[i].ifindex && !strcmp(netdevs[i].name, name))
-			return &netdevs[i].link;
+			return &netdevs[i];
 	return NULL;
+}
+
+struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid)
+{
+	struct sim_netdev *sim = netdev_of(domid, devid);
+
+	return sim ? &sim->link : NULL;
+}
+
+struct gate *sim_gate(uint32_t domid)
+{
+	struct sim_netdev *sim = netdev_of(domid, 0);
+
+	return sim ? sim->gate : NULL;
+}
+
+bool sim_carrier(uint32_t domid)
+{
+	return netdev_of(domid, 0) && netdev_of(domid, 0)->carrier;
+}
+
+void sim_refuse_gates(bool refuse)
+{
+	gates_refused = refuse;
 }
 
 void sim_links_changed(void)
@@ -83,6 +110,17 @@ static struct sim_netdev *find_netdev(int ifindex)
 		if (netdevs[i].ifindex == ifindex)
 			return &netdevs[i];
 	return NULL;
+}
+
+static void open_gate(struct gating *g)
+{
+	g->map_fd = gates_refused ? -EPERM : memfd_create("sim-gate", MFD_CLOEXEC);
+	if (g->map_fd < 0)
+		return;
+	assert_int_equal(ftruncate(g->map_fd, sizeof(struct gate)), 0);
+	g->gate = mmap(NULL, sizeof(struct gate), PROT_READ | PROT_WRITE, MAP_SHARED, g->map_fd, 0);
+	assert_true(g->gate != MAP_FAILED);
+	g->gate->queue[0].limit = GATE_BYTES;
 }
 
 static int netdev_open(void *ctx, struct netdev *nd, const char *name, const char *other,
@@ -102,6 +140,8 @@ static int netdev_open(void *ctx, struct netdev *nd, const char *name, const cha
 	links_changed = true;
 	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1, .steering_fd = -1 };
 	nd->queue_fd[0] = eventfd(0, EFD_CLOEXEC);
+	open_gate(&nd->gating);
+	sim->gate = nd->gating.gate;
 	return nd->queue_fd[0] < 0 ? -errno : 0;
 }
 
@@ -154,8 +194,7 @@ static int netdev_set_offload(void *ctx, struct netdev *nd, uint32_t features)
 static int netdev_set_carrier(void *ctx, struct netdev *nd, bool on)
 {
 	(void)ctx;
-	(void)nd;
-	(void)on;
+	find_netdev(nd->ifindex)->carrier = on;
 	return 0;
 }
 
@@ -207,6 +246,10 @@ static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 	find_netdev(nd->ifindex)->ifindex = 0;
 	if (nd->n_queues && nd->steering_fd >= 0)
 		close(nd->steering_fd);
+	if (nd->gating.gate) {
+		munmap(nd->gating.gate, sizeof(*nd->gating.gate));
+		close(nd->gating.map_fd);
+	}
 	*nd = (struct netdev){ 0 };
 }
 

@@ -18,6 +18,11 @@ void sim_links_changed(void);
 
 extern const struct process_ops sim_process_ops; /* ctx: struct sim_datapath */
 
+/* From now on the kernel takes no BPF program: netdevs have no gate. */
+void sim_refuse_gates(bool refuse);
+/* Whether the netdev of vif<domid>.* has a carrier. */
+bool sim_carrier(uint32_t domid);
+
 /* Keys of vif<domid>.<devid>, in the backend's directory or the frontend's. */
 void sim_backend_put(uint32_t domid, uint32_t devid, const char *key, const char *fmt, ...)
 	printf_like(4, 5);
