@@ -38,17 +38,17 @@ const struct offered_key backend_features[] = {
 };
 
 const struct feature_name feature_names[] = {
-	{ VIF_SG, "sg", true },
-	{ VIF_GSO_TCPV4, "gso-tcpv4", true },
-	{ VIF_GSO_TCPV6, "gso-tcpv6", true },
-	{ VIF_CSUM_V4, "csum-v4", true },
-	{ VIF_CSUM_V6, "csum-v6", true },
-	{ VIF_SPLIT_EVENTS, "split-event-channels", true },
-	{ VIF_MULTICAST, "multicast-control", true },
-	{ VIF_CTRL_RING, "ctrl-ring", true },
-	{ VIF_XDP_HEADROOM, "xdp-headroom", true },
-	{ VIF_RX_NOTIFY, "rx-notify", false },
-	{ 0, NULL, false },
+	{ "sg", VIF_SG, true },
+	{ "gso-tcpv4", VIF_GSO_TCPV4, true },
+	{ "gso-tcpv6", VIF_GSO_TCPV6, true },
+	{ "csum-v4", VIF_CSUM_V4, true },
+	{ "csum-v6", VIF_CSUM_V6, true },
+	{ "split-event-channels", VIF_SPLIT_EVENTS, true },
+	{ "multicast-control", VIF_MULTICAST, true },
+	{ "ctrl-ring", VIF_CTRL_RING, true },
+	{ "xdp-headroom", VIF_XDP_HEADROOM, true },
+	{ "rx-notify", VIF_RX_NOTIFY, false },
+	{ NULL, 0, false },
 };
 
 uint32_t features_offerable(void)

@@ -57,8 +57,8 @@ extern const struct offered_key backend_features[];
 
 /* The names people use for features, to show and to withhold them. */
 struct feature_name {
-	uint32_t bit;
 	const char *name;
+	uint32_t bit;
 	bool optional; /* the backend can do without offering it */
 };
 

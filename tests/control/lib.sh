@@ -21,6 +21,7 @@ export LD_LIBRARY_PATH=$build/hosted XEN_HOSTED_DIR=$tmp/xen XENSTORED_RUNDIR=$t
 failed=0
 vifd_pid=
 guest_pid_7=
+guest_pid_8=
 xenstored_pid=
 
 # case_ NAME COMMAND...: one line of the report.
