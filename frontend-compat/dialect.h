@@ -49,25 +49,25 @@ struct tx_layout {
 
 struct frontend_dialect {
 	const char *name;
-	const char *about; /* one line, for --help */
+	const char *about;		/* one line, for --help */
+	const struct dialect_key *keys; /* written on every connect; NULL-terminated */
 	uint32_t offloads; /* enum vif_feature bits it uses for what it transmits, if offered */
 	uint32_t n_queues_max;
 	enum queues_key queues_key;
-	bool split_events; /* takes two event channels if offered */
 	enum tx_wakeup tx_wakeup;
-	struct tx_layout layout;
-	uint16_t first_id; /* its transmit ids are this and the 255 after it */
 	enum rx_start rx_start;
+	struct tx_layout layout;
+	uint16_t first_id;   /* its transmit ids are this and the 255 after it */
+	uint16_t headroom;   /* it wants before a received frame, where xdp-headroom is offered */
+	bool split_events;   /* takes two event channels if offered */
 	bool rx_silent;	     /* sends no event when it posts receive buffers */
 	bool impatient;	     /* connects without waiting for the backend's InitWait */
 	bool mac_of_backend; /* looks there if its own directory has no mac */
 	bool mtu_ignored;    /* never reads the mtu key */
-	uint16_t headroom;   /* it wants before a received frame, where xdp-headroom is offered */
 	bool hashing;	     /* has frames hashed and mapped to queues, if it can */
 	bool sends_hash;     /* and tells the hash of what it sends */
 	bool static_grants;  /* has all its pages kept mapped, if it can */
 	bool ctrl_early;     /* uses the control ring before it is Connected */
-	const struct dialect_key *keys; /* written on every connect; NULL-terminated */
 };
 
 /* Terminated by a NULL name; the first is the default. */

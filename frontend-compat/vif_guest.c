@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "frontend-compat/commands.h"
 #include "frontend-compat/options.h"
-#include "frontend-compat/remote.h"
 #include "frontend-compat/stats.h"
 
 /* How long the backend has to follow us when we close: XENNET_TIMEOUT. */
@@ -36,7 +36,7 @@ enum {
 	POLL_SIGNAL,
 	POLL_BUS,
 	POLL_EVENT,
-	POLL_REMOTE,
+	POLL_COMMAND,
 	POLL_TAP,
 	N_POLL = POLL_TAP + NETFRONT_QUEUES_MAX
 };
@@ -46,9 +46,7 @@ struct guest {
 	struct netfront nf;
 	struct tap tap;
 	int signal_fd;
-	struct remote remote;
-	bool connecting;      /* a command that waits for it; no other is taken */
-	bool reconfiguring;   /* the same */
+	struct commands commands;
 	bool connected, link; /* as the TAP was told */
 	uint32_t mtu;
 	uint64_t connects; /* of netfront's, the one the TAP was set up for */
@@ -251,82 +249,6 @@ static void take_signal(struct guest *g)
 	}
 }
 
-/* Answers the command that waits for a connection. */
-static void follow_connecting(struct guest *g)
-{
-	if (!g->connecting || g->nf.bus.restarting)
-		return;
-	if (g->connected)
-		remote_say(&g->remote, "ok");
-	else if (g->nf.bus.failed)
-		remote_say(&g->remote, "error: could not connect, the log says why");
-	else
-		return;
-	g->connecting = false;
-}
-
-/* Answers the command that waits for the backend to know of another headroom. */
-static void follow_reconfiguring(struct guest *g)
-{
-	const struct bus_situation *s = &g->nf.bus;
-
-	if (!g->reconfiguring || s->reconfiguring || s->ours == XenbusStateReconfiguring)
-		return;
-	remote_say(&g->remote, s->ours == XenbusStateConnected ? "ok" : "error: disconnected");
-	g->reconfiguring = false;
-}
-
-static void reconfigure(struct guest *g, const char *text)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	/* xennet_xdp_set() asks for XDP_PACKET_HEADROOM or none; Linux' netif.h allows 0x7fff */
-	if (*text < '0' || *text > '9' || *end || n > 0x7fff) {
-		remote_say(&g->remote, "error: headroom 0..32767");
-		return;
-	}
-	if (netfront_set_headroom(&g->nf, (uint16_t)n) < 0) {
-		remote_say(&g->remote, "error: the backend offers no headroom");
-		return;
-	}
-	g->reconfiguring = true;
-	follow_bus(g);
-}
-
-static void reconnect_as(struct guest *g, char *words)
-{
-	struct frontend_choice choice = g->nf.config.choice;
-	const char *wrong = remote_parse_choice(words, g->options.choice.n_queues, &choice);
-	char text[REMOTE_LINE_MAX];
-
-	if (wrong) {
-		snprintf(text, sizeof(text), "error: %.200s", wrong);
-		remote_say(&g->remote, text);
-		return;
-	}
-	netfront_choose(&g->nf, &choice);
-	netfront_restart(&g->nf);
-	g->connecting = true;
-	follow_bus(g);
-}
-
-static void take_command(struct guest *g)
-{
-	char *line = remote_take(&g->remote);
-
-	if (!line)
-		return;
-	if (!strncmp(line, "connect", 7) && (!line[7] || line[7] == ' '))
-		reconnect_as(g, line + 7);
-	else if (!strncmp(line, "headroom ", 9))
-		reconfigure(g, line + 9);
-	else if (!strcmp(line, "stats"))
-		(void)!stats_write(&g->nf, g->remote.client);
-	else
-		remote_say(&g->remote, "error: connect, headroom or stats");
-}
-
 static void lose_store(struct guest *g)
 {
 	log_error(&g->nf.log, "xenstore hung up: traffic goes on, but nothing can change");
@@ -356,9 +278,7 @@ static void fill_poll(const struct guest *g, struct pollfd fds[N_POLL])
 	fds[POLL_SIGNAL] = (struct pollfd){ g->signal_fd, POLLIN, 0 };
 	fds[POLL_BUS] = (struct pollfd){ g->store_lost ? -1 : netfront_bus_fd(&g->nf), POLLIN, 0 };
 	fds[POLL_EVENT] = (struct pollfd){ netfront_event_fd(&g->nf), POLLIN, 0 };
-	fds[POLL_REMOTE] =
-	    (struct pollfd){ g->connecting || g->reconfiguring ? -1 : remote_fd(&g->remote), POLLIN,
-			     0 };
+	fds[POLL_COMMAND] = (struct pollfd){ commands_fd(&g->commands), POLLIN, 0 };
 	for (uint32_t i = 0; i < NETFRONT_QUEUES_MAX; i++) {
 		bool wanted =
 		    i < g->tap.n_queues && netfront_has_room(&g->nf, i) && !g->nf.stack_error;
@@ -389,11 +309,10 @@ static void run(struct guest *g)
 			lose_store(g);
 		if (fds[POLL_EVENT].revents && netfront_take_events(&g->nf))
 			follow_bus(g);
-		if (fds[POLL_REMOTE].revents)
-			take_command(g);
+		if (fds[POLL_COMMAND].revents && commands_take(&g->commands))
+			follow_bus(g);
 		follow_connection(g);
-		follow_connecting(g);
-		follow_reconfiguring(g);
+		commands_follow(&g->commands);
 		follow_multicast(g);
 		/* until the interface is up, frames for it wait in the ring */
 		again = g->connected && netfront_step(&g->nf);
@@ -457,16 +376,16 @@ static int start(struct guest *g)
 
 	if (err < 0)
 		return err;
-	err = remote_open(&g->remote, o->control);
+	err = commands_open(&g->commands, o->control, &g->nf, o->choice.n_queues);
 	if (err < 0)
 		goto close_tap;
 	err = netfront_open(&g->nf, &config);
 	if (err < 0)
-		goto close_remote;
+		goto close_commands;
 	return 0;
 
-close_remote:
-	remote_close(&g->remote);
+close_commands:
+	commands_close(&g->commands);
 close_tap:
 	tap_close(&g->tap);
 	return err;
@@ -490,7 +409,7 @@ int main(int argc, char **argv)
 	run(&g);
 	if (g.options.stats_file)
 		write_stats(&g);
-	remote_close(&g.remote);
+	commands_close(&g.commands);
 	netfront_close(&g.nf);
 	tap_close(&g.tap);
 	return g.status;

@@ -4,8 +4,7 @@
 # SIM_OBJS and SIM_LIBS are all of it but the test.
 SIM_OBJS := $(addprefix tests/sim/,sim_store.c sim_datapath.c sim_host.c) $(HOSTED_OBJS) \
 	    $(BACKEND_SHARED) $(DATAPATH_STEPPED) $(CONTROL_STEPPED) \
-	    $(filter-out frontend-compat/vif_guest.c frontend-compat/tap.c \
-	      frontend-compat/options.c frontend-compat/stats.c,$(wildcard frontend-compat/*.c))
+	    $(netfront-objs)
 SIM_LIBS := -lcmocka -ljansson -linih
 
 TESTS += test-sim
