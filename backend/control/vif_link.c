@@ -52,7 +52,7 @@ static uint32_t against_carrier(const struct control *c, const struct vif *v)
 	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
 		if (reasons[i].rule <= c->config.carrier)
 			counts |= reasons[i].reason;
-	return v->link_known ? look_at_link(v) & counts : 0;
+	return look_at_link(v) & counts;
 }
 
 void vif_on_links(struct control *c, struct vif *v)
@@ -148,9 +148,8 @@ static void tell_carrier(struct control *c, struct vif *v, uint64_t now_ns)
 void vif_tell_link(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	/* Before that the script may still be about to put it somewhere. */
-	if (v->state != XenbusStateConnected || v->hotplug != VIF_HOTPLUG_DONE)
+	if (v->state != XenbusStateConnected || v->hotplug != VIF_HOTPLUG_DONE || !v->link_known)
 		return;
 	tell_carrier(c, v, now_ns);
-	if (v->link_known)
-		tell_mtu(c, v, now_ns);
+	tell_mtu(c, v, now_ns);
 }

@@ -38,7 +38,7 @@ connected()
 {
 	start_xen
 	start_vifd
-	start_guest 7 --frontend multicast
+	start_guest 7 --frontend multicast --queues 2
 	attach 7
 	until_ 10 state_is 7 2
 	ip addr add 10.99.0.1/24 dev vif7.0
