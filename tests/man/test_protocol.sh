@@ -3,7 +3,7 @@
 #
 # vif-protocol(7) is true as far as a program can tell: every row says where vifd stands,
 # what is supported or refused names tests, the tests are there and are run, and no key that
-# the sources read or write is without a row.
+# the sources read or write, nor anything netif.h has a name for, is without a row.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 page=${1:-backend/man/vif-protocol.7}
@@ -119,9 +119,30 @@ keys_have_rows()
 {
 	local key
 	keys_of_the_sources | while read -r key; do
-		named_rows | cut -f 2 | grep -qwE -- "(^|[ ,])$key" || echo "$key is read or written, and has no row"
+		named_rows | cut -f 2 | grep -qE -- "(^|[ ,])$key([ ,]|\$)" || echo "$key is read or written, and has no row"
 	done
 	[ "$(keys_of_the_sources | wc -l)" -ge 30 ] || echo "the sources' keys are not found"
+}
+
+# What netif.h has names for: keys, extra infos, requests of the control ring, flags.
+names_of_netif()
+{
+	local header=/usr/include/xen/io/netif.h
+	{
+		grep -oE '"(feature|request|multi|event)-[a-z0-9-]+"' "$header" | tr -d '"'
+		grep -oE 'XEN_NETIF_(CTRL|EXTRA)_TYPE_[A-Z_]*[A-Z]\b' "$header" |
+			sed -E 's/XEN_NETIF_(CTRL|EXTRA)_TYPE_//' | grep -vE '^(INVALID|NONE|MAX)$'
+		grep -oE '\bNET[TR]XF_[a-z_]+' "$header" | sed 's/NET[TR]XF_//'
+	} | sort -u
+}
+
+netif_has_rows()
+{
+	local name
+	names_of_netif | while read -r name; do
+		named_rows | cut -f 2 | grep -qE -- "(^|[ ,])$name([ ,]|\$)" || echo "$name of netif.h has no row"
+	done
+	[ "$(names_of_netif | wc -l)" -ge 30 ] || echo "netif.h's names are not found"
 }
 
 ok "vif-protocol(7): the rows are found" there_are_rows
@@ -130,4 +151,5 @@ ok "vif-protocol(7): what is supported or refused names a test" tests_are_named
 ok "vif-protocol(7): the tests exist" tests_exist
 ok "vif-protocol(7): the tests are run" tests_are_run
 ok "vif-protocol(7): every key of the sources has a row" keys_have_rows
+ok "vif-protocol(7): everything in netif.h has a row" netif_has_rows
 exit $failed
