@@ -36,11 +36,10 @@ static FILE *connect_to(const char *path)
 	return fdopen(fd, "r+");
 }
 
-json_t *client_ask(const char *socket_path, const char *command, const char *vif, char *why,
-		   size_t why_size)
+json_t *client_ask(const char *socket_path, json_t *request, char *why, size_t why_size)
 {
 	FILE *conn = connect_to(socket_path);
-	json_t *request, *answer = NULL;
+	json_t *answer = NULL;
 	char *line = NULL;
 	size_t size = 0;
 
@@ -49,9 +48,9 @@ json_t *client_ask(const char *socket_path, const char *command, const char *vif
 			 errno == ENOENT || errno == ECONNREFUSED
 			     ? ": does it run? (--socket names another place)"
 			     : "");
+		json_decref(request);
 		return NULL;
 	}
-	request = json_pack("{s:s, s:s*}", "command", command, "vif", vif);
 	json_dumpf(request, conn, JSON_COMPACT);
 	fputc('\n', conn);
 	if (!fflush(conn) && getline(&line, &size, conn) > 0)

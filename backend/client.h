@@ -9,9 +9,8 @@
 
 #define CLIENT_DEFAULT_SOCKET "/run/vifd/vifd.sock"
 
-/* Asks, waiting up to 10 s. 'vif' may be NULL. Returns the answer, a new object, whatever
- * it says; or NULL with the reason in why. */
-json_t *client_ask(const char *socket_path, const char *command, const char *vif, char *why,
-		   size_t why_size);
+/* Asks, waiting up to 10 s. Takes the request: {"command": ..., ...}. Returns the answer, a
+ * new object, whatever it says; or NULL with the reason in why. */
+json_t *client_ask(const char *socket_path, json_t *request, char *why, size_t why_size);
 
 #endif

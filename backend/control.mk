@@ -5,7 +5,7 @@
 PROGRAMS += vifd vifctl
 
 # What both processes share, and the parts of each that never wait: tests step them.
-BACKEND_SHARED   := backend/ipc.c backend/credit.c
+BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/nic/afxdp_port.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
 CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c netdev.c \
@@ -14,18 +14,19 @@ CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c link
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.
 NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c steering.c gating.c tap_program.c) $(bpf-objs)
-vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) $(sort $(wildcard backend/control/*.c)) \
+vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
+	     backend/nic/afxdp_device.c $(sort $(wildcard backend/control/*.c)) \
 	     $(sort $(wildcard backend/datapath/*.c))
 # liburing statically: Debian 12's shared one (2.3) does not export
 # io_uring_register_restrictions and io_uring_enable_rings, which its header declares.
 vifd-libs := -lxengnttab -lxenevtchn -lxenstore -l:liburing.a -lmnl -ljansson -linih -lcap-ng -lbpf
 
-# The programs TAPs ask about frames: compiled for the kernel's machine, then each an array
+# Programs TAPs and NICs ask about frames: compiled for the kernel's machine, then each an array
 # in vifd. Their debug information describes their maps to libbpf.
 bpf-flags := -O2 -g -Wall -Wextra -Werror -target bpf -fdebug-prefix-map=$(CURDIR)=. -iquote . \
 	     -I/usr/include/$(shell $(CC) -print-multiarch)
 
-$(BUILD)/obj/backend/bpf/%.bpf.o: backend/bpf/%.bpf.c libvif/steering.h libvif/gate.h
+$(BUILD)/obj/backend/bpf/%.bpf.o: backend/bpf/%.bpf.c libvif/steering.h libvif/gate.h backend/bpf/nic_filter.h
 	@mkdir -p $(@D)
 	$(Q)clang $(bpf-flags) -c -o $@ $<
 	$(say) BPF $<
@@ -36,6 +37,8 @@ $(BUILD)/obj/backend/bpf/%_object.c: $(BUILD)/obj/backend/bpf/%.bpf.o
 	  od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
 	  echo '};'; \
 	  echo 'const size_t $*_object_size = sizeof($*_object);'; } >$@
+
+.PRECIOUS: $(BUILD)/obj/backend/bpf/%.bpf.o $(BUILD)/obj/backend/bpf/%_object.c
 
 $(BUILD)/obj/backend/bpf/%_object.o: $(BUILD)/obj/backend/bpf/%_object.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -27,6 +27,8 @@
 	X(from_guest_notifies)	  /* times we woke the guest */                                    \
 	X(from_guest_credit_waits) /* times a queue waited for the vif's rate */                                   \
 	X(to_guest_frames)                                                                         \
+	X(to_guest_nic_frames)	  /* read from its place on a NIC */                               \
+	X(to_guest_nic_lost)	  /* that found no room there */                                   \
 	X(to_guest_bytes)                                                                          \
 	X(to_guest_gso_frames)                                                                     \
 	X(to_guest_gso_cut)	  /* GSO frames given as segments, which are frames each */        \

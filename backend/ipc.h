@@ -19,7 +19,17 @@
  *						  queue is stopped, DETACH still due
  *	GRANTS_APPLY		GRANTS_APPLIED	  a list of static grants, see below
  *	GRANTS_DONE		GRANTS_STAGED
+ *	NIC_OPEN		NIC_OPENED	  status; slot is the NIC's number here
+ *	NIC_CLOSE				  no place is left on it
+ *	PLACE_JOIN		PLACE_JOINED	  status; slot is a queue's, as below
+ *	PLACE_READ		PLACE_READING	  the TAP was dry: now the place is read, too
+ *	PLACE_HOLD		PLACE_HELD	  the TAP is left alone from now on
+ *	PLACE_LEAVE		PLACE_LEFT	  the place was dry: the TAP is read again
  *	STOP			(closes its socket)
+ *
+ * A queue may have a place on a NIC (nic.h) where frames for its guest arrive past the
+ * bridge. It joins one before the filter is there and leaves it when that is gone; who
+ * reads what in between keeps every flow in order (queue_place.c).
  *
  * A vif's control ring is with its queue 0, whose worker may not be that of the queue a
  * request for static grants is about. So it says GRANTS_STAGED, control says GRANTS_APPLY
@@ -47,6 +57,7 @@
 #define IPC_VIFS_MAX	 IPC_QUEUES_MAX
 #define IPC_VERSION	 2
 #define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
+#define IPC_NICS_MAX	 8
 
 /* Journal and counters of one queue. Written by its worker, read by control
  * (relaxed). Control clears it before it hands the slot out anew. */
@@ -88,6 +99,17 @@ enum ipc_type {
 	IPC_GRANTS_APPLIED,
 	IPC_GRANTS_DONE,
 	IPC_STOP,
+	IPC_NIC_OPEN,
+	IPC_NIC_OPENED,
+	IPC_NIC_CLOSE,
+	IPC_PLACE_JOIN,
+	IPC_PLACE_JOINED,
+	IPC_PLACE_READ,
+	IPC_PLACE_READING,
+	IPC_PLACE_HOLD,
+	IPC_PLACE_HELD,
+	IPC_PLACE_LEAVE,
+	IPC_PLACE_LEFT,
 };
 
 struct ipc_hello {
@@ -121,6 +143,12 @@ struct ipc_queue {
 #define IPC_QUEUE_FDS	 3
 };
 
+/* fds: what the provider's other half gave (nic.h). */
+struct ipc_nic {
+	uint32_t nic;	 /* PLACE_JOIN: its number */
+	int32_t ifindex; /* NIC_OPEN */
+};
+
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
 	uint32_t slot; /* queue messages */
@@ -128,6 +156,7 @@ struct ipc_msg {
 	union {
 		struct ipc_hello hello;
 		struct ipc_queue queue;
+		struct ipc_nic nic; /* NIC_OPEN, PLACE_JOIN */
 		uint32_t queue_number; /* GRANTS_STAGED: the queue of the vif to apply it */
 		char why[128]; /* ATTACHED with an error, FATAL: for log and the error node */
 	};

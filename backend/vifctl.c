@@ -16,10 +16,13 @@
 enum { EXIT_OK = 0, EXIT_NO_SUCH_VIF = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 static const char help[] =
-	"Usage: vifctl list | show VIF | stats [VIF]   [--json] [--socket PATH]\n\n"
+	"Usage: vifctl list | show VIF | stats [VIF] | nic | model VIF MODEL  [--json] [--socket PATH]\n\n"
 	"  list         the vifs vifd serves, and their states\n"
 	"  show VIF     everything about one (VIF: vif3.0, or the name its netdev was given)\n"
-	"  stats [VIF]  frames, bytes and drops by reason, seen from the guest\n\n"
+	"  stats [VIF]  frames, bytes and drops by reason, seen from the guest\n"
+	"  nic          the NICs of vifd.conf, and who has a place on them\n"
+	"  model VIF auto|bridge|mq\n"
+	"               which I/O model it is to have\n\n"
 	"  --json       vifd's answer as it is, for programs: see vifctl(8)\n"
 	"  --socket     vifd's socket, instead of " CLIENT_DEFAULT_SOCKET "\n"
 	"  --help, --version\n\n"
@@ -98,6 +101,7 @@ static void show_one(const json_t *answer)
 {
 	const json_t *vif = json_object_get(answer, "vif");
 	const json_t *netdev = json_object_get(vif, "netdev");
+	const json_t *placement = json_object_get(vif, "placement");
 	const json_t *multicast = json_object_get(vif, "multicast");
 	const json_t *ctrl = json_object_get(vif, "control_ring");
 	const json_t *rate = json_object_get(vif, "rate");
@@ -109,7 +113,14 @@ static void show_one(const json_t *answer)
 	printf("  error        %s\n", text(vif, "error"));
 	printf("  hotplug      %s\n", text(vif, "hotplug"));
 	printf("  model        %s\n", text(vif, "model"));
-	printf("  guest's mac  %s\n", text(vif, "mac"));
+	printf("  model wanted %s", text(placement, "wish"));
+	if (json_is_string(json_object_get(placement, "nic")))
+		printf(", on NIC %s", text(placement, "nic"));
+	if (json_is_string(json_object_get(placement, "why_not")))
+		printf("; on the bridge: %s", text(placement, "why_not"));
+	if (json_is_string(json_object_get(placement, "failure")))
+		printf("; %s", text(placement, "failure"));
+	printf("\n  guest's mac  %s\n", text(vif, "mac"));
 	if (json_is_object(netdev))
 		printf("  netdev       %s, index %jd, mtu %jd, %s, %s\n", text(netdev, "name"),
 		       number(netdev, "ifindex"), number(netdev, "mtu"),
@@ -169,6 +180,9 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 	if (number(d, "stalls"))
 		printf("  times stalled %jd", number(d, "stalls"));
 	printf("\n");
+	if (number(d, "nic_frames"))
+		printf("             by the NIC: frames %jd  lost %jd\n", number(d, "nic_frames"),
+		       number(d, "nic_lost"));
 	printf("             dropped: ");
 	show_drops(d);
 	if (nd)
@@ -221,6 +235,30 @@ static void show_stats(const json_t *answer)
 	}
 }
 
+static void show_nic(const json_t *answer)
+{
+	const json_t *nic, *list = json_object_get(answer, "nics");
+
+	printf("%-16s %-9s %-5s %7s %7s  %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS", "WORKER", "VIFS");
+	for (size_t i = 0; (nic = json_array_get(list, i)); i++) {
+		const json_t *vifs = json_object_get(nic, "vifs");
+
+		printf("%-16s %-9s %-5s %7jd %7jd ", text(nic, "nic"), text(nic, "provider"),
+		       json_is_true(json_object_get(nic, "open")) ? "yes" : "no",
+		       number(nic, "filters"), number(nic, "worker"));
+		for (size_t k = 0; k < json_array_size(vifs); k++)
+			printf(" %s", json_string_value(json_array_get(vifs, k)));
+		if (json_is_string(json_object_get(nic, "error")))
+			printf(" %s", text(nic, "error"));
+		putchar('\n');
+	}
+}
+
+static void show_model(const json_t *answer)
+{
+	(void)answer; /* it is under way: vifctl show tells where it is */
+}
+
 /* ---- choosing ---- */
 
 static const struct command {
@@ -231,6 +269,8 @@ static const struct command {
 	{ "list", 0, 0, show_list },
 	{ "show", 1, 1, show_one },
 	{ "stats", 0, 1, show_stats },
+	{ "nic", 0, 0, show_nic },
+	{ "model", 2, 2, show_model },
 };
 
 static const struct command *find_command(const char *name)
@@ -247,10 +287,14 @@ static int wrong_use(const char *why, const char *what)
 	return EXIT_USAGE;
 }
 
-static int run(const char *socket_path, bool json, const struct command *command, const char *vif)
+/* args: what follows the command's name, NULL-terminated. */
+static int run(const char *socket_path, bool json, const struct command *command, char *args[])
 {
+	const char *vif = args[0], *model = vif ? args[1] : NULL;
+	json_t *request = json_pack("{s:s, s:s*, s:s*}", "command", command->name, "vif", vif,
+				    "model", model);
 	char why[256];
-	json_t *answer = client_ask(socket_path, command->name, vif, why, sizeof(why));
+	json_t *answer = client_ask(socket_path, request, why, sizeof(why));
 	int status = EXIT_OK;
 
 	if (!answer) {
@@ -310,5 +354,5 @@ int main(int argc, char *argv[])
 	n_args = argc - optind - 1;
 	if (n_args < command->args_min || n_args > command->args_max)
 		return wrong_use("wrong number of arguments for ", command->name);
-	return run(socket_path, json, command, n_args ? argv[optind + 1] : NULL);
+	return run(socket_path, json, command, argv + optind + 1);
 }

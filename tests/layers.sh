@@ -23,12 +23,18 @@ rank_of()
 	libvif/from_guest.* | libvif/to_guest.* | libvif/ctrl.*) echo 40 ;;
 	backend/counters.h | backend/credit.*) echo 50 ;;
 	backend/ipc.*) echo 51 ;;
-	backend/nic/* | backend/bpf/*) echo 60 ;;
+	backend/bpf/*.h) echo 58 ;;
+	backend/bpf/*) echo 59 ;;
+	backend/nic/nic.h) echo 60 ;;
+	backend/nic/*.h) echo 61 ;;
+	backend/nic/*) echo 62 ;;
 	backend/datapath/queue.*) echo 70 ;;
 	backend/datapath/queue_* | backend/datapath/timers.*) echo 71 ;;
-	backend/datapath/worker.*) echo 72 ;;
-	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 73 ;;
-	backend/datapath/datapath.*) echo 74 ;;
+	backend/datapath/worker.h) echo 72 ;;
+	backend/datapath/worker*.h) echo 73 ;;
+	backend/datapath/worker*) echo 74 ;;
+	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 75 ;;
+	backend/datapath/datapath.*) echo 76 ;;
 	backend/control/exit.h | backend/control/links.*) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.* | \
 		backend/control/gating.* | backend/control/tap_program.*) echo 81 ;;

@@ -11,6 +11,9 @@
 extern const unsigned char steer_object[];
 extern const size_t steer_object_size;
 
+extern const unsigned char nic_object[];
+extern const size_t nic_object_size;
+
 extern const unsigned char gate_object[];
 extern const size_t gate_object_size;
 

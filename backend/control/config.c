@@ -102,6 +102,31 @@ static void print_carrier(const struct config *c, FILE *out)
 	fputs(carrier_rules[c->carrier], out);
 }
 
+static int set_nics(struct config *c, const char *value)
+{
+	const char *at = strcmp(value, "none") ? value : "";
+
+	c->n_nics = 0;
+	for (at += strspn(at, " \t"); *at; at += strspn(at, " \t")) {
+		size_t size = strcspn(at, " \t");
+
+		if (size >= IFNAMSIZ || c->n_nics == CONFIG_NICS_MAX)
+			return -EINVAL;
+		memset(c->nic[c->n_nics], 0, IFNAMSIZ);
+		memcpy(c->nic[c->n_nics++], at, size);
+		at += size;
+	}
+	return 0;
+}
+
+static void print_nics(const struct config *c, FILE *out)
+{
+	for (uint32_t i = 0; i < c->n_nics; i++)
+		fprintf(out, "%s%s", i ? " " : "", c->nic[i]);
+	if (!c->n_nics)
+		fputs("none", out);
+}
+
 static int set_hotplug_timeout(struct config *c, const char *value)
 {
 	return parse_uint(value, 1, 3600, &c->hotplug_timeout_s);
@@ -176,6 +201,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
+	{ "nics", "none, or up to 8 names of network devices", set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 	{ "rx_drain_timeout_ms", "milliseconds, 10 to 3600000", set_rx_drain_timeout,

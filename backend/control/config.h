@@ -8,6 +8,7 @@
 #ifndef VIF_CONTROL_CONFIG_H
 #define VIF_CONTROL_CONFIG_H
 
+#include <net/if.h>
 #include <stdio.h>
 
 #include "base.h"
@@ -15,6 +16,7 @@
 
 #define CONFIG_DEFAULT_FILE "/etc/xen/vifd.conf"
 
+#define CONFIG_NICS_MAX	  8u
 #define CONFIG_MAX_QUEUES 16u /* per vif */
 
 /* What takes a guest's carrier away; each counts what those before it do. */
@@ -32,6 +34,8 @@ struct config {
 	enum carrier_rule carrier;
 	uint32_t rx_drain_timeout_ms; /* how long a frame may wait for its guest */
 	uint32_t rx_stall_timeout_ms; /* how long a guest may take none; 0: any time */
+	char nic[CONFIG_NICS_MAX][IFNAMSIZ]; /* that serve the bridges they are in */
+	uint32_t n_nics;
 	enum log_level log_level;
 	char user[64];		/* the datapath's */
 	char socket_path[104];	/* the operator's; fits sun_path */

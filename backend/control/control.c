@@ -265,6 +265,8 @@ static void step_workers(struct control *c, uint64_t now_ns)
 			break;
 		if (e.type == WORKER_FAILED)
 			supervise_broken(&c->supervisor, now_ns, e.why);
+		else if (e.type == WORKER_NIC_OPENED || e.type == WORKER_PLACE)
+			placement_on_worker(c, &e, now_ns);
 		else if (c->slot_owner[e.slot])
 			vif_on_worker(c, c->slot_owner[e.slot], &e, now_ns);
 	}
@@ -372,6 +374,7 @@ uint64_t control_step(struct control *c, uint64_t now_ns)
 		c->scanned = true;
 	}
 	next = MIN(links, step_vifs(c, now_ns));
+	next = MIN(next, placement_step(c, now_ns));
 	workers_flush(&c->workers, now_ns);
 	next = MIN(next, workers_deadline(&c->workers));
 	next = MIN(next, step_stop(c, now_ns));
@@ -403,6 +406,7 @@ int control_init(struct control *c, const struct config *config, const struct co
 	if (rc)
 		goto fail_workers;
 	c->scan_due = true;
+	placement_init(c);
 	supervise_init(&c->supervisor, env->process_ops, env->process_ctx, &c->workers, &c->env.hello);
 	api_init(&c->api, env->api_listener, view_answer, c);
 	return 0;
@@ -418,6 +422,7 @@ void control_fini(struct control *c)
 	while (c->n_vifs)
 		vif_free(c, c->vif[--c->n_vifs], false);
 	free(c->vif);
+	placement_fini(c);
 	api_fini(&c->api);
 	workers_fini(&c->workers);
 	store_close(&c->store);

@@ -17,6 +17,7 @@
 #include "backend/control/netdev.h"
 #include "backend/control/supervise.h"
 #include "backend/control/vif.h"
+#include "backend/control/placement.h"
 #include "backend/control/workers.h"
 #include "store.h"
 
@@ -25,6 +26,7 @@
 struct control_env {
 	const struct netdev_ops *netdev_ops;
 	void *netdev_ctx;
+	const struct nic_device_ops *nic_ops;
 	const struct process_ops *process_ops;
 	void *process_ctx;
 	bool (*netback_loaded)(void); /* whether the kernel's netback is; NULL: it cannot be */
@@ -47,6 +49,7 @@ struct control {
 	uint32_t next_vif; /* where step_vifs() goes on: all have their turn */
 	struct workers workers;
 	struct vif *slot_owner[IPC_QUEUES_MAX];
+	struct nics nics;
 	struct supervisor supervisor;
 	struct api api;
 	bool steering_refused; /* and that was logged */

@@ -107,6 +107,18 @@ static uint8_t port_state_in(const struct nlattr *nest, uint8_t otherwise)
 	return otherwise;
 }
 
+static bool filters_vlans_in(const struct nlattr *nest)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, nest)
+	{
+		if (mnl_attr_get_type(a) == IFLA_BR_VLAN_FILTERING && mnl_attr_get_payload_len(a))
+			return mnl_attr_get_u8(a);
+	}
+	return false;
+}
+
 static void parse_info(struct link_entry *e, const struct nlattr *info)
 {
 	bool in_bridge = false;
@@ -118,6 +130,10 @@ static void parse_info(struct link_entry *e, const struct nlattr *info)
 		case IFLA_INFO_KIND:
 			e->is_tap = !strcmp(mnl_attr_get_str(a), "tun");
 			e->is_bridge = !strcmp(mnl_attr_get_str(a), "bridge");
+			break;
+		case IFLA_INFO_DATA:
+			if (e->is_bridge)
+				e->filters_vlans = filters_vlans_in(a);
 			break;
 		case IFLA_INFO_SLAVE_KIND:
 			in_bridge = !strcmp(mnl_attr_get_str(a), "bridge");

@@ -26,6 +26,7 @@ struct link_entry {
 	bool carrier; /* and its lower layer is */
 	bool settled; /* the kernel has acted upon its carrier: IF_OPER_UP */
 	bool is_tap, is_bridge;
+	bool filters_vlans; /* a bridge that does */
 	uint8_t port_state; /* of a bridge's port: BR_STATE_* */
 	uint32_t seen;	    /* the reading of the whole table that last had it */
 	/* of a master, as of links_news() */

@@ -535,12 +535,21 @@ static bool kernel_link(void *ctx, const struct netdev *nd, struct netdev_link *
 		return false;
 	out->mtu = e->mtu;
 	out->up = e->up;
+	out->master = master ? master->ifindex : 0;
 	out->enslaved = master != NULL;
 	/* A port that has just got its carrier is still disabled. */
 	out->port_off = bridge && e->port_state == BR_STATE_DISABLED && e->carrier && e->settled;
+	out->bridge_filters = bridge && bridge->filters_vlans;
 	out->bridge_down = bridge && !bridge->up;
 	out->uplinks_down = bridge && bridge->n_uplinks && !bridge->n_uplinks_alive;
 	return true;
+}
+
+static int kernel_master(void *ctx, int ifindex)
+{
+	const struct link_entry *e = links_find(&((struct netdev_kernel *)ctx)->links, ifindex);
+
+	return e ? e->master : 0;
 }
 
 static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
@@ -569,6 +578,7 @@ const struct netdev_ops netdev_kernel_ops = {
 	.links_fd = kernel_links_fd,
 	.links_news = kernel_links_news,
 	.link = kernel_link,
+	.master = kernel_master,
 	.close = kernel_close,
 };
 

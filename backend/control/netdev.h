@@ -43,10 +43,12 @@ struct netdev_stats {
 
 /* Where a netdev stands. Zeroed before it is filled: comparable as memory. */
 struct netdev_link {
+	int master; /* ifindex of what it is in; 0: nothing */
 	uint32_t mtu;
 	bool up;       /* set up by the operator */
 	bool enslaved; /* in a bridge, or whatever else takes its frames */
 	bool port_off; /* as a bridge's port it is disabled, though it is up */
+	bool bridge_filters; /* VLANs: what may reach which port is its business */
 	bool bridge_down; /* set down by the operator */
 	bool uplinks_down; /* its bridge has members that are no TAPs, all without a carrier */
 };
@@ -104,6 +106,9 @@ struct netdev_ops {
 	bool (*links_news)(void *ctx, bool *more);
 	/* What was heard last. False: nothing yet. */
 	bool (*link)(void *ctx, const struct netdev *nd, struct netdev_link *out);
+
+	/* The ifindex of what the device 'ifindex' is in; 0: nothing that we heard of. */
+	int (*master)(void *ctx, int ifindex);
 
 	/* Closes the queues; 'destroy' ends the device, once no one else holds a queue. */
 	void (*close)(void *ctx, struct netdev *nd, bool destroy);

@@ -131,9 +131,34 @@ static json_t *view_summary(const struct vif *v)
 	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s?, s:s, s:i}", "vif", v->name,
 			 "domid", (int)v->id.domid, "devid", (json_int_t)v->id.devid, "state",
 			 xenbus_state_name(v->state), "frontend_state", xenbus_state_name(v->frontend),
-			 "hotplug", vif_hotplug_name(v->hotplug), "model", "bridge", "error",
+			 "hotplug", vif_hotplug_name(v->hotplug), "model",
+			 placement_state_name(v->placement.state), "error",
 			 v->failed ? v->error : NULL, "backend_path", v->path, "queues",
 			 (int)v->n_queues);
+}
+
+/* Why the vif is where it is. */
+static json_t *view_placement(const struct vif *v)
+{
+	const struct placement *p = &v->placement;
+
+	return json_pack("{s:s, s:s?, s:s?, s:s?, s:I}", "wish", placement_wish_name(p->wish), "nic",
+			 p->nic ? p->nic->name : NULL, "why_not",
+			 p->state == PLACED_BRIDGE ? p->why_not : NULL, "failure",
+			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
+}
+
+static json_t *view_nic(const struct nic *n)
+{
+	json_t *vifs = json_array();
+
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (n->place[i])
+			json_array_append_new(vifs, json_string(n->place[i]->name));
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:o}", "nic", n->name, "provider", "afxdp",
+			 "open", n->state == NIC_OPEN, "error", n->why[0] ? n->why : NULL, "worker",
+			 (int)n->worker, "filters", n->device ? (int)n->ops->n_filters(n->device) : 0,
+			 "vifs", vifs);
 }
 
 static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)
@@ -164,6 +189,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "multicast", view_multicast(c, v));
 	json_object_set_new(o, "control_ring", view_ctrl(c, v));
 	json_object_set_new(o, "xdp_headroom", json_integer(v->wishes.xdp_headroom));
+	json_object_set_new(o, "placement", view_placement(v));
 	json_object_set_new(o, "queues", view_queues(c, v, NULL));
 	json_object_set_new(o, "steering",
 			    view_steering(v) ? json_string(view_steering(v)) : json_null());
@@ -278,8 +304,9 @@ static json_t *ok_with(const char *key, json_t *value)
 	return json_pack("{s:b, s:o}", "ok", 1, key, value);
 }
 
-static json_t *answer_list(struct control *c, struct vif *v)
+static json_t *answer_list(struct control *c, struct vif *v, const json_t *request)
 {
+	(void)request;
 	json_t *list = json_array(), *o;
 
 	(void)v;
@@ -291,15 +318,17 @@ static json_t *answer_list(struct control *c, struct vif *v)
 	return o;
 }
 
-static json_t *answer_show(struct control *c, struct vif *v)
+static json_t *answer_show(struct control *c, struct vif *v, const json_t *request)
 {
+	(void)request;
 	if (!v)
 		return api_error("bad-request", "show needs a \"vif\"");
 	return ok_with("vif", view_show(c, v));
 }
 
-static json_t *answer_stats(struct control *c, struct vif *v)
+static json_t *answer_stats(struct control *c, struct vif *v, const json_t *request)
 {
+	(void)request;
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < c->n_vifs; i++)
@@ -308,13 +337,37 @@ static json_t *answer_stats(struct control *c, struct vif *v)
 	return ok_with("vifs", list);
 }
 
+static json_t *answer_nic(struct control *c, struct vif *v, const json_t *request)
+{
+	json_t *list = json_array();
+
+	(void)v;
+	(void)request;
+	for (uint32_t i = 0; i < c->nics.n; i++)
+		json_array_append_new(list, view_nic(&c->nics.nic[i]));
+	return ok_with("nics", list);
+}
+
+/* Which model the operator wants for a vif; control takes it there in its next steps. */
+static json_t *answer_model(struct control *c, struct vif *v, const json_t *request)
+{
+	const char *wish = json_string_value(json_object_get(request, "model"));
+
+	(void)c;
+	if (!v)
+		return api_error("bad-request", "model needs a vif");
+	if (!wish || !placement_parse_wish(wish, &v->placement.wish))
+		return api_error("bad-request", "\"model\" must be auto, bridge or mq");
+	v->placement.until_ns = 0; /* what failed lately is tried at once */
+	return ok_with("placement", view_placement(v));
+}
+
 static const struct command {
 	const char *name;
-	json_t *(*answer)(struct control *c, struct vif *v);
+	json_t *(*answer)(struct control *c, struct vif *v, const json_t *request);
 } commands[] = {
-	{ "list", answer_list },
-	{ "show", answer_show },
-	{ "stats", answer_stats },
+	{ "list", answer_list },   { "show", answer_show }, { "stats", answer_stats },
+	{ "model", answer_model }, { "nic", answer_nic },
 };
 
 static const struct command *find_command(const char *name)
@@ -342,7 +395,7 @@ json_t *view_answer(void *ctx, const json_t *request)
 	struct vif *v = NULL;
 
 	if (!command)
-		return api_error("bad-request", "\"command\" must be list, show or stats");
+		return api_error("bad-request", "\"command\" must be list, show, stats, model or nic");
 	if (name && !json_is_string(name))
 		return api_error("bad-request", "\"vif\" must be a string");
 	if (name) {
@@ -350,5 +403,5 @@ json_t *view_answer(void *ctx, const json_t *request)
 		if (!v)
 			return api_error("no-such-vif", "there is no vif of that name");
 	}
-	return command->answer(c, v);
+	return command->answer(c, v, request);
 }

@@ -311,6 +311,7 @@ int vif_new(struct control *c, struct vif_id id, uint64_t now_ns, struct vif **o
 
 void vif_free(struct control *c, struct vif *v, bool destroy_netdev)
 {
+	placement_drop(c, v);
 	unwatch_frontend(c, v);
 	if (destroy_netdev)
 		vif_clear_error(c, v);

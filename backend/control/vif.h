@@ -16,6 +16,7 @@
 
 #include "backend/control/keys.h"
 #include "backend/control/netdev.h"
+#include "backend/control/placement.h"
 #include "backend/control/workers.h"
 #include "backend/counters.h"
 #include "base.h"
@@ -94,6 +95,7 @@ struct vif {
 	bool multicast_lost; /* an earlier vifd held the guest's addresses: nothing is filtered
 			      * until it connects anew */
 	bool split_events;
+	struct placement placement;
 	struct queue_counters retired; /* of queues that were taken back */
 
 	char rate_text[64]; /* the key as last read; "": there is none */

@@ -143,6 +143,7 @@ void vif_apply_rate(struct control *c, struct vif *v, uint64_t now_ns)
 
 void vif_detach(struct control *c, struct vif *v)
 {
+	placement_drop(c, v);
 	for (uint32_t i = 0; i < v->n_queues; i++) {
 		struct vif_queue *q = &v->queue[i];
 
@@ -196,6 +197,8 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 	case WORKER_FAILED:
 	case WORKER_GRANTS_STAGED:
 	case WORKER_GRANTS_APPLIED:
+	case WORKER_NIC_OPENED:
+	case WORKER_PLACE:
 		break;
 	}
 	if (v->n_queues && !vif_has_queues(v))

@@ -96,6 +96,7 @@ static void slot_move(struct workers *w, struct slot *s, enum slot_state to)
 
 void workers_disconnect(struct workers *w)
 {
+	w->n_lost++;
 	for (uint32_t i = 0; i < w->n_workers; i++) {
 		if (w->worker[i].sock >= 0)
 			close(w->worker[i].sock);
@@ -274,6 +275,12 @@ void workers_flush(struct workers *w, uint64_t now_ns)
 	}
 }
 
+int workers_say(struct workers *w, uint32_t worker, const struct ipc_msg *msg, const int fds[],
+		uint32_t n_fds)
+{
+	return workers_ready(w) ? ipc_send(w->worker[worker].sock, msg, fds, n_fds) : -EAGAIN;
+}
+
 void workers_stop(struct workers *w)
 {
 	const struct ipc_msg msg = { .type = IPC_STOP };
@@ -323,6 +330,13 @@ static int take_queue_message(struct workers *w, const struct ipc_msg *msg, uint
 	case IPC_QUEUE_STALLED:
 		out->type = WORKER_QUEUE_STALLED;
 		return s->state == SLOT_ATTACHED;
+	case IPC_PLACE_JOINED:
+	case IPC_PLACE_READING:
+	case IPC_PLACE_HELD:
+	case IPC_PLACE_LEFT:
+		out->type = WORKER_PLACE;
+		out->place = msg->type;
+		return s->state == SLOT_ATTACHED;
 	case IPC_GRANTS_STAGED:
 		out->type = WORKER_GRANTS_STAGED;
 		out->queue_number = msg->queue_number;
@@ -342,6 +356,10 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 	*out = (struct worker_event){ .status = msg->status };
 	copy_why(out->why, msg->why, sizeof(out->why));
 	switch (msg->type) {
+	case IPC_NIC_OPENED:
+		out->type = WORKER_NIC_OPENED;
+		out->slot = msg->slot;
+		return 1;
 	case IPC_READY:
 		if (w->worker[worker].ready)
 			return -EPROTO;
@@ -354,6 +372,10 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 	case IPC_QUEUE_FATAL:
 	case IPC_GRANTS_STAGED:
 	case IPC_GRANTS_APPLIED:
+	case IPC_PLACE_JOINED:
+	case IPC_PLACE_READING:
+	case IPC_PLACE_HELD:
+	case IPC_PLACE_LEFT:
 		return take_queue_message(w, msg, worker, out);
 	default:
 		return -EPROTO;

@@ -48,6 +48,7 @@ struct workers {
 	int shared_fd; /* sealed memfd of struct ipc_shared */
 	struct ipc_shared *shared;
 	uint32_t n_workers;
+	uint32_t n_lost; /* datapaths so far */
 	uint32_t n_due;	     /* slots in a _DUE state */
 	uint32_t n_notes;    /* slots with a note */
 	uint32_t n_asked;    /* slots in ATTACHING or DETACHING */
@@ -101,11 +102,18 @@ uint64_t workers_deadline(const struct workers *w);
 /* Asks the workers to stop; they close their sockets. */
 void workers_stop(struct workers *w);
 
+/* Sends a message about NICs or places; the fds stay the caller's. 0; -EAGAIN: not now;
+ * -errno. */
+int workers_say(struct workers *w, uint32_t worker, const struct ipc_msg *msg, const int fds[],
+		uint32_t n_fds) must_check;
+
 enum worker_event_type {
 	WORKER_FAILED,		/* could not get ready: status, why */
 	WORKER_QUEUE_ATTACHED,	/* status 0, or -errno and why: then the slot is free */
 	WORKER_QUEUE_DETACHED,	/* the slot is free */
 	WORKER_QUEUE_STALLED,	/* status 1: the guest takes no frames; 0: it does again */
+	WORKER_NIC_OPENED,	/* slot is the NIC's number; status, why */
+	WORKER_PLACE,		/* place says what; status, why */
 	WORKER_QUEUE_FATAL,	/* status -EPROTO: the guest broke the protocol, why; -ENODEV: its
 				 * netdev is gone. Detach it. */
 	WORKER_GRANTS_STAGED,	/* by a vif's queue 0, for queue_number of the same vif */
@@ -115,6 +123,7 @@ enum worker_event_type {
 struct worker_event {
 	enum worker_event_type type;
 	uint32_t slot;
+	enum ipc_type place;
 	struct ipc_queue queue; /* as it was attached */
 	int status;
 	uint32_t queue_number;

@@ -179,7 +179,7 @@ static void drop_queued(struct queue *q)
 
 	while ((p = wait_pop(q))) {
 		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
-		packet_put(&q->pool, p);
+		queue_put_frame(q, p);
 	}
 	wait_settle(q);
 	while ((p = packet_fifo_pop(&q->to_tap))) {
@@ -193,6 +193,8 @@ void queue_close(struct queue *q)
 	if (!q)
 		return;
 	drop_queued(q);
+	if (q->place)
+		q->nic->leave(q->place);
 	queue_ctrl_close(q);
 	if (q->rx_port >= 0 && q->rx_port != q->tx_port)
 		event_unbind(q->env->events, (evtchn_port_t)q->rx_port);

@@ -20,6 +20,7 @@
 #include "gate.h"
 #include "grant.h"
 #include "log.h"
+#include "backend/nic/nic.h"
 #include "packet.h"
 #include "ring.h"
 #include "steering.h"
@@ -91,6 +92,16 @@ struct queue_wait {
 	uint64_t look_step_ns;
 };
 
+/* What a queue reads: the TAP only, or a place on a NIC as well. */
+enum queue_place_state {
+	QUEUE_PLACE_NONE,
+	QUEUE_PLACE_JOINED,   /* frames may wait there: not read yet */
+	QUEUE_PLACE_TAP_LAST, /* the TAP is read until it is dry, then the place */
+	QUEUE_PLACE_READING,  /* both are */
+	QUEUE_PLACE_HOLDING,  /* the TAP is not: what comes there now comes after the place's */
+	QUEUE_PLACE_LAST,     /* the place is read until it is dry, then the TAP again */
+};
+
 struct queue {
 	struct queue_env *env;
 	struct vif_id vif;
@@ -116,6 +127,13 @@ struct queue {
 	struct queue_ctrl *ctrl;     /* of queue 0 if the vif has a control ring, else NULL */
 	struct queue_grants *grants; /* static grants, if it has */
 
+	const struct nic_port_ops *nic; /* of place and port */
+	struct nic_port *port;		/* the worker's */
+	struct nic_place *place;
+	enum queue_place_state place_state;
+	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
+	uint64_t place_looked_ns;
+
 	struct packet_fifo to_tap;
 	struct packet_fifo from_tap;
 	struct queue_wait wait;
@@ -123,6 +141,7 @@ struct queue {
 	uint32_t cut_at; /* bytes of payload of from_tap's head that went as segments already */
 	uint32_t rx_slots_last; /* ring slots the last frame took: how many frames may fit */
 
+	enum ipc_type place_answer; /* 0: none is due */
 	bool broken;	 /* the guest broke the protocol: moves nothing any more */
 	bool tx_due;	 /* requests may wait */
 	uint64_t tx_wait_ns; /* requests wait until then for the vif's rate; 0: they do not */
@@ -210,6 +229,36 @@ uint32_t queue_read_budget(struct queue *q);
 /* The outer loop's report of one TAP transfer: bytes moved or -errno. Takes p. */
 void queue_tap_written(struct queue *q, struct packet *p, int result);
 void queue_tap_read(struct queue *q, struct packet *p, int result);
+
+/* The TAP said that it is dry. */
+void queue_tap_dry(struct queue *q);
+
+/* Whether the TAP is to be left alone, whatever waits there; whether it is to be read now
+ * even if nobody said that something waits. */
+bool queue_tap_held(const struct queue *q);
+bool queue_tap_wanted(const struct queue *q);
+
+/*
+ * A place on a NIC, in this order. Control adds the filter between join and read, takes it
+ * away between hold and leave, and waits each time until what was under way has arrived:
+ * so of a flow, what took the old path is read before what takes the new one.
+ * queue_place_answer() says which step is done.
+ */
+int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
+		     const int fds[], int n_fds, char *why, size_t why_size) must_check;
+void queue_place_read(struct queue *q);
+void queue_place_hold(struct queue *q);
+void queue_place_leave(struct queue *q);
+
+/* The IPC_PLACE_* that is to be answered, once; 0: none. */
+enum ipc_type queue_place_answer(struct queue *q);
+
+/* The port goes, and all of its frames with it. */
+void queue_place_forget(struct queue *q);
+
+/* Reads what waits in the place, as far as the guest has buffers. Returns whether frames
+ * may be left there without anything that will tell of them. */
+bool queue_place_receive(struct queue *q);
 
 /* Unmasks the ports whose work is done. Call at the end of a pass. */
 void queue_settle(struct queue *q);

@@ -49,6 +49,18 @@ void wait_on_time(struct queue *q);
  * asked for an event. */
 void queue_publish(struct queue *q, struct ring *r, int port, uint64_t *notifies);
 
+/* How many frames may be read for the guest now, from wherever. */
+uint32_t queue_budget(struct queue *q);
+
+/* Whether p came by the queue's place on a NIC. */
+static inline bool queue_is_place_frame(const struct queue *q, const struct packet *p)
+{
+	return q->port && q->nic->is_of(q->port, p);
+}
+
+/* Gives a frame of from_tap, or a segment of one, back to where it came from. */
+void queue_put_frame(struct queue *q, struct packet *p);
+
 /*
  * grant_copy() of the scratch's first n operations, which are this queue's own, through
  * its static grants where it can. Returns how many were left for Xen.

@@ -8,13 +8,12 @@
 
 #include <string.h>
 
-uint32_t queue_read_budget(struct queue *q)
+uint32_t queue_budget(struct queue *q)
 {
 	int pending;
 
 	if (q->broken || q->from_tap.n_packets > 0)
 		return 0;
-	wait_note_reads(q);
 	if (wait_is_dropping(q))
 		return QUEUE_READ_MAX;
 	if (q->rx_starved)
@@ -26,6 +25,13 @@ uint32_t queue_read_budget(struct queue *q)
 		return 0;
 	/* One is read in any case: only the frame itself says what it needs. */
 	return MIN(MAX((uint32_t)pending / q->rx_slots_last, 1u), QUEUE_READ_MAX);
+}
+
+uint32_t queue_read_budget(struct queue *q)
+{
+	if (!q->broken && !q->from_tap.n_packets)
+		wait_note_reads(q);
+	return queue_budget(q);
 }
 
 /* Whether a failing read took a frame with it: one in a form the TAP cannot tell (EINVAL), or
@@ -55,16 +61,19 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 	packet_put(&q->pool, p);
 }
 
-/* Takes a frame of next_frame()'s. */
-static void put_frame(struct queue *q, struct packet *p)
+void queue_put_frame(struct queue *q, struct packet *p)
 {
+	if (queue_is_place_frame(q, p)) {
+		q->nic->give_back(q->port, p);
+		return;
+	}
 	packet_put(packet_is_of(&q->pool, p) ? &q->pool : &q->env->scratch->segments, p);
 }
 
 static void drop_to_guest(struct queue *q, enum to_guest_fault fault, struct packet *p)
 {
 	counter_add(&q->counters->to_guest_drops[fault], 1);
-	put_frame(q, p);
+	queue_put_frame(q, p);
 }
 
 /* What to give next: from_tap's head, or the segment of it whose turn it is, if the guest
@@ -81,7 +90,7 @@ static struct packet *next_frame(struct queue *q, int *next_cut)
 	*next_cut = offload_cut(head, q->cut_at, segment);
 	if (*next_cut >= 0)
 		return segment;
-	put_frame(q, segment);
+	queue_put_frame(q, segment);
 	return head;
 }
 
@@ -96,7 +105,7 @@ static void take_frame(struct queue *q, const struct packet *p, int next_cut)
 	if (next_cut)
 		return;
 	counter_add(&q->counters->to_guest_gso_cut, 1);
-	packet_put(&q->pool, wait_pop(q));
+	queue_put_frame(q, wait_pop(q));
 }
 
 /* netif.h "request-multicast-control"; broadcast always passes, as with Linux' netback. */
@@ -145,7 +154,7 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 		if (f->verdict == VIF_OK && f->n_ring_slots > n - at) {
 			b->n_wanted = f->n_ring_slots;
 			if (p != q->from_tap.head)
-				put_frame(q, p);
+				queue_put_frame(q, p);
 			return;
 		}
 		take_frame(q, p, next_cut);
@@ -183,7 +192,7 @@ static void answer_batch(struct queue *q, uint32_t n_frames)
 			counter_add(&c->to_guest_csum_blank, 1);
 		if (f->offload.gso_type)
 			counter_add(&c->to_guest_gso_frames, 1);
-		put_frame(q, s->packets[i]);
+		queue_put_frame(q, s->packets[i]);
 	}
 }
 

@@ -69,7 +69,7 @@ struct packet *wait_pop(struct queue *q)
 {
 	struct packet *p = packet_fifo_pop(&q->from_tap);
 
-	if (p)
+	if (p && !queue_is_place_frame(q, p)) /* those never were in the TAP */
 		q->wait.held -= gate_cost(p->size);
 	return p;
 }
@@ -226,7 +226,7 @@ static void drop_some(struct queue *q)
 	while (q->from_tap.head && wait_is_dropping(q)) {
 		q->cut_at = 0;
 		counter_add(&q->counters->to_guest_drops[fault], 1);
-		packet_put(&q->pool, wait_pop(q));
+		queue_put_frame(q, wait_pop(q));
 	}
 }
 

@@ -43,6 +43,7 @@ enum cookie_kind {
 	COOKIE_TAP_POLL,
 	COOKIE_TAP_READ,
 	COOKIE_TAP_WRITE,
+	COOKIE_PLACE_POLL,
 	COOKIE_IGNORE, /* a cancellation's own completion */
 };
 
@@ -51,6 +52,9 @@ struct tap_state {
 	bool polling;  /* a poll is outstanding */
 	bool readable; /* frames may wait: read before polling again */
 	bool closing;  /* release when idle */
+	bool probing;  /* reads were submitted to see whether the TAP is dry */
+	bool place_polling; /* of the queue's place on a NIC */
+	bool place_first;   /* whose turn it is */
 	uint16_t n_reading, n_writing;
 	uint16_t burst; /* reads to submit at once: follows what arrives */
 };
@@ -120,6 +124,8 @@ static void on_tap_read(struct uring_loop *l, struct queue *q, uint32_t packet, 
 
 	t->n_reading--;
 	queue_tap_read(q, packet_at(&q->pool, packet), result);
+	if (result == -EAGAIN && t->probing)
+		queue_tap_dry(q);
 	if (result < 0 && result != -EINTR) {
 		/* EAGAIN, or EBADFD while the device is going: poll says when there is more. */
 		t->readable = false;
@@ -171,7 +177,24 @@ static int tap_attach(void *loop, struct queue *q)
 
 static bool tap_idle(const struct tap_state *t)
 {
-	return !t->polling && t->n_reading == 0 && t->n_writing == 0;
+	return !t->polling && !t->place_polling && t->n_reading == 0 && t->n_writing == 0;
+}
+
+static void cancel_poll(struct uring_loop *l, enum cookie_kind kind, const struct queue *q)
+{
+	struct io_uring_sqe *sqe = get_sqe(l);
+
+	io_uring_prep_poll_remove(sqe, cookie(kind, q->slot, 0));
+	io_uring_sqe_set_data64(sqe, cookie(COOKIE_IGNORE, 0, 0));
+}
+
+static void forget_place(void *loop, struct queue *q)
+{
+	struct uring_loop *l = loop;
+
+	/* Its completion finds no place, or another one, and does no harm. */
+	if (l->tap[q->slot].place_polling)
+		cancel_poll(l, COOKIE_PLACE_POLL, q);
 }
 
 static void tap_detach(void *loop, struct queue *q)
@@ -182,43 +205,80 @@ static void tap_detach(void *loop, struct queue *q)
 	if (t->closing)
 		return;
 	t->closing = true;
-	if (t->polling) {
-		struct io_uring_sqe *sqe = get_sqe(l);
-
-		io_uring_prep_poll_remove(sqe, cookie(COOKIE_TAP_POLL, q->slot, 0));
-		io_uring_sqe_set_data64(sqe, cookie(COOKIE_IGNORE, 0, 0));
-	}
+	if (t->polling)
+		cancel_poll(l, COOKIE_TAP_POLL, q);
+	if (t->place_polling)
+		cancel_poll(l, COOKIE_PLACE_POLL, q);
 	if (tap_idle(t))
 		worker_release(l->w, q);
 }
 
-static void tap_flush(void *loop, struct queue *q)
+/* Reads the TAP, or waits for it. */
+static void read_tap(struct uring_loop *l, struct queue *q)
 {
-	struct uring_loop *l = loop;
 	struct tap_state *t = &l->tap[q->slot];
-	struct packet *p;
+	bool probe = queue_tap_wanted(q);
 	uint32_t budget;
 
-	if (t->closing)
+	if (t->n_reading || q->broken || queue_tap_held(q) || (t->polling && !probe))
 		return;
-	while ((p = packet_fifo_pop(&q->to_tap)))
-		write_tap(l, q, p);
-	if (t->polling || t->n_reading || q->broken)
-		return;
-	if (!t->readable) {
+	if (!t->readable && !probe) {
 		poll_tap(l, q);
 		return;
 	}
 	budget = queue_read_budget(q);
+	t->probing = probe && budget;
+	t->readable |= t->probing;
 	if (l->w->tap_nowait)
 		submit_reads(l, q, MIN(budget, t->burst));
 	else
 		read_now(l, q, budget);
 }
 
+/* Reads the queue's place, or waits for it. */
+static void read_place(struct uring_loop *l, struct queue *q)
+{
+	struct tap_state *t = &l->tap[q->slot];
+	struct io_uring_sqe *sqe;
+
+	if (!q->place || q->broken)
+		return;
+	if (queue_place_receive(q))
+		worker_mark_ready(l->w, q);
+	if (!q->place && t->place_polling)
+		cancel_poll(l, COOKIE_PLACE_POLL, q); /* it was given up */
+	else if (q->place && !t->place_polling && !q->from_tap.head && !q->rx_starved) {
+		sqe = get_sqe(l);
+		io_uring_prep_poll_add(sqe, q->nic->poll_fd(q->place), POLLIN);
+		io_uring_sqe_set_data64(sqe, cookie(COOKIE_PLACE_POLL, q->slot, 0));
+		t->place_polling = true;
+	}
+}
+
+static void tap_flush(void *loop, struct queue *q)
+{
+	struct uring_loop *l = loop;
+	struct packet *p;
+
+	if (l->tap[q->slot].closing)
+		return;
+	while ((p = packet_fifo_pop(&q->to_tap)))
+		write_tap(l, q, p);
+	/* Both have their turn: reading one leaves the other no budget until the guest has
+	 * taken what was read. */
+	if (q->place && (l->tap[q->slot].place_first ^= true)) {
+		read_place(l, q);
+		read_tap(l, q);
+	} else {
+		read_tap(l, q);
+		read_place(l, q);
+	}
+}
+
 static const struct tap_ops uring_tap = {
 	.attach = tap_attach,
 	.detach = tap_detach,
+	.forget_place = forget_place,
 	.flush = tap_flush,
 };
 
@@ -246,6 +306,9 @@ static void on_tap(struct uring_loop *l, enum cookie_kind kind, uint32_t slot, u
 
 	if (kind == COOKIE_TAP_POLL) {
 		on_tap_poll(l, q, result);
+	} else if (kind == COOKIE_PLACE_POLL) {
+		t->place_polling = false;
+		worker_mark_ready(l->w, q);
 	} else if (kind == COOKIE_TAP_READ) {
 		on_tap_read(l, q, packet, result);
 	} else {
@@ -282,6 +345,7 @@ static void complete(struct uring_loop *l, const struct io_uring_cqe *cqe)
 			watch(l, kind);
 		break;
 	case COOKIE_TAP_POLL:
+	case COOKIE_PLACE_POLL:
 	case COOKIE_TAP_READ:
 	case COOKIE_TAP_WRITE:
 		on_tap(l, kind, (uint32_t)(cqe->user_data >> 32) & 0xffff,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See worker.h. */
 #include "worker.h"
+#include "worker_nic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,8 @@ void worker_close(struct worker *w)
 {
 	for (uint32_t i = 0; w->by_slot && i < IPC_QUEUES_MAX; i++)
 		queue_close(w->by_slot[i]);
+	for (uint32_t i = 0; i < IPC_NICS_MAX; i++)
+		afxdp_port_ops.close(w->nic[i]);
 	if (w->env.events)
 		events_close(&w->events);
 	if (w->env.grants)
@@ -69,7 +72,7 @@ void worker_close(struct worker *w)
 
 /* ---- talking to control ---- */
 
-static void say(struct worker *w, const struct ipc_msg *msg)
+void worker_say(struct worker *w, const struct ipc_msg *msg)
 {
 	int err = ipc_send(w->sock, msg, NULL, 0);
 
@@ -85,7 +88,7 @@ void worker_say_ready(struct worker *w, int status, const char *why)
 	struct ipc_msg msg = { .type = IPC_READY, .status = status };
 
 	snprintf(msg.why, sizeof(msg.why), "%s", why);
-	say(w, &msg);
+	worker_say(w, &msg);
 }
 
 static void say_fatal(struct worker *w, const struct queue *q, int status, const char *why)
@@ -93,7 +96,7 @@ static void say_fatal(struct worker *w, const struct queue *q, int status, const
 	struct ipc_msg msg = { .type = IPC_QUEUE_FATAL, .slot = q->slot, .status = status };
 
 	snprintf(msg.why, sizeof(msg.why), "%s", why);
-	say(w, &msg);
+	worker_say(w, &msg);
 }
 
 static void say_stalled(struct worker *w, struct queue *q)
@@ -103,7 +106,7 @@ static void say_stalled(struct worker *w, struct queue *q)
 				     .status = q->wait.stalled };
 
 	q->wait.told_stalled = q->wait.stalled;
-	say(w, &msg);
+	worker_say(w, &msg);
 }
 
 void worker_tap_gone(struct worker *w, struct queue *q)
@@ -213,7 +216,7 @@ static void on_attach(struct worker *w, const struct ipc_msg *msg, const int fds
 		memcpy(answer.why, why, sizeof(why));
 	for (uint32_t i = answer.status ? 0 : 1; i < n_fds; i++)
 		close(fds[i]); /* all but the TAP of a queue that has it */
-	say(w, &answer);
+	worker_say(w, &answer);
 }
 
 /* At once, or a little in each pass. */
@@ -233,7 +236,7 @@ static void on_detach(struct worker *w, const struct ipc_msg *msg)
 	if (msg->slot < IPC_QUEUES_MAX && w->by_slot[msg->slot])
 		detach(w, w->by_slot[msg->slot]);
 	else
-		say(w, &answer);
+		worker_say(w, &answer);
 }
 
 void worker_release(struct worker *w, struct queue *q)
@@ -242,7 +245,7 @@ void worker_release(struct worker *w, struct queue *q)
 
 	forget_queue(w, q);
 	queue_close(q);
-	say(w, &answer);
+	worker_say(w, &answer);
 }
 
 /* A word about static grants, between two queues' workers. */
@@ -266,10 +269,10 @@ static void say_grants(struct worker *w, struct queue *q)
 	int status;
 
 	if (queue_ctrl_staged(q, &staged.queue_number))
-		say(w, &staged);
+		worker_say(w, &staged);
 	if (queue_grants_applied(q, &status)) {
 		applied.status = status;
-		say(w, &applied);
+		worker_say(w, &applied);
 	}
 }
 
@@ -285,6 +288,8 @@ void worker_on_control(struct worker *w)
 			on_attach(w, &msg, fds, n_fds);
 			continue;
 		}
+		if (worker_on_nic(w, &msg, fds, n_fds))
+			continue;
 		for (uint32_t i = 0; i < n_fds; i++)
 			close(fds[i]);
 		if (msg.type == IPC_QUEUE_DETACH)
@@ -352,6 +357,7 @@ static void serve(struct worker *w, struct queue *q)
 		verdict = queue_ctrl_pass(q);
 	say_grants(w, q);
 	w->tap->flush(w->loop, q);
+	worker_say_place(w, q);
 	queue_settle(q);
 	timers_set(&w->timers, q, queue_deadline(q));
 	if (q->wait.stalled != q->wait.told_stalled)

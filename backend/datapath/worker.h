@@ -22,6 +22,8 @@ struct tap_ops {
 	void (*detach)(void *loop, struct queue *q);
 	/* Write to_tap out; read from the TAP as queue_read_budget() allows. */
 	void (*flush)(void *loop, struct queue *q);
+	/* q's place on a NIC goes: watch it no more. */
+	void (*forget_place)(void *loop, struct queue *q);
 };
 
 struct worker {
@@ -38,6 +40,8 @@ struct worker {
 	struct queue *ready_head, *ready_tail; /* queues with something due, in turn */
 	struct timers timers;		       /* those with something due later */
 	bool stop;
+
+	struct nic_port *nic[IPC_NICS_MAX]; /* by control's number */
 
 	const struct tap_ops *tap;
 	void *loop;

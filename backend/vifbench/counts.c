@@ -33,7 +33,9 @@ static int read_sums(struct sums *out)
 {
 	static const char *const ways[] = { "from_guest", "to_guest" };
 	char why[256];
-	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, "stats", NULL, why, sizeof(why)), *vif;
+	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "stats"),
+				 why, sizeof(why)),
+	       *vif;
 	size_t i;
 
 	*out = (struct sums){ { 0 } };

@@ -111,9 +111,10 @@ static int sample_vifd(struct host_sample *s, const char *socket_path)
 {
 	char why[256];
 
-	s->vifs = client_ask(socket_path, "list", NULL, why, sizeof(why));
+	s->vifs = client_ask(socket_path, json_pack("{s:s}", "command", "list"), why, sizeof(why));
 	if (s->vifs)
-		s->stats = client_ask(socket_path, "stats", NULL, why, sizeof(why));
+		s->stats = client_ask(socket_path, json_pack("{s:s}", "command", "stats"), why,
+				      sizeof(why));
 	if (s->stats)
 		return 0;
 	fprintf(stderr, "vifbench: %s\n", why);

@@ -4,6 +4,7 @@
  * a child of lab init that ends when all is up; what it started stays with init.
  */
 #include <err.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static int start_host(const struct lab *lab)
 
 static int start_vifd(const struct lab *lab, char *const flags[])
 {
-	char vifd[PATH_MAX], workers[12], queues[12];
+	char vifd[PATH_MAX], workers[12], queues[12], nic[IFNAMSIZ];
 	struct daemon d = { .name = "vifd", .argv = { vifd } };
 	size_t n = 1;
 	int err;
@@ -59,6 +60,11 @@ static int start_vifd(const struct lab *lab, char *const flags[])
 	if (lab->n_queues > 1) { /* what guests ask for is offered to them */
 		d.argv[n++] = "--max-queues";
 		d.argv[n++] = queues;
+	}
+	snprintf(nic, sizeof(nic), "%.*sw0", LAB_NAME_MAX, lab->name);
+	if (lab->mq) {
+		d.argv[n++] = "--nics";
+		d.argv[n++] = nic;
 	}
 	for (; *flags; flags++) {
 		if (n == PROCESS_ARGS_MAX - 1)

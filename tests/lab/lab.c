@@ -95,6 +95,7 @@ void lab_export(const struct lab *lab)
 	setenv("VIF_LAB_GUESTS", value, 1);
 	snprintf(value, sizeof(value), "%u", lab->n_queues);
 	setenv("VIF_LAB_QUEUES", value, 1);
+	setenv("VIF_LAB_MODEL", lab->mq ? "mq" : "bridge", 1);
 	setenv("VIF_LAB_FRONTEND", lab->frontend, 1);
 	setenv("VIF_LAB_WITHOUT", lab->without, 1);
 	setenv("XENSTORED_RUNDIR", LAB_STORE, 1);
@@ -109,16 +110,18 @@ int lab_import(struct lab *lab)
 {
 	const char *name = getenv("VIF_LAB_NAME"), *guests = getenv("VIF_LAB_GUESTS");
 	const char *frontend = getenv("VIF_LAB_FRONTEND"), *queues = getenv("VIF_LAB_QUEUES");
-	const char *without = getenv("VIF_LAB_WITHOUT");
+	const char *without = getenv("VIF_LAB_WITHOUT"), *model = getenv("VIF_LAB_MODEL");
 	int err = lab_defaults(lab);
 
 	if (err)
 		return err;
-	if (!name || !guests || !frontend || !queues || !without || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
+	if (!name || !guests || !frontend || !queues || !without || !model ||
+	    !lab_name_valid(name) || access(LAB_PIDS, F_OK))
 		return -ENOENT;
 	strcpy(lab->name, name);
 	lab->n_guests = (uint32_t)strtoul(guests, NULL, 10);
 	lab->n_queues = (uint32_t)strtoul(queues, NULL, 10);
+	lab->mq = !strcmp(model, "mq");
 	snprintf(lab->frontend, sizeof(lab->frontend), "%s", frontend);
 	snprintf(lab->without, sizeof(lab->without), "%s", without);
 	return 0;

@@ -44,6 +44,7 @@ struct lab {
 	uint32_t n_guests;
 	uint32_t n_workers; /* 0: vifd's own choice */
 	uint32_t n_queues; /* of a guest's frontend */
+	bool mq; /* vifd serves the uplink, beside the bridge, as a multi-queue NIC */
 	char frontend[32], without[96]; /* vif-guest's options */
 	char bin_dir[PATH_MAX - 64]; /* where vif-lab and the programs beside it are */
 };

@@ -4,11 +4,16 @@
  */
 #include <err.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -255,6 +260,38 @@ static int ip_batch(const char *netns, const char *commands)
 	return status < 0 ? status : status ? -EIO : 0;
 }
 
+/* Runs act() in the named namespace. */
+static int in_netns(const char *name, void (*act)(void))
+{
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), fd = netns_open(name), err = 0;
+
+	if (home < 0 || fd < 0 || setns(fd, CLONE_NEWNET))
+		err = -errno;
+	else
+		act();
+	if (!err && setns(home, CLONE_NEWNET))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (home >= 0)
+		close(home);
+	return err;
+}
+
+/* What comes out of a real wire has its checksums and fits its MTU; AF_XDP has no words
+ * for what does not. */
+static void finish_frames(void)
+{
+	struct ethtool_value off = { .cmd = ETHTOOL_STXCSUM };
+	struct ifreq req = { .ifr_name = "eth0", .ifr_data = (void *)&off };
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (s < 0 || ioctl(s, SIOCETHTOOL, &req))
+		warn("taking the wire's checksum offload away");
+	if (s >= 0)
+		close(s);
+}
+
 int netns_configure(const struct lab *lab)
 {
 	const char *wire_commands = "link set lo up\n"
@@ -274,5 +311,7 @@ int netns_configure(const struct lab *lab)
 		 "link set %s up\n",
 		 bridge.s, lab->name, wire.s, lab->name, bridge.s, lab->name, bridge.s);
 	err = ip_batch(NULL, dom0_commands);
-	return err ? err : ip_batch(wire.s, wire_commands);
+	if (!err)
+		err = ip_batch(wire.s, wire_commands);
+	return err || !lab->mq ? err : in_netns(wire.s, finish_frames);
 }

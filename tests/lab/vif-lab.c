@@ -28,8 +28,8 @@ static const char usage[] =
     "vif-lab: a Xen host with guests and a wire, on a machine without Xen\n"
     "\n"
     "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--queues N]\n"
-    "              [--without FEATURE,...] [--model bridge] [--workers N] [--keep]\n"
-    "              [--logs DIR] -- COMMAND...\n"
+    "              [--without FEATURE,...] [--model bridge|mq]\n"
+    "              [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
     "      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
     "      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
     "      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
@@ -137,8 +137,9 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 		guest_set_without(lab, value);
 		break;
 	case RUN_MODEL:
-		if (strcmp(value, "bridge") != 0)
-			errx(LAB_EXIT_FAILED, "--model is bridge, not '%s'", value);
+		if (strcmp(value, "bridge") && strcmp(value, "mq"))
+			errx(LAB_EXIT_FAILED, "--model is bridge or mq, not '%s'", value);
+		lab->mq = !strcmp(value, "mq");
 		break;
 	case RUN_WORKERS:
 		lab->n_workers = number("--workers", value, 1, WORKERS_MAX);

@@ -122,7 +122,13 @@ static void flush(void *loop, struct queue *q)
 	}
 }
 
-static const struct tap_ops sim_tap_ops = { attach, detach, flush };
+static void forget_place(void *loop, struct queue *q)
+{
+	(void)loop;
+	(void)q; /* there are no NICs here */
+}
+
+static const struct tap_ops sim_tap_ops = { attach, detach, flush, forget_place };
 
 void sim_datapath_spoil_read(struct sim_datapath *d, uint32_t domid, int result)
 {

@@ -253,7 +253,15 @@ static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 	*nd = (struct netdev){ 0 };
 }
 
+static int netdev_master(void *ctx, int ifindex)
+{
+	(void)ctx;
+	(void)ifindex;
+	return 0; /* no NIC serves a bridge here */
+}
+
 const struct netdev_ops sim_netdev_ops = {
+	.master = netdev_master,
 	.open = netdev_open,
 	.set_queues = netdev_set_queues,
 	.steer = netdev_steer,

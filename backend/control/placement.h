@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: which vifs have a place on a NIC, and how they get there and back.
+ *
+ * A NIC of vifd.conf serves the bridge it is a port of: a connected vif in the same bridge
+ * gets a place on it while there are any, unless the operator wants it on the bridge. The
+ * steps, and what makes them lossless, are in backend/datapath/queue_place.c:
+ *
+ *	BRIDGE -> JOINING -> SETTLING_IN -> STARTING -> NIC
+ *	  ^                                               |
+ *	  +--- LEAVING <- SETTLING_OUT <- HOLDING <-------+
+ *
+ * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC fails,
+ * every vif is on the bridge at once, and gets a place anew later.
+ *
+ * Owner: control.
+ */
+#ifndef VIF_CONTROL_PLACEMENT_H
+#define VIF_CONTROL_PLACEMENT_H
+
+#include "backend/control/config.h"
+#include "backend/control/workers.h"
+#include "backend/nic/nic.h"
+
+struct control;
+struct vif;
+
+enum placement_state {
+	PLACED_BRIDGE,
+	PLACED_JOINING,
+	PLACED_SETTLING_IN,
+	PLACED_STARTING,
+	PLACED_NIC,
+	PLACED_HOLDING,
+	PLACED_SETTLING_OUT,
+	PLACED_LEAVING,
+};
+
+/* The operator's wish. */
+enum placement_wish {
+	PLACEMENT_AUTO,
+	PLACEMENT_BRIDGE,
+	PLACEMENT_MQ,
+};
+
+struct placement {
+	enum placement_state state;
+	enum placement_wish wish;
+	struct nic *nic; /* unless BRIDGE */
+	uint32_t place;
+	uint32_t slot; /* of the queue that has it */
+	struct nic_filter filter;
+	bool filtered;
+	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
+	uint64_t until_ns;	     /* of SETTLING_*; of BRIDGE: not before */
+	uint64_t n_moves;	     /* times it came to the NIC or left it */
+	const char *why_not;	     /* of BRIDGE: why it has no place; NULL: none is wanted */
+	char failure[128];	     /* what the last try came to; "": well */
+};
+
+enum nic_state { NIC_CLOSED, NIC_OPENING, NIC_OPEN };
+
+struct nic {
+	char name[NIC_NAME_SIZE];
+	const struct nic_device_ops *ops;
+	struct nic_device *device; /* NULL: not opened */
+	enum nic_state state;	   /* of the worker's half */
+	uint32_t number, worker;
+	struct vif *place[NIC_PLACES_MAX];
+	uint32_t n_places;
+	uint64_t retry_ns;
+	char why[160]; /* why it is not open */
+};
+
+struct nics {
+	struct nic nic[IPC_NICS_MAX];
+	uint32_t n;
+	uint32_t n_datapaths_lost; /* as of the workers, when it was last acted upon */
+};
+
+/* Takes the names of the configuration; devices are opened as they come. */
+void placement_init(struct control *c);
+/* Every filter and program goes. */
+void placement_fini(struct control *c);
+
+/* Takes the steps that are due. Returns when it wants to be called next. */
+uint64_t placement_step(struct control *c, uint64_t now_ns);
+
+/* A worker's answer about a NIC or a vif's place. */
+void placement_on_worker(struct control *c, const struct worker_event *e, uint64_t now_ns);
+
+/* v's queues are about to be taken back: nothing is directed to them from now on. */
+void placement_drop(struct control *c, struct vif *v);
+
+const char *placement_state_name(enum placement_state s);
+
+/* "auto", "bridge", "mq". False: none of them. */
+bool placement_parse_wish(const char *text, enum placement_wish *out);
+const char *placement_wish_name(enum placement_wish w);
+
+#endif

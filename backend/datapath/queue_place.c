@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A queue's place on a NIC: which of the two ways frames come is read when.
+ *
+ *	join	the place exists; no frame goes there, none is read
+ *		... control adds the filter and waits until the kernel has delivered what it
+ *		    sorted before: all that is in the TAP is older than all in the place
+ *	read	the TAP is read until it is dry; from then on both are
+ *	hold	the TAP is left alone
+ *		... control takes the filter away and waits: all that is in the place is older
+ *		    than what the filter's end sends to the TAP
+ *	leave	the place is read until it is dry and given up; the TAP is read again
+ *
+ * While both are read nothing orders them, and nothing has to: what the filter matches comes
+ * by the place alone, all else (from other guests, from the host, to groups) by the TAP.
+ *
+ * A guest without buffers stops the reading of either, so a step may take as long as it
+ * likes: control waits for the answer, and other guests wait for nothing.
+ */
+#include "queue_pass.h"
+
+#include <stdio.h>
+
+bool queue_tap_held(const struct queue *q)
+{
+	return q->place_state == QUEUE_PLACE_HOLDING || q->place_state == QUEUE_PLACE_LAST;
+}
+
+bool queue_tap_wanted(const struct queue *q)
+{
+	return q->place_state == QUEUE_PLACE_TAP_LAST;
+}
+
+void queue_tap_dry(struct queue *q)
+{
+	if (q->place_state != QUEUE_PLACE_TAP_LAST)
+		return;
+	q->place_state = QUEUE_PLACE_READING;
+	q->place_answer = IPC_PLACE_READING;
+}
+
+int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
+		     const int fds[], int n_fds, char *why, size_t why_size)
+{
+	int err;
+
+	if (q->place_state != QUEUE_PLACE_NONE) {
+		snprintf(why, why_size, "the queue has a place already");
+		return -EBUSY;
+	}
+	err = ops->join(port, fds, n_fds, &q->place, why, why_size);
+	if (err)
+		return err;
+	q->nic = ops;
+	q->port = port;
+	q->place_lost = 0;
+	q->place_state = QUEUE_PLACE_JOINED;
+	return 0;
+}
+
+void queue_place_read(struct queue *q)
+{
+	if (q->place_state == QUEUE_PLACE_JOINED)
+		q->place_state = QUEUE_PLACE_TAP_LAST;
+}
+
+void queue_place_hold(struct queue *q)
+{
+	/* Never read yet: what waits in the place is to be read before the TAP all the same,
+	 * and what the TAP has from before the filter, before that. */
+	if (q->place_state == QUEUE_PLACE_READING) {
+		q->place_state = QUEUE_PLACE_HOLDING;
+		q->place_answer = IPC_PLACE_HELD;
+	}
+}
+
+void queue_place_leave(struct queue *q)
+{
+	if (q->place_state == QUEUE_PLACE_HOLDING || q->place_state == QUEUE_PLACE_JOINED)
+		q->place_state = QUEUE_PLACE_LAST;
+}
+
+enum ipc_type queue_place_answer(struct queue *q)
+{
+	enum ipc_type answer = q->place_answer;
+
+	q->place_answer = 0;
+	return answer;
+}
+
+static bool is_read(const struct queue *q)
+{
+	return q->place_state == QUEUE_PLACE_READING || queue_tap_held(q);
+}
+
+/* What the place lost since we last asked; not for each frame, as it is a system call. */
+static void count_lost(struct queue *q)
+{
+	struct nic_place_stats stats;
+
+	q->nic->stats(q->place, &stats);
+	counter_add(&q->counters->to_guest_nic_lost, stats.lost - q->place_lost);
+	q->place_lost = stats.lost;
+	q->place_looked_ns = q->env->now_ns;
+}
+
+/* The last of its frames may still wait for buffers: the port keeps their memory. */
+static void give_up(struct queue *q)
+{
+	count_lost(q);
+	q->nic->leave(q->place);
+	q->place = NULL;
+	q->place_state = QUEUE_PLACE_NONE;
+	q->place_answer = IPC_PLACE_LEFT;
+}
+
+void queue_place_forget(struct queue *q)
+{
+	struct packet_fifo others = { 0 };
+	struct packet *p;
+
+	/* Not by wait_pop(): the others stay. */
+	while ((p = packet_fifo_pop(&q->from_tap))) {
+		if (!queue_is_place_frame(q, p)) {
+			packet_fifo_push(&others, p);
+			continue;
+		}
+		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
+		queue_put_frame(q, p);
+	}
+	q->from_tap = others;
+	q->cut_at = 0;
+	if (q->place)
+		q->nic->leave(q->place);
+	q->place = NULL;
+	q->port = NULL;
+	q->place_state = QUEUE_PLACE_NONE;
+	q->place_answer = 0;
+}
+
+bool queue_place_receive(struct queue *q)
+{
+	struct packet *p[QUEUE_READ_MAX];
+	uint32_t budget, n;
+
+	if (!is_read(q) || q->broken)
+		return false;
+	budget = queue_budget(q);
+	if (!budget)
+		return false; /* an event, or the pass over from_tap, comes first */
+	n = q->nic->receive(q->place, p, budget);
+	for (uint32_t i = 0; i < n; i++)
+		packet_fifo_push(&q->from_tap, p[i]);
+	counter_add(&q->counters->to_guest_nic_frames, n);
+	if (n < budget && q->env->now_ns - q->place_looked_ns >= NS_PER_S)
+		count_lost(q);
+	if (n < budget && q->place_state == QUEUE_PLACE_LAST)
+		give_up(q);
+	return n > 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's NICs, and its queues' places on them: control's messages and their answers.
+ */
+#include "worker_nic.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void close_fds(const int fds[], uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+static void on_open(struct worker *w, const struct ipc_msg *msg, const int fds[], uint32_t n_fds)
+{
+	struct ipc_msg answer = { .type = IPC_NIC_OPENED, .slot = msg->slot, .status = -EPROTO };
+	char why[sizeof(answer.why)] = "";
+
+	if (msg->slot < IPC_NICS_MAX && !w->nic[msg->slot] && n_fds > 1 && n_fds <= NIC_FDS_MAX)
+		answer.status = afxdp_port_ops.open(msg->nic.ifindex, fds, (int)n_fds,
+						    &w->nic[msg->slot], why, sizeof(why));
+	if (answer.status) {
+		close_fds(fds, n_fds);
+		memcpy(answer.why, why, sizeof(why));
+	}
+	worker_say(w, &answer);
+}
+
+void worker_nic_close(struct worker *w, uint32_t nic)
+{
+	struct nic_port *port = w->nic[nic];
+
+	for (uint32_t i = 0; port && w->by_slot && i < IPC_QUEUES_MAX; i++) {
+		struct queue *q = w->by_slot[i];
+
+		if (!q || q->port != port)
+			continue;
+		w->tap->forget_place(w->loop, q);
+		queue_place_forget(q);
+		worker_mark_ready(w, q); /* the TAP may have been held */
+	}
+	afxdp_port_ops.close(port);
+	w->nic[nic] = NULL;
+}
+
+static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[], uint32_t n_fds)
+{
+	struct ipc_msg answer = { .type = IPC_PLACE_JOINED, .slot = msg->slot, .status = -EPROTO };
+	struct queue *q = msg->slot < IPC_QUEUES_MAX ? w->by_slot[msg->slot] : NULL;
+	char why[sizeof(answer.why)] = "no such queue or NIC";
+
+	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic])
+		answer.status = queue_place_join(q, &afxdp_port_ops, w->nic[msg->nic.nic], fds,
+						 (int)n_fds, why, sizeof(why));
+	if (answer.status) {
+		close_fds(fds, n_fds);
+		memcpy(answer.why, why, sizeof(why));
+	}
+	worker_say(w, &answer);
+}
+
+/* What a queue is told about its place. */
+static void on_place(struct worker *w, const struct ipc_msg *msg)
+{
+	struct queue *q = msg->slot < IPC_QUEUES_MAX ? w->by_slot[msg->slot] : NULL;
+
+	if (!q || !q->place)
+		return; /* closed since: its QUEUE_DETACHED is on the way */
+	if (msg->type == IPC_PLACE_READ)
+		queue_place_read(q);
+	else if (msg->type == IPC_PLACE_HOLD)
+		queue_place_hold(q);
+	else
+		queue_place_leave(q);
+	worker_mark_ready(w, q);
+}
+
+bool worker_on_nic(struct worker *w, const struct ipc_msg *msg, const int fds[], uint32_t n_fds)
+{
+	switch (msg->type) {
+	case IPC_NIC_OPEN:
+		on_open(w, msg, fds, n_fds);
+		return true;
+	case IPC_PLACE_JOIN:
+		on_join(w, msg, fds, n_fds);
+		return true;
+	case IPC_NIC_CLOSE:
+		if (msg->slot < IPC_NICS_MAX)
+			worker_nic_close(w, msg->slot);
+		break;
+	case IPC_PLACE_READ:
+	case IPC_PLACE_HOLD:
+	case IPC_PLACE_LEAVE:
+		on_place(w, msg);
+		break;
+	default:
+		return false;
+	}
+	close_fds(fds, n_fds);
+	return true;
+}
+
+void worker_say_place(struct worker *w, struct queue *q)
+{
+	struct ipc_msg answer = { .type = queue_place_answer(q), .slot = q->slot };
+
+	if (answer.type)
+		worker_say(w, &answer);
+}

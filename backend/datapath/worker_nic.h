@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Rank 7: what worker.c and worker_nic.c share. */
+#ifndef VIF_DATAPATH_WORKER_NIC_H
+#define VIF_DATAPATH_WORKER_NIC_H
+
+#include "worker.h"
+
+/* Tells control. */
+void worker_say(struct worker *w, const struct ipc_msg *msg);
+
+/* Takes a message about NICs and places, fds and all. False: it is about something else. */
+bool worker_on_nic(struct worker *w, const struct ipc_msg *msg, const int fds[], uint32_t n_fds);
+
+/* Tells control of the step that q's place has come to, if any. */
+void worker_say_place(struct worker *w, struct queue *q);
+
+/* Takes every queue off it first. */
+void worker_nic_close(struct worker *w, uint32_t nic);
+
+#endif

@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Guests with a place on a NIC (AF_XDP on the uplink): frames come past the bridge, and
+# no change of the path loses, doubles or reorders any.
+#
+#	SWAPS=100 tests/nic/test_places.sh	more of them
+set -euo pipefail
+# shellcheck source=tests/lab/helpers.bash
+. "$(dirname "$0")/../lab/helpers.bash"
+[ -n "${VIF_LAB_NAME:-}" ] || exec "$lab" run --name "p$$" --guests 2 --model mq --workers 2 -- "$0"
+
+n=$VIF_LAB_NAME
+wire() { ip netns exec "$n-wire" "$@"; }
+guest() { ip netns exec "$n-g$1" "${@:2}"; }
+model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
+model_is() { [ "$(model "$1")" = "$2" ]; }
+placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
+nic() { vifctl nic --json | jq -r ".nics[0].$1"; }
+nic_is() { [ "$(nic "$1")" = "$2" ]; }
+to_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
+set_model() { vifctl model "vif$1.0" "$2" && await 10 model_is "$1" "$2"; }
+pings() { wire ping -q -c 3 -i 0.02 -W 2 "10.77.0.1$1" | grep ' 0% packet loss'; }
+arps() { wire ip neigh flush all && pings "$1"; }
+# Only one guest's queue is with the NIC's worker.
+placed() { for g in 1 2; do [ "$(model $g)" != mq ] || echo $g; done; }
+other() { echo $((3 - $1)); }
+has_program() { ip -d link show "${n}w0" | grep -q vifd_nic; }
+no_program() { ! has_program; }
+
+past_the_bridge()
+{
+	local before after
+	arps "$g"
+	before=$(to_guest "$g" .netdev.to_guest.frames)
+	wire ping -q -c 50 -i 0.002 -W 2 "10.77.0.1$g" | grep ' 0% packet loss'
+	after=$(to_guest "$g" .netdev.to_guest.frames)
+	echo "netdev: $before frames, then $after"
+	((after - before <= 2)) # a neighbour's question may be among them
+	[ "$(to_guest "$g" .to_guest.frames)" -ge 50 ]
+}
+
+# What is not the NIC's stays the bridge's: groups, other guests, the host.
+by_the_bridge()
+{
+	local o
+	o=$(other "$g")
+	guest "$o" ip neigh flush all
+	guest "$o" ping -q -c 5 -i 0.02 -W 2 "10.77.0.1$g" | grep ' 0% packet loss'
+	guest "$g" ping -q -c 5 -i 0.02 -W 2 "10.77.0.1$o" | grep ' 0% packet loss'
+	wire ping -q -c 5 -i 0.02 -W 2 "fd77::1$g" | grep ' 0% packet loss'
+}
+
+# Where frames may have been lost, for whoever looks at a failure.
+tell_losses()
+{
+	vifctl stats "vif$g.0" | grep -E 'NIC|dropped|netdev'
+	wire ip -s -s link show eth0 | sed -n '3,8p'
+	ip -s -s link show "${n}w0" | sed -n '3,8p'
+	guest "$g" cat /proc/net/snmp | grep Udp:
+	return 1
+}
+
+# 8 flows each way while the vif goes there and back.
+swapped()
+{
+	local i out=$work/out
+	"$build/flows" "$n-wire" "$n-g$g" "10.77.0.1$g" 7001 8 1000 "$((2 + ${SWAPS:-20} / 5))" >"$out.in" &
+	local in=$!
+	"$build/flows" "$n-g$g" "$n-wire" 10.77.0.1 7002 8 1000 "$((2 + ${SWAPS:-20} / 5))" >"$out.out" &
+	local back=$!
+	for ((i = 0; i < ${SWAPS:-20}; i++)); do
+		set_model "$g" bridge
+		set_model "$g" mq
+	done
+	wait $in || { cat "$out.in"; tell_losses; }
+	wait $back || { cat "$out.out"; tell_losses; }
+	[ "$(placement "$g" moves)" -ge $((2 * ${SWAPS:-20})) ]
+}
+
+datapath_killed()
+{
+	local old
+	old=$(pgrep -f '^vifd-datapath')
+	kill -9 "$old"
+	await 10 pings "$g"
+	await 20 model_is "$g" mq
+	pings "$g"
+}
+
+out_of_the_bridge()
+{
+	ip link set "${n}w0" nomaster
+	await 10 model_is "$g" bridge
+	placement "$g" why_not | grep 'no NIC of vifd.conf is in its bridge'
+	ip link set "${n}w0" master "${n}br0"
+	await 10 model_is "$g" mq
+	pings "$g"
+}
+
+detached()
+{
+	vif-lab detach --domid "$g"
+	[ "$(nic 'vifs | length')" = 0 ]
+	vif-lab attach --domid "$g" --mac "00:16:3e:77:00:0$g"
+	await 10 pings "$g"
+}
+
+stopped()
+{
+	vif-lab vifd restart --workers 2 --nics "${n}w0"
+	await 10 nic_is open true
+	await 10 has_program
+	vif-lab vifd restart --workers 2
+	await 10 no_program
+	pings 1
+	pings 2
+}
+
+somebody_placed() { [ -n "$(placed)" ]; }
+await 20 somebody_placed || true
+g=$(placed)
+ok "the guest whose queue is with the NIC's worker has a place" test -n "$g"
+ok "its frames come past the bridge" past_the_bridge
+ok "groups, other guests and IPv6 reach it" by_the_bridge
+ok "there and back ${SWAPS:-20} times: nothing lost, doubled, reordered" swapped
+ok "the datapath killed: the bridge serves it, then the NIC again" datapath_killed
+ok "the NIC leaves the bridge and comes back" out_of_the_bridge
+ok "detached and attached" detached
+ok "vifd without NICs takes its program off the device" stopped
