@@ -15,8 +15,20 @@ pings_without_grant_operations()
 {
 	local before
 	before=$(grant_ops)
+	[[ -n $before ]]
 	pings 5
 	[[ $(grant_ops) == "$before" ]]
+}
+
+n_connected() { grep -c 'vif=7.0: connected' $tmp/vifd.log; }
+connects_anew()
+{
+	local n
+	n=$(n_connected)
+	kill -HUP "$guest_pid_7"
+	until_ 10 eval "[[ \$(n_connected) -gt $n ]]"
+	until_ 10 lent 512
+	until_ 10 pings 1
 }
 
 connected()
@@ -42,7 +54,7 @@ restarted()
 	xenstore-exists "$(be 7)/vifd-grants/0"
 	start_vifd
 	until_ 10 lent 512
-	! xenstore-exists "$(be 7)/vifd-grants"
+	until_ 1 eval '! xenstore-exists "$(be 7)/vifd-grants"'
 	until_ 10 pings 1
 	until_ 10 pings_without_grant_operations
 	state_is 7 4
@@ -51,10 +63,7 @@ here "stop and start: the next vifd maps them again" restarted
 
 given_back()
 {
-	kill -HUP "$guest_pid_7"
-	until_ 10 lent 0
-	until_ 10 lent 512
-	until_ 10 pings 1
+	connects_anew
 	ctl stats vif7.0 --json | grep '"refused": 0'
 }
 here "they can be given back to it" given_back
@@ -67,9 +76,7 @@ killed()
 	until_ 10 pings 5
 	lent 0
 	state_is 7 4
-	kill -HUP "$guest_pid_7"
-	until_ 10 lent 512
-	until_ 10 pings 1
+	connects_anew
 	pings_without_grant_operations
 }
 here "kill -9 of control: copied like others until it connects anew" killed
