@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backend/datapath/worker.h"
+#include "rss.h"
 
 #define DOMAINS_MAX 8u
 
@@ -18,7 +19,7 @@ struct sim_frame {
 	uint8_t bytes[];
 };
 
-/* A TAP's one queue, guarded by the gate as the kernel's would be. */
+/* One queue of a TAP, guarded by the gate as the kernel's would be. */
 struct sim_tap {
 	struct sim_frame *first, *last;
 	unsigned n;
@@ -34,8 +35,8 @@ struct sim_datapath {
 	bool running; /* HELLO received */
 	bool ended;
 	struct ipc_shared *shared;
-	struct queue *queue[DOMAINS_MAX]; /* [domid], queue 0: the others send only */
-	struct sim_tap tap[DOMAINS_MAX];
+	struct queue *queue[DOMAINS_MAX][SIM_QUEUES_MAX]; /* further ones send only */
+	struct sim_tap tap[DOMAINS_MAX][SIM_QUEUES_MAX];
 };
 
 struct sim_datapath *sim_datapath_new(void (*sent)(void *arg, uint32_t domid, const uint8_t *frame,
@@ -58,9 +59,10 @@ static int attach(void *loop, struct queue *q)
 	struct sim_datapath *d = loop;
 
 	assert(q->vif.domid < DOMAINS_MAX);
-	if (q->number == 0)
-		d->queue[q->vif.domid] = q;
-	d->tap[q->vif.domid].readable = true;
+	if (q->number >= SIM_QUEUES_MAX)
+		return 0;
+	d->queue[q->vif.domid][q->number] = q;
+	d->tap[q->vif.domid][q->number].readable = true;
 	return 0;
 }
 
@@ -68,8 +70,8 @@ static void detach(void *loop, struct queue *q)
 {
 	struct sim_datapath *d = loop;
 
-	if (q->number == 0)
-		d->queue[q->vif.domid] = NULL;
+	if (q->number < SIM_QUEUES_MAX)
+		d->queue[q->vif.domid][q->number] = NULL;
 	worker_release(&d->worker, q);
 }
 
@@ -104,7 +106,7 @@ static int read_tap(struct sim_tap *tap, struct packet *p)
 static void flush(void *loop, struct queue *q)
 {
 	struct sim_datapath *d = loop;
-	struct sim_tap *tap = &d->tap[q->vif.domid];
+	struct sim_tap *tap;
 	uint32_t budget;
 	struct packet *p;
 
@@ -112,7 +114,10 @@ static void flush(void *loop, struct queue *q)
 		d->sent(d->arg, q->vif.domid, p->frame, p->size);
 		queue_tap_written(q, p, (int)(PACKET_VNET_SIZE + p->size));
 	}
-	budget = tap->readable && q->number == 0 ? queue_read_budget(q) : 0;
+	if (q->number >= SIM_QUEUES_MAX)
+		return;
+	tap = &d->tap[q->vif.domid][q->number];
+	budget = tap->readable ? queue_read_budget(q) : 0;
 	if (budget)
 		worker_mark_ready(&d->worker, q);
 	for (; budget && tap->readable; budget--) {
@@ -132,7 +137,7 @@ static const struct tap_ops sim_tap_ops = { attach, detach, flush, forget_place 
 
 void sim_datapath_spoil_read(struct sim_datapath *d, uint32_t domid, int result)
 {
-	d->tap[domid].spoilt = result;
+	d->tap[domid][0].spoilt = result;
 }
 
 static __u64 the_now_ns;
@@ -142,20 +147,14 @@ static __u64 now(void)
 	return the_now_ns;
 }
 
-bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
-{
-	return sim_datapath_give_offloaded(d, domid, &(struct virtio_net_hdr){ 0 }, frame, size);
-}
-
-bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
-				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
-				 size_t size)
+static bool give(struct sim_datapath *d, uint32_t domid, uint32_t queue,
+		 const struct virtio_net_hdr *vnet, const uint8_t *frame, size_t size)
 {
 	struct gate *gate = sim_gate(domid);
-	struct sim_tap *tap = &d->tap[domid];
+	struct sim_tap *tap = &d->tap[domid][queue];
 	struct sim_frame *f;
 
-	if ((gate && !gate_enter(&gate->queue[0], (uint32_t)size, now)) || tap->n == SIM_FRAMES_MAX)
+	if ((gate && !gate_enter(&gate->queue[queue], (uint32_t)size, now)) || tap->n == SIM_FRAMES_MAX)
 		return false;
 	f = malloc(sizeof(*f) + size);
 	assert(f);
@@ -168,14 +167,41 @@ bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
 	tap->last = f;
 	tap->n++;
 	tap->readable = true;
-	if (d->queue[domid])
-		worker_mark_ready(&d->worker, d->queue[domid]);
+	if (d->queue[domid][queue])
+		worker_mark_ready(&d->worker, d->queue[domid][queue]);
 	return true;
+}
+
+bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
+{
+	return sim_datapath_give_offloaded(d, domid, &(struct virtio_net_hdr){ 0 }, frame, size);
+}
+
+bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
+				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
+				 size_t size)
+{
+	return give(d, domid, 0, vnet, frame, size);
+}
+
+int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
+{
+	const struct queue *first = d->queue[domid][0];
+	uint32_t queue = 0;
+
+	if (!first)
+		return -1;
+	if (first->steering)
+		queue = rss_queue(first->steering, frame, (uint32_t)size);
+	assert(queue < SIM_QUEUES_MAX);
+	if (!give(d, domid, queue, &(struct virtio_net_hdr){ 0 }, frame, size))
+		return -1;
+	return (int)queue;
 }
 
 unsigned sim_datapath_waiting(const struct sim_datapath *d, uint32_t domid)
 {
-	return d->tap[domid].n;
+	return d->tap[domid][0].n;
 }
 
 uint64_t sim_datapath_deadline(const struct sim_datapath *d)
@@ -225,8 +251,8 @@ void sim_datapath_free(struct sim_datapath *d)
 	struct sim_frame *f;
 
 	end(d);
-	for (uint32_t i = 0; i < DOMAINS_MAX; i++)
-		while ((f = take_frame(&d->tap[i])))
+	for (uint32_t i = 0; i < DOMAINS_MAX * SIM_QUEUES_MAX; i++)
+		while ((f = take_frame(&d->tap[i / SIM_QUEUES_MAX][i % SIM_QUEUES_MAX])))
 			free(f);
 	free(d);
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SIM_QUEUES_MAX 4
 #define SIM_FRAMES_MAX GATE_FRAMES /* what netdev.c asks for */
 #define SIM_FRAME_MAX  9000u /* of the frames that carry a number; TAPs take any */
 
@@ -40,17 +41,20 @@ void sim_datapath_pass(struct sim_datapath *d, uint64_t now_ns);
 /* The next read of the vif's TAP ends like this, whatever frame it took. */
 void sim_datapath_spoil_read(struct sim_datapath *d, uint32_t domid, int result);
 
-/* The bridge sends a frame to the vif, with what is left to do to it. False: too much waits
- * there, its gate refused it. */
+/* The bridge sends a frame to the vif's queue 0, with what is left to do to it. False: too
+ * much waits there, its gate refused it. */
 bool sim_datapath_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
 bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
 				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
 				 size_t size);
 
+/* To the queue the vif's steering says: which, or -1: none is there, or too much waits. */
+int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
+
 /* What guards the TAP of vif<domid>.*, as a map would; NULL: it has no netdev. The host's. */
 struct gate *sim_gate(uint32_t domid);
 
-/* Frames that wait in the vif's TAP. */
+/* Frames that wait in queue 0 of the vif's TAP. */
 unsigned sim_datapath_waiting(const struct sim_datapath *d, uint32_t domid);
 
 /* When its worker wants to be woken at the latest; UINT64_MAX: only if something happens. */

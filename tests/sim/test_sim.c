@@ -7,8 +7,8 @@
  *
  * A seed also decides which frontends the guests are.
  *
- * Properties, for every seed: both vifs connect; frames in each direction arrive
- * whole, in order, once (a killed datapath may lose some, but never doubles or
+ * Properties, for every seed: both vifs connect, with one to four queues; frames in each
+ * direction arrive whole, on their queue, in its order, once (a killed datapath may lose some, but never doubles or
  * reorders them); after detach and destroy nobody holds a grant, a port or a page.
  */
 #include <setjmp.h>
@@ -32,13 +32,39 @@ struct guest {
 	uint32_t domid;
 	struct netfront nf;
 	struct sim *sim;
-	uint32_t n_taken;    /* frames the guest's stack sent */
-	uint32_t n_given;    /* frames it received */
-	uint32_t next_given; /* lowest sequence number that may come next */
-	uint32_t n_offered;  /* frames the bridge sent it */
-	uint32_t n_bridge;   /* frames the bridge had from it */
-	uint32_t next_bridge;
+	uint32_t n_taken;   /* frames the guest's stack sent */
+	uint32_t n_given;   /* frames it received */
+	uint32_t n_offered; /* frames the bridge sent it */
+	uint32_t n_bridge;  /* frames the bridge had from it */
+	struct way {
+		uint8_t queue[N_FRAMES];       /* of each frame */
+		uint32_t sent[SIM_QUEUES_MAX]; /* the last one's number and one */
+		uint32_t next[SIM_QUEUES_MAX]; /* lowest number that may come next */
+	} from, to;
 };
+
+static void way_send(struct way *w, uint32_t number, uint32_t queue)
+{
+	w->queue[number] = (uint8_t)queue;
+	w->sent[queue] = number + 1;
+}
+
+static void way_arrive(struct way *w, uint32_t number)
+{
+	uint32_t *next = &w->next[w->queue[number]];
+
+	assert_true(number >= *next);
+	*next = number + 1;
+}
+
+/* The last frame of each queue has come: none is under way. */
+static bool way_is_empty(const struct way *w)
+{
+	for (uint32_t q = 0; q < SIM_QUEUES_MAX; q++)
+		if (w->next[q] != w->sent[q])
+			return false;
+	return true;
+}
 
 struct sim {
 	uint64_t random;
@@ -95,11 +121,11 @@ static ssize_t stack_take(void *stack, uint32_t queue, const struct iovec iov[],
 	struct guest *g = stack;
 	uint8_t buffer[PACKET_VNET_SIZE + SIM_FRAME_MAX] = { 0 };
 
-	(void)queue;
 	if (!g->sim->traffic || g->n_taken == N_FRAMES || draw(g->sim, 4) == 0)
 		return -EAGAIN;
 	sim_frame_make(buffer + PACKET_VNET_SIZE, g->n_taken);
-	trace(g->sim, "take %u %u", g->domid, g->n_taken);
+	trace(g->sim, "take %u.%u %u", g->domid, queue, g->n_taken);
+	way_send(&g->from, g->n_taken, queue);
 	return scatter(iov, n, buffer, PACKET_VNET_SIZE + sim_frame_size(g->n_taken++));
 }
 
@@ -110,16 +136,15 @@ static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[],
 	size_t size = 0;
 	uint32_t number;
 
-	(void)queue;
 	for (int i = 0; i < n; i++) {
 		assert_true(size + iov[i].iov_len <= sizeof(frame));
 		memcpy(frame + size, iov[i].iov_base, iov[i].iov_len);
 		size += iov[i].iov_len;
 	}
 	number = sim_frame_check(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE);
-	trace(g->sim, "give %u %u", g->domid, number);
-	assert_true(number >= g->next_given);
-	g->next_given = number + 1;
+	trace(g->sim, "give %u.%u %u", g->domid, queue, number);
+	assert_int_equal(queue, g->to.queue[number]);
+	way_arrive(&g->to, number);
 	g->n_given++;
 	return (ssize_t)size;
 }
@@ -135,20 +160,21 @@ static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, siz
 	uint32_t number = sim_frame_check(frame, size);
 
 	trace(s, "bridge %u %u", domid, number);
-	assert_true(number >= g->next_bridge);
-	g->next_bridge = number + 1;
+	way_arrive(&g->from, number);
 	g->n_bridge++;
 }
 
 static void bridge_sends(struct sim *s, struct guest *g)
 {
 	uint8_t frame[SIM_FRAME_MAX];
+	int queue;
 
 	if (!s->traffic || g->n_offered == N_FRAMES)
 		return;
 	sim_frame_make(frame, g->n_offered);
-	if (sim_datapath_give(s->datapath, g->domid, frame, sim_frame_size(g->n_offered)))
-		g->n_offered++;
+	queue = sim_datapath_steer(s->datapath, g->domid, frame, sim_frame_size(g->n_offered));
+	if (queue >= 0)
+		way_send(&g->to, g->n_offered++, (uint32_t)queue);
 }
 
 /* ---- stepping ---- */
@@ -242,8 +268,8 @@ static bool all_arrived(const struct sim *s)
 	for (uint32_t i = 0; i < N_GUESTS; i++) {
 		const struct guest *g = &s->guest[i];
 
-		if (g->n_taken < N_FRAMES || g->n_offered < N_FRAMES || g->next_bridge < N_FRAMES ||
-		    g->next_given < N_FRAMES)
+		if (g->n_taken < N_FRAMES || g->n_offered < N_FRAMES || !way_is_empty(&g->from) ||
+		    !way_is_empty(&g->to))
 			return false;
 	}
 	return true;
@@ -252,7 +278,7 @@ static bool all_arrived(const struct sim *s)
 /* Any that takes our frames: those of more than a page, and multicast nobody joined. */
 static struct frontend_choice draw_frontend(struct sim *s)
 {
-	struct frontend_choice c = { .n_queues = 1, .without = VIF_MULTICAST };
+	struct frontend_choice c = { .n_queues = 1 + draw(s, SIM_QUEUES_MAX), .without = VIF_MULTICAST };
 	uint32_t n = 0;
 
 	while (frontend_dialects[n].name)
@@ -281,6 +307,7 @@ static void sim_start(struct sim *s, uint64_t seed)
 	env.process_ctx = s->datapath;
 	config_defaults(&config);
 	config.n_workers = 1;
+	config.max_queues = SIM_QUEUES_MAX;
 	hosted_set_domid(0);
 	sim_store_set_domid(0);
 	assert_int_equal(control_init(&s->control, &config, &env), 0);
@@ -295,7 +322,8 @@ static void sim_start(struct sim *s, uint64_t seed)
 
 		g->domid = i + 1;
 		g->sim = s;
-		trace(s, "guest %u is %s", g->domid, nf.choice.dialect->name);
+		trace(s, "guest %u is %s with %u queues", g->domid, nf.choice.dialect->name,
+		      nf.choice.n_queues);
 		assert_int_equal(hosted_domain_create(g->domid), 0);
 		sim_toolstack_attach(g->domid, 0);
 		hosted_set_domid(g->domid);
