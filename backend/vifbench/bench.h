@@ -27,11 +27,7 @@ struct lab_options {
 	int cpu;	 /* -1: the last one allowed */
 };
 
-/* 'vifbench lab', called outside a lab: starts one and itself in it with 'argv'. Returns
- * the exit status only if that fails. */
-int lab_enter(char **argv, bool quick);
-
-/* Inside: measures and returns the report, a new object. NULL: why says what is wrong. */
+/* 'vifbench lab' inside a lab: measures and returns the report, a new object. NULL: why says what is wrong. */
 json_t *lab_measure(const struct lab_options *o, char *why, size_t why_size);
 
 /* The report of what 'make bench-xen' wrote into 'file' (instructions_per_packet instead of

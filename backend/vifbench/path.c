@@ -8,7 +8,9 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -23,6 +25,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "backend/client.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -44,6 +48,7 @@ static const struct kind kinds[PATH_N] = {
 	[PATH_NATIVE] = { "native", "bnative", "10.79.1.1", "10.79.1.2" },
 	[PATH_TAP_LOOP] = { "tap-loop", "bloop", NULL, "10.77.0.250" },
 	[PATH_VIFD_BRIDGE] = { "vifd-bridge", NULL, NULL, NULL },
+	[PATH_VIFD_MQ_AFXDP] = { "vifd-mq-afxdp", NULL, NULL, NULL },
 };
 
 const char *path_name(enum path_kind kind)
@@ -56,6 +61,20 @@ static const char *lab(void)
 	const char *name = getenv("VIF_LAB_NAME");
 
 	return name ? name : "lab";
+}
+
+static bool lab_is_mq(void)
+{
+	const char *model = getenv("VIF_LAB_MODEL");
+
+	return model && !strcmp(model, "mq");
+}
+
+bool path_here(enum path_kind kind)
+{
+	if (kind == PATH_TAP_LOOP || kind == PATH_VIFD_BRIDGE)
+		return !lab_is_mq();
+	return kind != PATH_VIFD_MQ_AFXDP || lab_is_mq();
 }
 
 static int say(char *why, size_t size, int err, const char *fmt, ...) printf_like(4, 5);
@@ -246,6 +265,26 @@ static int open_pairs(struct path *p, uint32_t n, char *why, size_t why_size)
 
 /* ---- what lies between ---- */
 
+/* In the wire's namespace: the same generator's work on every path, where one wants its
+ * frames with their checksums. */
+static int finish_frames(const char *device)
+{
+	struct ethtool_value off = { .cmd = ETHTOOL_STXCSUM };
+	struct ifreq req = { .ifr_data = (void *)&off };
+	char netns[48];
+	int s, err = 0;
+
+	snprintf(netns, sizeof(netns), "%s-wire", lab());
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", device);
+	s = socket_in(netns, SOCK_DGRAM);
+	if (s < 0)
+		return s;
+	if (ioctl(s, SIOCETHTOOL, &req))
+		err = -errno;
+	close(s);
+	return err;
+}
+
 /* A veth from the wire's namespace to one of our own. */
 static int make_veth(const struct kind *k)
 {
@@ -263,6 +302,8 @@ static int make_veth(const struct kind *k)
 		err = ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
 	if (!err)
 		err = ip("-n %s link set eth0 up", netns);
+	if (!err && lab_is_mq())
+		err = finish_frames(k->netns);
 	return err ? err : ip("-n %s-wire link set %s up", l, k->netns);
 }
 
@@ -388,6 +429,30 @@ static int make_tap_loop(struct path *p)
 	return err ? err : ip("link set btap0 master %sbr0 up", l);
 }
 
+/* Until the first n guests have their places. 0 or -ETIMEDOUT. */
+static int await_places(uint32_t n)
+{
+	for (int i = 0; i < 200; i++) {
+		char why[256];
+		json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "list"),
+					 why, sizeof(why));
+		const json_t *vif;
+		uint32_t placed = 0;
+		size_t at;
+
+		json_array_foreach(json_object_get(all, "vifs"), at, vif) {
+			const char *model = json_string_value(json_object_get(vif, "model"));
+
+			placed += at < n && model && !strcmp(model, "mq");
+		}
+		json_decref(all);
+		if (placed == n)
+			return 0;
+		usleep(50000);
+	}
+	return -ETIMEDOUT;
+}
+
 int path_open(struct path *p, enum path_kind kind, uint32_t n_guests, char *why, size_t why_size)
 {
 	int err = 0;
@@ -402,6 +467,8 @@ int path_open(struct path *p, enum path_kind kind, uint32_t n_guests, char *why,
 		err = make_veth(&kinds[kind]);
 	else if (kind == PATH_TAP_LOOP)
 		err = make_tap_loop(p);
+	else if (kind == PATH_VIFD_MQ_AFXDP)
+		err = await_places(n_guests);
 	if (err)
 		say(why, why_size, err, "building %s", path_name(kind));
 	else

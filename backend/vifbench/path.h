@@ -8,6 +8,8 @@
  *	native		wire --veth--> socket			   Linux as it is
  *	tap-loop	wire --bridge--> TAP, read, write, TAP --> socket
  *	vifd-bridge	wire --bridge--> TAP, vifd, rings, vif-guest, TAP --> socket
+ *	vifd-mq-afxdp	wire --AF_XDP--> vifd, rings, vif-guest, TAP --> socket; what guests
+ *			send takes the bridge
  *
  * All run inside a lab (vif-lab), which brings the wire, the bridge and the guests; what
  * else is needed is made here and goes with the lab's network namespaces, or on close.
@@ -24,7 +26,18 @@ struct pair {
 	int wire, guest;
 };
 
-enum path_kind { PATH_SINK, PATH_NATIVE, PATH_TAP_LOOP, PATH_VIFD_BRIDGE, PATH_N };
+enum path_kind {
+	PATH_SINK,
+	PATH_NATIVE,
+	PATH_TAP_LOOP,
+	PATH_VIFD_BRIDGE,
+	PATH_VIFD_MQ_AFXDP,
+	PATH_N
+};
+
+/* Whether this lab has the path: one whose vifd serves the wire as a NIC has the last, the
+ * others the two before it. */
+bool path_here(enum path_kind kind);
 
 struct path {
 	enum path_kind kind;
