@@ -49,6 +49,13 @@ ok()
 	fi
 }
 
+# become_lab OPTION... -- COMMAND...: this test goes on as COMMAND in a lab.
+become_lab()
+{
+	rm -rf "$work" # it makes its own
+	exec "$lab" run "$@"
+}
+
 # refused COMMAND...: it must fail ('! COMMAND' would pass set -e either way).
 refused()
 {

@@ -8,13 +8,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lab/helpers.bash
 . "$here/../lab/helpers.bash"
 
-# in_lab GUESTS [SCRIPT...]: with the frontend VIF_FRONTEND names, goes on below inside a lab; outside it never returns.
+# in_lab GUESTS [SCRIPT...]: with the frontend VIF_FRONTEND names, goes on below inside a
+# lab; outside it never returns.
 in_lab()
 {
 	local guests=$1
 	shift
 	[ -n "${VIF_LAB_NAME:-}" ] && return
-	exec "$lab" run --name "l$$" --guests "$guests" --frontend "${VIF_FRONTEND:-linux}" -- "$@"
+	become_lab --name "l$$" --guests "$guests" --frontend "${VIF_FRONTEND:-linux}" -- "$@"
 }
 
 # The frontends vif-guest can be.

@@ -10,7 +10,7 @@
 set -euo pipefail
 # shellcheck source=tests/life/life.bash
 . "$(dirname "$0")/life.bash"
-[ -n "${VIF_LAB_NAME:-}" ] || exec "$lab" run --name "q$$" --guests 2 --queues 16 --workers 2 -- "$0"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "q$$" --guests 2 --queues 16 --workers 2 -- "$0"
 
 connect_with() { [ "$("$lab" guest tell "$1" connect "queues=$2")" = ok ]; }
 # How often guest N's frontend connected, as of now.

@@ -9,7 +9,7 @@
 in_matrix()
 {
 	[ -n "${VIF_LAB_NAME:-}" ] && return
-	exec "$lab" run --name "x$$" --guests 2 --queues 2 -- "$@"
+	become_lab --name "x$$" --guests 2 --queues 2 -- "$@"
 }
 
 names=(sg gso-tcpv4 gso-tcpv6 csum-v4 csum-v6) # by bit, as enum vif_feature

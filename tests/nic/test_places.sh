@@ -8,7 +8,7 @@
 set -euo pipefail
 # shellcheck source=tests/lab/helpers.bash
 . "$(dirname "$0")/../lab/helpers.bash"
-[ -n "${VIF_LAB_NAME:-}" ] || exec "$lab" run --name "p$$" --guests 2 --model mq --workers 2 -- "$0"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "p$$" --guests 2 --model mq --workers 2 -- "$0"
 
 n=$VIF_LAB_NAME
 wire() { ip netns exec "$n-wire" "$@"; }
