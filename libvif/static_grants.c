@@ -62,10 +62,10 @@ static uint32_t run_length(const struct static_list *l, uint32_t i)
 
 bool static_list_print(const struct static_list *l, char text[STATIC_TEXT_SIZE])
 {
-	size_t size = 0;
+	size_t size;
 	int n;
 
-	text[0] = '\0';
+	size = (size_t)snprintf(text, STATIC_TEXT_SIZE, "@%u,%u,%u ", l->made, l->request, l->data);
 	for (uint32_t i = 0, run; i < STATIC_GRANTS_MAX; i += run) {
 		uint32_t first = ENTRY_GREF(l->entry[i]);
 
@@ -82,7 +82,7 @@ bool static_list_print(const struct static_list *l, char text[STATIC_TEXT_SIZE])
 	return true;
 }
 
-static bool parse_gref(const char **at, uint32_t *out)
+static bool parse_uint(const char **at, uint32_t *out)
 {
 	unsigned long value;
 	char *end;
@@ -95,6 +95,11 @@ static bool parse_gref(const char **at, uint32_t *out)
 	return value <= UINT32_MAX;
 }
 
+static bool parse_number(const char **at, char end, uint32_t *out)
+{
+	return parse_uint(at, out) && *(*at)++ == end;
+}
+
 static bool parse_run(struct static_list *l, const char **at, struct static_index *ix)
 {
 	uint64_t flags = STATIC_GRANT_USED;
@@ -104,12 +109,12 @@ static bool parse_run(struct static_list *l, const char **at, struct static_inde
 		flags |= STATIC_GRANT_READONLY;
 		(*at)++;
 	}
-	if (!parse_gref(at, &first))
+	if (!parse_uint(at, &first))
 		return false;
 	last = first;
 	if (**at == '-') {
 		(*at)++;
-		if (!parse_gref(at, &last))
+		if (!parse_uint(at, &last))
 			return false;
 	}
 	if (*(*at)++ != ' ' || last < first || last - first >= STATIC_GRANTS_MAX - l->n)
@@ -126,15 +131,15 @@ static bool parse_run(struct static_list *l, const char **at, struct static_inde
 bool static_list_parse(struct static_list *l, const char *text)
 {
 	struct static_index ix;
+	bool ok = *text++ == '@' && parse_number(&text, ',', &l->made) &&
+		  parse_number(&text, ',', &l->request) && parse_number(&text, ' ', &l->data);
 
 	static_index_init(&ix);
-	while (*text) {
-		if (parse_run(l, &text, &ix))
-			continue;
+	while (ok && *text)
+		ok = parse_run(l, &text, &ix);
+	if (!ok)
 		memset(l, 0, sizeof(*l));
-		return false;
-	}
-	return true;
+	return ok;
 }
 
 /* ---- mapping ---- */

@@ -67,8 +67,8 @@ static inline void static_lists_end(struct static_lists *l)
 	(void)__atomic_load_n(&l->n_ended, __ATOMIC_ACQUIRE);
 }
 
-/* A list in words, for another process: runs of references in order, "r" before those that
- * are read-only: "700-955 r956-1211 9 ". */
+/* A list in words, for another process: made, request and data, then runs of references in
+ * order, "r" before those that are read-only: "@9,77,0 700-955 r956-1211 9 ". */
 #define STATIC_TEXT_SIZE 4000u
 
 /* False: it does not fit. */

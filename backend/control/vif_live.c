@@ -72,7 +72,8 @@ static bool restore_multicast(struct control *c, struct vif *v)
 	return true;
 }
 
-/* Static grants, which the guest is not asked to lend again. */
+/* Static grants, which the guest is not asked to lend again; and the request that changed
+ * them last, which may not be answered yet. */
 static void keep_grants(struct control *c, const struct vif *v)
 {
 	const struct ctrl_memory *memory = &c->workers.shared->vif[v->vif_slot].ctrl;
@@ -82,7 +83,8 @@ static void keep_grants(struct control *c, const struct vif *v)
 		const struct static_list *l = static_lists_active(&memory->grants[i]);
 
 		snprintf(key, sizeof(key), KEPT_GRANTS "/%u", i);
-		if (l->n && (!static_list_print(l, text) || vif_write_key(c, v->path, key, text)))
+		if ((l->n || l->made) &&
+		    (!static_list_print(l, text) || vif_write_key(c, v->path, key, text)))
 			log_info(SCOPE(v), "the static grants of queue %u could not be kept", i);
 	}
 }

@@ -347,7 +347,8 @@ static void lists_are_read_as_they_are_written(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 500; round++) {
-		struct static_list l = { .n = 0 }, got = { .n = 0 };
+		struct static_list l = { .made = 9, .request = ~round, .data = round };
+		struct static_list got = { .n = 0 };
 		struct static_index ix;
 		uint32_t gref = 0;
 
@@ -364,6 +365,9 @@ static void lists_are_read_as_they_are_written(void **state)
 		assert_true(static_list_print(&l, text));
 		assert_true(static_list_parse(&got, text));
 		assert_int_equal(got.n, l.n);
+		assert_int_equal(got.made, l.made);
+		assert_int_equal(got.request, l.request);
+		assert_int_equal(got.data, l.data);
 		for (uint32_t i = 0, k = 0; i < STATIC_GRANTS_MAX; i++)
 			if (l.entry[i])
 				assert_true(got.entry[k++] == l.entry[i]);
@@ -409,13 +413,26 @@ static void words_that_are_no_list_are_refused(void **state)
 		"1 -2 ",
 		"1\n",
 	};
+	static const char *const bad_heads[] = { "",	    "@",	 "@1",
+						 "@1,2",    "@1,2,3",	 "@1,2 ",
+						 "@,2,3 ",  "@1,2,3,4 ", "@4294967296,0,0 ",
+						 "@1,2,-3 " };
 	static const struct static_list none;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct static_list l = { .n = 0 };
+		char text[64];
 
+		snprintf(text, sizeof(text), "@0,0,0 %s", bad[i]);
+		assert_false(static_list_parse(&l, text));
+		assert_memory_equal(&l, &none, sizeof(l));
 		assert_false(static_list_parse(&l, bad[i]));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad_heads); i++) {
+		struct static_list l = { .n = 0 };
+
+		assert_false(static_list_parse(&l, bad_heads[i]));
 		assert_memory_equal(&l, &none, sizeof(l));
 	}
 }
