@@ -235,6 +235,8 @@ counts()
 		--slurpfile guest "$VIF_LAB_DIR/guest-$1.stats" '
 		($vifd.vifs[] | select(.vif == $vif)) as $v | $kernel[0].stats64 as $k | $guest[0] as $g |
 		($v.from_guest.drops | add) as $from_drops | ($v.to_guest.drops | add) as $to_drops |
+		# what the kernel dropped for vifd never left the netdev
+		($to_drops - $v.to_guest.drops."queue-full") as $taken_drops |
 		{
 			from: [$k.tx.packets, $g.from_guest_frames, $v.from_guest.frames,
 			       $v.netdev.from_guest.frames],
@@ -252,7 +254,7 @@ counts()
 				["vifd sent on, its netdev took",
 				 $v.from_guest.frames, $v.netdev.from_guest.frames],
 				["netdev gave, vifd took",
-				 $v.netdev.to_guest.frames, $v.to_guest.frames + $to_drops],
+				 $v.netdev.to_guest.frames, $v.to_guest.frames + $taken_drops],
 				# a frame whose copy failed is answered with an error
 				["vifd gave, vif-guest took",
 				 $v.to_guest.frames + $v.to_guest.drops."grant-failed",
