@@ -31,7 +31,7 @@ LDFLAGS  += -pthread -Wl,-z,relro,-z,now
 ifneq ($(SAN),)
 # gcc's flow warnings misjudge instrumented code; the plain build has them all.
 CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -O1 -Wno-format-truncation \
-	   -Wno-maybe-uninitialized -Wno-stringop-overflow
+	   -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict -Wno-nonnull
 LDFLAGS += -fsanitize=$(SAN)
 endif
 
