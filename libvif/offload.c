@@ -386,7 +386,7 @@ int offload_cut(const struct packet *p, uint32_t at, struct packet *out)
 
 	if (gso_to_netif(vnet, &gso) < 0 || !(vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    frame_parse(p->frame, p->size, &t) < 0 || !is_outer_checksum(vnet, &t) ||
-	    !gso_fits(&t, gso.gso_type, gso.gso_size))
+	    !gso_fits(&t, gso.gso_type, gso.gso_size) || at > p->size - t.header_size)
 		return -EPROTO;
 	left = p->size - t.header_size - at;
 	n = MIN(left, gso.gso_size);

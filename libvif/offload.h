@@ -85,7 +85,7 @@ bool frame_is_tagged(const uint8_t *frame, uint32_t size);
  * Segmentation in software: cuts out of p, a TCP GSO frame read from a TAP, the segment that
  * begins 'at' bytes into its payload, whole and with all checksums, into 'out', whose memory
  * is PACKET_FRAME_MAX. Begin with 0. Returns where the next segment begins, or 0: that was
- * the last; or -EPROTO: p is nothing that can be cut, out is undefined.
+ * the last; or -EPROTO: p is nothing that can be cut, or not there; out is undefined.
  * As Linux net/ipv4/tcp_offload.c tcp_gso_segment().
  */
 int offload_cut(const struct packet *p, uint32_t at, struct packet *out) must_check;

@@ -738,6 +738,7 @@ static void what_is_no_tcp_gso_is_not_cut(void **state)
 	*packet_vnet(p) = good;
 	assert_int_equal(offload_cut(p, 0, out), 500);
 	assert_int_equal(offload_cut(p, 500, out), 0);
+	assert_int_equal(offload_cut(p, 1001, out), -EPROTO);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		*packet_vnet(p) = bad[i];
 		assert_int_equal(offload_cut(p, 0, out), -EPROTO);
