@@ -310,3 +310,21 @@ void rig_end(struct rig *r)
 	sim_store_reset();
 	free(r);
 }
+
+int rig_setup(void **state)
+{
+	*state = rig_start(true);
+	return 0;
+}
+
+int rig_teardown(void **state)
+{
+	rig_end(*state);
+	return 0;
+}
+
+void rig_turns(struct rig *r, unsigned n)
+{
+	while (n--)
+		rig_turn(r);
+}

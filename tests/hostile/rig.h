@@ -88,6 +88,13 @@ struct rig *rig_start_ctrl(uint32_t n_queues);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 
+/* For cmocka: a rig with split events, *state; its end. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
+
+/* n times rig_turn(). */
+void rig_turns(struct rig *r, unsigned n);
+
 void rig_turn(struct rig *r);
 /* Turns until the condition holds, at most 'most'; asserts. Evaluates to their number. */
 #define rig_turns_until(r, most, condition)                                                        \

@@ -28,24 +28,6 @@ static int start_two_queues(void **state)
 	return 0;
 }
 
-static int start_without(void **state)
-{
-	*state = rig_start(true);
-	return 0;
-}
-
-static int end(void **state)
-{
-	rig_end(*state);
-	return 0;
-}
-
-static void turns(struct rig *r, unsigned n)
-{
-	while (n--)
-		rig_turn(r);
-}
-
 /* ---- asking ---- */
 
 static const struct ctrl_memory *memory(struct rig *r)
@@ -354,7 +336,7 @@ static void deleted_under_traffic(void **state)
 		for (unsigned i = 0; i < 100; i++)
 			(void)sim_datapath_give(r->datapath, EVIL_DOMID, frame, 60);
 		evil_publish(e);
-		turns(r, round % 4);
+		rig_turns(r, round % 4);
 		assert_int_equal(del(r, e->tx_gref, EVIL_PAGES).data, EVIL_PAGES);
 		assert_int_equal(del(r, e->rx_gref, EVIL_PAGES).data, EVIL_PAGES);
 		rig_turns_until(r, 200,
@@ -688,9 +670,9 @@ static void a_ring_page_rewritten(void **state)
 	rig_good_carries(r, 100);
 }
 
-#define CASE(f)	   cmocka_unit_test_setup_teardown(f, start, end)
-#define TWO(f)	   cmocka_unit_test_setup_teardown(f, start_two_queues, end)
-#define WITHOUT(f) cmocka_unit_test_setup_teardown(f, start_without, end)
+#define CASE(f)	   cmocka_unit_test_setup_teardown(f, start, rig_teardown)
+#define TWO(f)	   cmocka_unit_test_setup_teardown(f, start_two_queues, rig_teardown)
+#define WITHOUT(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
 {

@@ -15,28 +15,10 @@
 #include "tests/sim/sim_store.h"
 #include "tests/unit/frames.h"
 
-static int start_split(void **state)
-{
-	*state = rig_start(true);
-	return 0;
-}
-
 static int start_single(void **state)
 {
 	*state = rig_start(false);
 	return 0;
-}
-
-static int end(void **state)
-{
-	rig_end(*state);
-	return 0;
-}
-
-static void turns(struct rig *r, unsigned n)
-{
-	while (n--)
-		rig_turn(r);
 }
 
 static void send_ok(struct rig *r)
@@ -123,7 +105,7 @@ static void rx_producer_overruns(void **state)
 	for (int waiting = 0; waiting < 2; waiting++) {
 		if (waiting) {
 			give_evil(r, 3);
-			turns(r, 3);
+			rig_turns(r, 3);
 		}
 		r->evil.rx->req_prod = r->evil.rx->rsp_prod + RING_SLOTS + 1;
 		if (!waiting)
@@ -276,7 +258,7 @@ static void partial_frames(void **state)
 	evil_tx(e, 0, 0, 600, NETTXF_more_data);
 	for (unsigned i = 0; i < 8; i++) {
 		evil_publish(e);
-		turns(r, 3);
+		rig_turns(r, 3);
 		assert_int_equal(e->n_bridge, 0);
 		evil_tx(e, 1, 0, 60, NETTXF_more_data);
 	}
@@ -695,12 +677,12 @@ static void rx_stalls(void **state)
 	for (uint32_t i = 3; i <= 30; i++) {
 		evil_rx(e, 1);
 		evil_publish(e);
-		turns(r, 2);
+		rig_turns(r, 2);
 		assert_int_equal(e->rx->rsp_prod, i / 3 * 3);
 	}
 	evil_rx(e, 100);
 	evil_publish(e);
-	turns(r, 10);
+	rig_turns(r, 10);
 	rig_expect_alive(r);
 }
 
@@ -711,7 +693,7 @@ static void single_channel_busy_sender_receives(void **state)
 	struct evil *e = &r->evil;
 
 	give_evil(r, 4);
-	turns(r, 4); /* they wait for buffers */
+	rig_turns(r, 4); /* they wait for buffers */
 	for (unsigned i = 0; i < 12; i++) {
 		while (e->tx_prod - e->tx->rsp_prod < RING_SLOTS)
 			evil_tx(e, 0, 0, 60, 0);
@@ -842,7 +824,7 @@ static void broken_then_detached(void **state)
 	for (unsigned distance = 0; distance < 6; distance++) {
 		r->evil.tx->req_prod = r->evil.tx->rsp_prod + 300;
 		evil_notify(&r->evil);
-		turns(r, distance);
+		rig_turns(r, distance);
 		sim_toolstack_detach(EVIL_DOMID, 0);
 		rig_turns_until(r, 500, rig_evil_state() == XenbusStateClosed);
 		sim_toolstack_remove(EVIL_DOMID, 0);
@@ -867,7 +849,7 @@ static void detached_then_broken(void **state)
 		evil_publish(&r->evil);
 		give_evil(r, 2);
 		sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateClosing);
-		turns(r, distance);
+		rig_turns(r, distance);
 		r->evil.tx->req_prod = 12345;
 		r->evil.rx->req_prod = 54321;
 		evil_notify(&r->evil);
@@ -910,7 +892,7 @@ static void datapath_dies(void **state)
 		evil_rx(e, 2);
 		evil_publish(e);
 		give_evil(r, 2);
-		turns(r, i % 4);
+		rig_turns(r, i % 4);
 		sim_datapath_kill(r->datapath);
 		switch (i / 4) {
 		case 1: /* requests taken back */
@@ -923,7 +905,7 @@ static void datapath_dies(void **state)
 			memset(e->tx, 0xa5, XEN_PAGE);
 			break;
 		}
-		turns(r, 8);
+		rig_turns(r, 8);
 		rig_good_carries(r, 20);
 		if (i / 4 == 0) {
 			assert_int_equal(rig_evil_state(), XenbusStateConnected);
@@ -955,7 +937,7 @@ static void datapath_dies_before_the_event(void **state)
 	assert_int_equal(evil_events(e), 0);
 	sim_datapath_kill(r->datapath);
 	r->lose_events = false;
-	turns(r, 6);
+	rig_turns(r, 6);
 	assert_int_equal(evil_events(e), e->split_events ? 2 : 1);
 	rig_expect_alive(r);
 }
@@ -972,25 +954,25 @@ static void datapath_dies_before_publishing(void **state)
 	e->rx->rsp_event = 1;
 	evil_rx(e, 3);
 	evil_publish(e);
-	turns(r, 3);
+	rig_turns(r, 3);
 	evil_events(e);
 	sim_datapath_kill(r->datapath);
 	journal = &r->control.workers.shared->queue[rig_evil_vif(r)->queue[0].slot].to_guest;
 	memcpy(journal->response, &noted, sizeof(noted));
 	journal->rsp_prod++;
-	turns(r, 6);
+	rig_turns(r, 6);
 	assert_int_equal(e->rx->rsp_prod, 1);
 	assert_int_equal(evil_rx_response(e, 0).status, 60);
 	assert_true(evil_events(e) >= 1);
 	give_evil(r, 1);
-	turns(r, 3);
+	rig_turns(r, 3);
 	assert_int_equal(e->rx->rsp_prod, 2);
 	assert_int_equal(evil_rx_response(e, 1).id, 1);
 	rig_expect_alive(r);
 }
 
-#define CASE(name)	  cmocka_unit_test_setup_teardown(name, start_split, end)
-#define CASE_SINGLE(name) cmocka_unit_test_setup_teardown(name, start_single, end)
+#define CASE(name)	  cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+#define CASE_SINGLE(name) cmocka_unit_test_setup_teardown(name, start_single, rig_teardown)
 
 int main(void)
 {

@@ -17,24 +17,6 @@
 #define ADD XEN_NETIF_EXTRA_TYPE_MCAST_ADD
 #define DEL XEN_NETIF_EXTRA_TYPE_MCAST_DEL
 
-static int start(void **state)
-{
-	*state = rig_start(true);
-	return 0;
-}
-
-static int end(void **state)
-{
-	rig_end(*state);
-	return 0;
-}
-
-static void turns(struct rig *r, unsigned n)
-{
-	while (n--)
-		rig_turn(r);
-}
-
 static void wish(const char *key, const char *value)
 {
 	sim_frontend_put(EVIL_DOMID, 0, key, "%s", value);
@@ -84,7 +66,7 @@ static bool receives(struct rig *r, uint8_t first, uint16_t n)
 	if (first == 0xff)
 		memset(frame, 0xff, sizeof(address));
 	assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sim_frame_size(0)));
-	turns(r, 4);
+	rig_turns(r, 4);
 	after = rig_evil_counters(r);
 	assert_int_equal(after.to_guest_frames + after.to_guest_drops[TO_GUEST_FILTERED],
 			 before.to_guest_frames + before.to_guest_drops[TO_GUEST_FILTERED] + 1);
@@ -103,7 +85,7 @@ static void the_filter_is_applied_if_asked_for(void **state)
 	assert_true(receives(r, 1, 8)); /* not asked for yet */
 
 	wish("request-multicast-control", "1");
-	turns(r, 10);
+	rig_turns(r, 10);
 	assert_true(receives(r, 1, 7));
 	assert_false(receives(r, 1, 8));
 	assert_true(receives(r, 0, 8));	   /* unicast */
@@ -114,7 +96,7 @@ static void the_filter_is_applied_if_asked_for(void **state)
 	assert_false(receives(r, 1, 7));
 
 	wish("request-multicast-control", "0");
-	turns(r, 10);
+	rig_turns(r, 10);
 	assert_true(receives(r, 1, 7));
 	assert_int_equal(r->evil.n_bridge, 0); /* no dummy went anywhere */
 	rig_expect_alive(r);
@@ -142,7 +124,7 @@ static void nonsense_is_no_wish(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(nonsense); i++) {
 		wish("request-multicast-control", nonsense[i]);
-		turns(r, 10);
+		rig_turns(r, 10);
 		assert_true(receives(r, 1, 8));
 	}
 	rig_expect_alive(r);
@@ -195,7 +177,7 @@ static void changed_while_in_use(void **state)
 	uint8_t frame[SIM_FRAME_MAX];
 
 	wish("request-multicast-control", "1");
-	turns(r, 5);
+	rig_turns(r, 5);
 	sim_frame_make(frame, 0);
 	memcpy(frame, (const uint8_t[6]){ 1, 0, 0x5e, 0, 0, 3 }, 6);
 	for (uint32_t i = 0; i < 2000; i++) {
@@ -280,7 +262,7 @@ static void wishes_that_change_all_the_time(void **state)
 	}
 	assert_true(rig_evil_vif(r)->n_passes <= VIF_PASS_BURST);
 	wish("request-multicast-control", "1");
-	turns(r, 50);
+	rig_turns(r, 50);
 	assert_false(receives(r, 1, 8));
 	rig_expect_alive(r);
 }
@@ -355,7 +337,7 @@ static void a_program_comes_and_goes(void **state)
 		reconfigure(r, "0");
 	}
 	wish("xdp-headroom", "128"); /* without a word: watched all the same */
-	turns(r, 10);
+	rig_turns(r, 10);
 	assert_int_equal(received_behind(r, 3), 128);
 	evil_reconnect(r);
 	assert_int_equal(received_behind(r, 3), 128);
@@ -375,7 +357,7 @@ static void headrooms_that_are_none(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		wish("xdp-headroom", cases[i].asked);
-		turns(r, 10);
+		rig_turns(r, 10);
 		for (uint32_t number = 0; number < 6; number++)
 			assert_int_equal(received_behind(r, number), cases[i].given);
 	}
@@ -406,12 +388,12 @@ static void reconfiguring_for_ever(void **state)
 		rig_turn(r);
 	}
 	evil_state(XenbusStateConnected);
-	turns(r, 50);
+	rig_turns(r, 50);
 	assert_int_equal(rig_evil_state(), XenbusStateConnected);
 	assert_int_equal(received_behind(r, 1), 0);
 
 	evil_state(XenbusStateReconfiguring); /* and stays there */
-	turns(r, 50);
+	rig_turns(r, 50);
 	assert_int_equal(rig_evil_state(), XenbusStateReconfigured);
 	assert_int_equal(received_behind(r, 1), 0);
 	r->ns_per_turn = 5 * NS_PER_S;
@@ -432,7 +414,7 @@ static const char *carrier(void)
 static void changed(struct rig *r)
 {
 	sim_links_changed();
-	turns(r, 5);
+	rig_turns(r, 5);
 }
 
 static void the_carrier_follows_the_netdev(void **state)
@@ -517,7 +499,7 @@ static void links_that_change_all_the_time(void **state)
 	}
 	assert_true(n_written <= 10000 / 20 + 1); /* LINKS_EVERY_NS */
 	assert_true(r->n_log_lines - n_lines < 100);
-	turns(r, 50);
+	rig_turns(r, 50);
 	assert_string_equal(carrier(), "1");
 	rig_expect_alive(r);
 }
@@ -545,14 +527,14 @@ static void the_guest_is_told_of_a_new_mtu(void **state)
 	wish("feature-sg", "0");
 	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateConnected);
-	turns(r, 5);
+	rig_turns(r, 5);
 	assert_int_equal(link->mtu, 1500);
 	link->mtu = 9000; /* the kernel's netback would have refused it */
 	changed(r);
 	assert_int_equal(link->mtu, 1500);
 	assert_string_equal(told_mtu(), "4000");
 	evil_reconnect(r);
-	turns(r, 5);
+	rig_turns(r, 5);
 	assert_int_equal(link->mtu, 9000);
 	rig_expect_alive(r);
 }
@@ -572,7 +554,7 @@ static void frames_the_tap_loses_are_counted(void **state)
 		evil_publish(e);
 		sim_datapath_spoil_read(r->datapath, EVIL_DOMID, results[i]);
 		assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sim_frame_size(0)));
-		turns(r, 4);
+		rig_turns(r, 4);
 		assert_int_equal(rig_evil_counters(r).to_guest_drops[TO_GUEST_TAP_ERROR],
 				 MIN(i + 1, 4));
 	}
@@ -598,7 +580,7 @@ static void odd_keys_of_the_toolstack(void **state)
 			sim_backend_put(EVIL_DOMID, 1, keys[k], "%s", values[v]);
 		sim_frontend_put(EVIL_DOMID, 1, "trusted", "%s", values[v]);
 		rig_turns_until(r, 100, sim_toolstack_hotplug(EVIL_DOMID, 1));
-		turns(r, 5);
+		rig_turns(r, 5);
 		assert_string_equal(sim_backend_get(EVIL_DOMID, 1, "state"), "2");
 		request = json_pack("{s:s, s:s}", "command", "show", "vif", "vif1.1");
 		answer = view_answer(&r->control, request);
@@ -648,7 +630,7 @@ static void read_while_it_fails_to_connect(void **state)
 	rig_expect_alive(r);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 /* ---- the kernel's netback, loaded while vifd serves ---- */
 
@@ -677,7 +659,7 @@ static void netback_takes_a_vif(void **state)
 	assert_true(netfront_is_connected(&r->good.nf));
 
 	sim_toolstack_attach(NEW_DOMID, 0);
-	turns(r, 20);
+	rig_turns(r, 20);
 	assert_null(control_find(&r->control, new));
 	assert_string_equal(sim_backend_get(NEW_DOMID, 0, "state"), "1");
 	netback_loaded = false;
