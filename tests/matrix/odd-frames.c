@@ -30,7 +30,6 @@
 #include "tests/unit/samples.h"
 
 #define N_HOSTS	    3u
-#define MTU	    1500u
 #define PATIENCE_MS 5000
 #define LIST_MAX    64u
 
@@ -39,6 +38,7 @@ static const char *const names[N_HOSTS] = { "g1", "g2", "wire" };
 struct host {
 	int fd;			       /* packet socket on its eth0, with virtio_net_hdr */
 	uint8_t mac[6], sample_mac[6]; /* its own; what its samples carry */
+	uint32_t mtu;
 };
 
 /* Whole frames that are still to come. */
@@ -89,6 +89,9 @@ static void open_host(uint32_t h, const char *lab)
 	    ioctl(hosts[h].fd, SIOCGIFHWADDR, &ifr))
 		err(2, "packet socket of %s", names[h]);
 	memcpy(hosts[h].mac, ifr.ifr_hwaddr.sa_data, 6);
+	if (ioctl(hosts[h].fd, SIOCGIFMTU, &ifr))
+		err(2, "MTU of %s", names[h]);
+	hosts[h].mtu = (uint32_t)ifr.ifr_mtu;
 	memcpy(hosts[h].sample_mac, (uint8_t[]){ 0x02, 0x0d, 0xd0, 0, 0, (uint8_t)h }, 6);
 }
 
@@ -173,9 +176,9 @@ static bool receive(uint32_t from, uint32_t to, struct list *list)
 	return true;
 }
 
-static bool fits(const struct sample *s)
+static bool fits(const struct sample *s, uint32_t mtu)
 {
-	return sample_wire_size(s) <= MTU + ETH_HLEN + (s->frame.spec.n_vlan_tags ? 4u : 0u);
+	return sample_wire_size(s) <= mtu + ETH_HLEN + (s->frame.spec.n_vlan_tags ? 4u : 0u);
 }
 
 static const char *send_sample(uint32_t from, uint32_t to, const struct sample *s,
@@ -204,7 +207,7 @@ static bool way(const char *title, uint32_t from, uint32_t to)
 		const char *wrong;
 
 		sample_make(&s, i);
-		if (!fits(&s))
+		if (!fits(&s, MIN(hosts[from].mtu, hosts[to].mtu)))
 			continue;
 		memcpy(s.frame.bytes, hosts[to].mac, 6);
 		memcpy(s.frame.bytes + 6, hosts[from].sample_mac, 6);

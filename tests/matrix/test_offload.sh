@@ -28,6 +28,18 @@ for r in "${rows[@]}"; do
 	# shellcheck disable=SC2086 # two numbers
 	row $r
 done
+
+# All of them: also those of 65535 bytes.
+offer 31
+for guest in 1 2; do
+	"$lab" guest tell "$guest" connect without= >/dev/null
+	ip link set "vif$guest.0" mtu 65517
+	guest "$guest" ip link set eth0 mtu 65517
+done
+ip link set "${VIF_LAB_NAME}w0" mtu 65517
+wire ip link set eth0 mtu 65517
+"$build/odd-frames" "MTU 65517" || n_odd=$((n_odd + 1))
+
 ok "any two of ten switches in all four positions" test "$n_bad" = 0
 ok "odd frames" test "$n_odd" = 0
 exit $failed
