@@ -97,8 +97,8 @@ static int open_netdev(struct control *c, struct vif *v, uint64_t now_ns)
 	vif_on_links(c, v);
 	if (!v->netdev.gating.gate && !c->gating_refused) {
 		c->gating_refused = true;
-		log_warning(SCOPE(v), "the kernel takes no BPF program to guard the TAP (%s): what waits "
-			    "for a guest is bounded in frames only",
+		log_warning(SCOPE(v), "what waits for a guest is bounded in frames only: the kernel lets "
+			    "no BPF program count it (%s)",
 			    strerror(-v->netdev.gating.map_fd));
 	}
 	if (v->netdev.adopted)

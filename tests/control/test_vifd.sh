@@ -398,6 +398,8 @@ without_bpf()
 	until_ 10 grep -q "vif=8.0: closed" $tmp/vifd.log
 	until_ 10 eval 'state_is 8 4 && four_attached'
 	[[ $(grep -c "takes no BPF program" $tmp/vifd.log) == 1 ]]
+	[[ $(grep -c "bounded in frames only" $tmp/vifd.log) == 1 ]]
+	ip link show vif8.0 | grep >/dev/null "qlen 256"
 	detach 8
 	until_ 5 netdev_is_gone 8
 }
