@@ -142,7 +142,8 @@ static void put_tag_back(void *arg, const uint8_t *frame, uint32_t size)
 	arrived(r->list, out, size + 4);
 }
 
-/* Reads one frame; of samples of 'from' only. Returns false when none came in time. */
+/* Reads one frame; of samples of 'from' to 'to' only: a bridge that does not know an address
+ * yet sends others here as well. Returns false when none came in time. */
 static bool receive(uint32_t from, uint32_t to, struct list *list)
 {
 	static uint8_t frame[PACKET_FRAME_MAX];
@@ -160,7 +161,8 @@ static bool receive(uint32_t from, uint32_t to, struct list *list)
 	if (poll(&p, 1, PATIENCE_MS) != 1)
 		return false;
 	n = recvmsg(p.fd, &msg, MSG_DONTWAIT) - (ssize_t)sizeof(vnet);
-	if (n < ETH_HLEN || memcmp(frame + 6, hosts[from].sample_mac, 6) != 0)
+	if (n < ETH_HLEN || memcmp(frame, hosts[to].mac, 6) != 0 ||
+	    memcmp(frame + 6, hosts[from].sample_mac, 6) != 0)
 		return true;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		struct tpacket_auxdata aux;
