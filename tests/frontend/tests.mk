@@ -5,7 +5,8 @@
 TESTS      += test-frontend-slots test-frontend-io test-frontend-ctrl
 UNIT_TESTS += test-frontend-slots test-frontend-io test-frontend-ctrl
 
-SCRIPT_TESTS += tests/frontend/test_bus.sh tests/frontend/test_pairs.sh tests/frontend/test_traffic.sh
+SCRIPT_TESTS += tests/frontend/test_bus.sh tests/frontend/test_pairs.sh tests/frontend/test_traffic.sh \
+		tests/frontend/test_traffic_others.sh
 FULL_TESTS   += tests/frontend/full_pairs.sh
 
 test-frontend-slots-objs := tests/frontend/test_slots.c frontend-compat/bus.c \
