@@ -5,7 +5,7 @@
 PROGRAMS += vifd vifctl
 
 # What both processes share, and the parts of each that never wait: tests step them.
-BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/nic/afxdp_port.c
+BACKEND_SHARED   := backend/ipc.c backend/credit.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
 CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c netdev.c \
@@ -15,7 +15,7 @@ bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.
 NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c steering.c gating.c tap_program.c) $(bpf-objs)
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
-	     backend/nic/afxdp_device.c $(sort $(wildcard backend/control/*.c)) \
+	     backend/nic/afxdp_device.c backend/nic/afxdp_port.c $(sort $(wildcard backend/control/*.c)) \
 	     $(sort $(wildcard backend/datapath/*.c))
 # liburing statically: Debian 12's shared one (2.3) does not export
 # io_uring_register_restrictions and io_uring_enable_rings, which its header declares.

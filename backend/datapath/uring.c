@@ -414,6 +414,7 @@ int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_
 	err = io_uring_enable_rings(&l->ring);
 	if (err)
 		goto exit_ring;
+	w->nic_ops = &afxdp_port_ops;
 	w->tap = &uring_tap;
 	w->loop = l;
 	watch(l, COOKIE_CONTROL);

@@ -53,7 +53,8 @@ void worker_close(struct worker *w)
 	for (uint32_t i = 0; w->by_slot && i < IPC_QUEUES_MAX; i++)
 		queue_close(w->by_slot[i]);
 	for (uint32_t i = 0; i < IPC_NICS_MAX; i++)
-		afxdp_port_ops.close(w->nic[i]);
+		if (w->nic[i])
+			w->nic_ops->close(w->nic[i]);
 	if (w->env.events)
 		events_close(&w->events);
 	if (w->env.grants)

@@ -41,6 +41,7 @@ struct worker {
 	struct timers timers;		       /* those with something due later */
 	bool stop;
 
+	const struct nic_port_ops *nic_ops; /* the loop's, as tap */
 	struct nic_port *nic[IPC_NICS_MAX]; /* by control's number */
 
 	const struct tap_ops *tap;

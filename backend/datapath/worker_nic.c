@@ -19,8 +19,8 @@ static void on_open(struct worker *w, const struct ipc_msg *msg, const int fds[]
 	struct ipc_msg answer = { .type = IPC_NIC_OPENED, .slot = msg->slot, .status = -EPROTO };
 	char why[sizeof(answer.why)] = "";
 
-	if (msg->slot < IPC_NICS_MAX && !w->nic[msg->slot] && n_fds > 1 && n_fds <= NIC_FDS_MAX)
-		answer.status = afxdp_port_ops.open(msg->nic.ifindex, fds, (int)n_fds,
+	if (msg->slot < IPC_NICS_MAX && !w->nic[msg->slot] && n_fds > 0 && n_fds <= NIC_FDS_MAX)
+		answer.status = w->nic_ops->open(msg->nic.ifindex, fds, (int)n_fds,
 						    &w->nic[msg->slot], why, sizeof(why));
 	if (answer.status) {
 		close_fds(fds, n_fds);
@@ -42,7 +42,7 @@ void worker_nic_close(struct worker *w, uint32_t nic)
 		queue_place_forget(q);
 		worker_mark_ready(w, q); /* the TAP may have been held */
 	}
-	afxdp_port_ops.close(port);
+	w->nic_ops->close(port);
 	w->nic[nic] = NULL;
 }
 
@@ -53,7 +53,7 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 	char why[sizeof(answer.why)] = "no such queue or NIC";
 
 	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic])
-		answer.status = queue_place_join(q, &afxdp_port_ops, w->nic[msg->nic.nic], fds,
+		answer.status = queue_place_join(q, w->nic_ops, w->nic[msg->nic.nic], fds,
 						 (int)n_fds, why, sizeof(why));
 	if (answer.status) {
 		close_fds(fds, n_fds);

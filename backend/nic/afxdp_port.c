@@ -240,6 +240,10 @@ static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **
 
 	if (!port)
 		return -ENOMEM;
+	if (n_fds < 2) {
+		free(port);
+		return -EPROTO;
+	}
 	port->ifindex = ifindex;
 	port->n_queues = n_fds - 1; /* the first is the memory */
 	port->n_chunks = afxdp_n_chunks(port->n_queues);

@@ -2,6 +2,8 @@
 /* See rig.h. */
 #include "tests/hostile/rig.h"
 
+#include "tests/sim/sim_nic.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,8 +111,7 @@ static void bridge_sends(struct rig *r)
 
 	for (; g->n_offered < g->goal; g->n_offered++) {
 		sim_frame_make(frame, g->n_offered);
-		if (!sim_datapath_give(r->datapath, GOOD_DOMID, frame,
-				       sim_frame_size(g->n_offered)))
+		if (!sim_nic_give(r->datapath, GOOD_DOMID, frame, sim_frame_size(g->n_offered)))
 			break;
 	}
 }
@@ -210,12 +211,13 @@ static void open_good(struct rig *r)
 	assert_int_equal(netfront_open(&r->good.nf, &config), 0);
 }
 
-static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues)
+static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, bool with_nic)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct config config;
 	struct control_env env = {
 		.netdev_ops = &sim_netdev_ops,
+		.nic_ops = &sim_nic_device_ops,
 		.process_ops = &sim_process_ops,
 		.api_listener = -1,
 		.hello = { .version = IPC_VERSION },
@@ -229,6 +231,8 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues)
 	config_defaults(&config);
 	config.n_workers = 1;
 	config.max_queues = 2;
+	config.n_nics = with_nic;
+	strcpy(config.nic[0], SIM_NIC_NAME);
 	act_as(0);
 	assert_int_equal(control_init(&r->control, &config, &env), 0);
 	for (uint32_t domid = EVIL_DOMID; domid <= GOOD_DOMID; domid++) {
@@ -251,12 +255,17 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues)
 
 struct rig *rig_start(bool split_events)
 {
-	return start(split_events, false, 1);
+	return start(split_events, false, 1, false);
 }
 
 struct rig *rig_start_ctrl(uint32_t n_queues)
 {
-	return start(true, true, n_queues);
+	return start(true, true, n_queues, false);
+}
+
+struct rig *rig_start_nic(void)
+{
+	return start(true, false, 1, true);
 }
 
 static void detach(struct rig *r, uint32_t domid)

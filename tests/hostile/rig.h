@@ -85,6 +85,8 @@ struct rig {
 struct rig *rig_start(bool split_events);
 /* The hostile one with a control ring and one or two queues. */
 struct rig *rig_start_ctrl(uint32_t n_queues);
+/* Their bridge has a NIC, on which both get a place. */
+struct rig *rig_start_nic(void);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 

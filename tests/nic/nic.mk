@@ -3,4 +3,7 @@
 # The multi-queue NIC model: guests' places on NICs.
 PROGRAMS += flows
 flows-objs := tests/nic/flows.c
+TESTS += test-placement
+test-placement-objs = tests/nic/test_placement.c $(hostile-objs)
+test-placement-libs = $(hostile-libs)
 SCRIPT_TESTS += tests/nic/test_places.sh

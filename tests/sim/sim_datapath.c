@@ -9,6 +9,7 @@
 
 #include "backend/datapath/worker.h"
 #include "rss.h"
+#include "sim_nic.h"
 
 #define DOMAINS_MAX 8u
 
@@ -103,11 +104,31 @@ static int read_tap(struct sim_tap *tap, struct packet *p)
 	return size;
 }
 
+static void read_frames(struct sim_datapath *d, struct queue *q)
+{
+	struct sim_tap *tap = &d->tap[q->vif.domid][q->number];
+	bool probe = queue_tap_wanted(q);
+	uint32_t budget;
+
+	if (queue_tap_held(q) || (!tap->readable && !probe))
+		return;
+	budget = queue_read_budget(q);
+	if (budget)
+		worker_mark_ready(&d->worker, q);
+	tap->readable |= budget > 0;
+	for (; budget && tap->readable; budget--) {
+		struct packet *p = packet_get(&q->pool);
+
+		assert(p);
+		queue_tap_read(q, p, read_tap(tap, p));
+	}
+	if (probe && !tap->readable && !tap->n)
+		queue_tap_dry(q);
+}
+
 static void flush(void *loop, struct queue *q)
 {
 	struct sim_datapath *d = loop;
-	struct sim_tap *tap;
-	uint32_t budget;
 	struct packet *p;
 
 	while ((p = packet_fifo_pop(&q->to_tap))) {
@@ -116,21 +137,15 @@ static void flush(void *loop, struct queue *q)
 	}
 	if (q->number >= SIM_QUEUES_MAX)
 		return;
-	tap = &d->tap[q->vif.domid][q->number];
-	budget = tap->readable ? queue_read_budget(q) : 0;
-	if (budget)
+	if (q->place && queue_place_receive(q))
 		worker_mark_ready(&d->worker, q);
-	for (; budget && tap->readable; budget--) {
-		p = packet_get(&q->pool);
-		assert(p);
-		queue_tap_read(q, p, read_tap(tap, p));
-	}
+	read_frames(d, q);
 }
 
 static void forget_place(void *loop, struct queue *q)
 {
 	(void)loop;
-	(void)q; /* there are no NICs here */
+	(void)q; /* nothing is watched: whoever gives a frame wakes the queue */
 }
 
 static const struct tap_ops sim_tap_ops = { attach, detach, flush, forget_place };
@@ -197,6 +212,12 @@ int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *fr
 	if (!give(d, domid, queue, &(struct virtio_net_hdr){ 0 }, frame, size))
 		return -1;
 	return (int)queue;
+}
+
+void sim_datapath_wake(struct sim_datapath *d, uint32_t domid)
+{
+	if (d->queue[domid][0])
+		worker_mark_ready(&d->worker, d->queue[domid][0]);
 }
 
 unsigned sim_datapath_waiting(const struct sim_datapath *d, uint32_t domid)
@@ -274,6 +295,7 @@ static void start_worker(struct sim_datapath *d)
 	err = worker_open(&d->worker, 0, d->sock, d->shared, why, sizeof(why));
 	assert(!err);
 	d->worker.tap = &sim_tap_ops;
+	d->worker.nic_ops = &sim_nic_port_ops;
 	d->worker.loop = d;
 	d->worker.env.rx_drain_ns = hello.hello.rx_drain_ms * NS_PER_MS;
 	d->worker.env.rx_stall_ns = hello.hello.rx_stall_ms * NS_PER_MS;

@@ -15,6 +15,7 @@
 
 #include "libvif/hosted/hosted.h"
 #include "rss.h"
+#include "sim_nic.h"
 #include "sim_store.h"
 #include "xenbus.h"
 
@@ -135,7 +136,8 @@ static int netdev_open(void *ctx, struct netdev *nd, const char *name, const cha
 	(void)err;
 	assert_non_null(sim);
 	*sim = (struct sim_netdev){ .ifindex = next_ifindex,
-				    .link = { .mtu = 1500, .up = true, .enslaved = true } };
+				    .link = { .mtu = 1500, .up = true, .enslaved = true,
+					      .master = SIM_BRIDGE } };
 	snprintf(sim->name, sizeof(sim->name), "%s", name);
 	links_changed = true;
 	*nd = (struct netdev){ .ifindex = next_ifindex++, .n_queues = 1, .steering_fd = -1 };
@@ -256,8 +258,7 @@ static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 static int netdev_master(void *ctx, int ifindex)
 {
 	(void)ctx;
-	(void)ifindex;
-	return 0; /* no NIC serves a bridge here */
+	return ifindex == SIM_NIC_IFINDEX ? SIM_BRIDGE : 0;
 }
 
 const struct netdev_ops sim_netdev_ops = {

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Places on a NIC, on the stepped system: control, worker, a guest that counts its frames
+ * and one that is played by hand. The NIC is in memory (tests/sim/sim_nic.c): between any
+ * two steps a frame may come, by whichever way the filter says then.
+ */
+#include "tests/hostile/rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim_nic.h"
+#include "tests/sim/sim_store.h"
+
+static int start(void **state)
+{
+	*state = rig_start_nic();
+	return 0;
+}
+
+static struct vif *vif_of(struct rig *r, uint32_t domid)
+{
+	return control_find(&r->control, (struct vif_id){ (uint16_t)domid, 0 });
+}
+
+static struct placement *good(struct rig *r)
+{
+	return &vif_of(r, GOOD_DOMID)->placement;
+}
+
+static struct placement *evil(struct rig *r)
+{
+	return &vif_of(r, EVIL_DOMID)->placement;
+}
+
+static uint64_t by_nic(struct rig *r)
+{
+	struct queue_counters n;
+
+	vif_counters(&r->control, vif_of(r, GOOD_DOMID), &n);
+	return n.to_guest_nic_frames;
+}
+
+/* rig_good_carries() asserts that the frames come in order, each once. */
+static void both_get_a_place(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+	assert_int_equal(sim_nic_n_filters(), 2);
+	rig_good_carries(r, 500);
+	assert_true(by_nic(r) >= 400);
+	assert_int_equal(sim_datapath_waiting(r->datapath, GOOD_DOMID), 0);
+}
+
+/* There and back at any moment of any step, under load. */
+static void there_and_back(void **state)
+{
+	struct rig *r = *state;
+	uint64_t moves;
+
+	r->ns_per_turn = 3 * NS_PER_MS;
+	srandom(7);
+	for (unsigned i = 0; i < 400; i++) {
+		good(r)->wish = i % 2 ? PLACEMENT_BRIDGE : PLACEMENT_AUTO;
+		rig_good_carries(r, (uint32_t)random() % 90 + 1);
+		rig_turns(r, (unsigned)random() % 6);
+	}
+	moves = good(r)->n_moves;
+	assert_true(moves > 200);
+	assert_true(by_nic(r) > 1000);
+}
+
+static void back_on_the_bridge(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	good(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+	assert_string_equal(good(r)->why_not, "the operator wants it on the bridge");
+	assert_int_equal(sim_nic_n_filters(), 1);
+	before = by_nic(r);
+	rig_good_carries(r, 200);
+	assert_int_equal(by_nic(r), before);
+}
+
+static void filters_run_out(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	good(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+	sim_nic_refuse(1);
+	good(r)->wish = PLACEMENT_AUTO;
+	rig_turns_until(r, 100, good(r)->failure[0]);
+	assert_non_null(strstr(good(r)->failure, "adding its filter"));
+	rig_good_carries(r, 200);
+	/* It is tried again, later. */
+	rig_turns_until(r, 1100, good(r)->state == PLACED_NIC);
+	rig_good_carries(r, 200);
+}
+
+/* A guest that takes nothing fills its place, and nobody else's. */
+static void a_guest_that_takes_nothing(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+	uint64_t lost = sim_nic_n_lost();
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	for (unsigned i = 0; i < 1000; i++)
+		(void)!sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame));
+	assert_true(sim_nic_n_lost() - lost >= 900);
+	rig_good_carries(r, 1000);
+}
+
+/* Its vif goes while it is in the middle of a step that needs it. */
+static void closed_on_the_way(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	rig_turns_until(r, 1000, !strcmp(sim_backend_get(EVIL_DOMID, 0, "state"), "6"));
+	assert_int_equal(sim_nic_n_filters(), 1);
+	rig_good_carries(r, 100);
+}
+
+/* Frames of the place that wait for buffers when the vif closes are given back: the NIC's
+ * end asserts it. */
+static void closed_with_frames(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+
+	evil_rx(&r->evil, 2);
+	evil_publish(&r->evil);
+	evil_notify(&r->evil);
+	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC);
+	for (unsigned i = 0; i < 40; i++)
+		assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+	rig_turns(r, 10);
+	rig_good_carries(r, 100);
+}
+
+static void the_datapath_dies(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	sim_datapath_kill(r->datapath);
+	rig_turns_until(r, 20, good(r)->state == PLACED_BRIDGE);
+	assert_int_equal(sim_nic_n_filters(), 0);
+	rig_turns_until(r, 2000, good(r)->state == PLACED_NIC);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, start, rig_teardown)
+		T(both_get_a_place),	T(there_and_back),
+		T(back_on_the_bridge),	T(filters_run_out),
+		T(a_guest_that_takes_nothing), T(closed_on_the_way),
+		T(closed_with_frames),	T(the_datapath_dies),
+#undef T
+	};
+
+	return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* See sim_nic.h. One NIC, one port; a place is known to both halves by the fd it came with. */
+#include "tests/sim/sim_nic.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
+
+struct nic_place {
+	ino_t id; /* of the fd */
+	struct packet_fifo waiting;
+	struct nic_place *next;
+};
+
+struct nic_port {
+	struct packet_pool pool;
+	int fd;
+};
+
+struct nic_device {
+	int unused;
+};
+
+static struct nic_port *port;
+static struct nic_place *places;
+static struct {
+	bool used;
+	struct nic_filter filter;
+	ino_t id;
+} filters[NIC_PLACES_MAX];
+static uint32_t n_to_refuse;
+static uint64_t n_lost;
+
+static ino_t id_of(int fd)
+{
+	struct stat st;
+
+	assert(!fstat(fd, &st));
+	return st.st_ino;
+}
+
+/* ---- the device ---- */
+
+static int device_open(const char *name, struct nic_device **out, char *why, size_t why_size)
+{
+	if (strcmp(name, SIM_NIC_NAME)) {
+		snprintf(why, why_size, "no such device");
+		return -ENODEV;
+	}
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -ENOMEM;
+}
+
+static void device_close(struct nic_device *d)
+{
+	memset(filters, 0, sizeof(filters));
+	free(d);
+}
+
+static int ifindex(const struct nic_device *d)
+{
+	(void)d;
+	return SIM_NIC_IFINDEX;
+}
+
+static uint32_t n_filters(const struct nic_device *d)
+{
+	(void)d;
+	return NIC_PLACES_MAX;
+}
+
+static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
+{
+	(void)d;
+	fds[0] = memfd_create("sim-nic", MFD_CLOEXEC);
+	return fds[0] < 0 ? -errno : 1;
+}
+
+static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
+		      const struct nic_filter *filter)
+{
+	(void)d;
+	assert(n_fds == 1 && !filters[place].used);
+	if (n_to_refuse) {
+		n_to_refuse--;
+		return -ENOSPC;
+	}
+	filters[place].used = true;
+	filters[place].filter = *filter;
+	filters[place].id = id_of(fds[0]);
+	return 0;
+}
+
+static int filter_del(struct nic_device *d, const struct nic_filter *filter)
+{
+	(void)d;
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (filters[i].used && !memcmp(&filters[i].filter, filter, sizeof(*filter)))
+			filters[i].used = false;
+	return 0;
+}
+
+static void settle(struct nic_device *d)
+{
+	(void)d; /* nothing is ever under way */
+}
+
+const struct nic_device_ops sim_nic_device_ops = {
+	.open = device_open,
+	.close = device_close,
+	.ifindex = ifindex,
+	.n_filters = n_filters,
+	.port_fds = one_fd,
+	.place_fds = one_fd,
+	.filter_add = filter_add,
+	.filter_del = filter_del,
+	.settle = settle,
+};
+
+/* ---- the port ---- */
+
+static int port_open(int index, const int fds[], int n_fds, struct nic_port **out, char *why,
+		     size_t why_size)
+{
+	assert(index == SIM_NIC_IFINDEX && n_fds == 1 && !port);
+	port = calloc(1, sizeof(*port));
+	assert(port);
+	if (packet_pool_init(&port->pool, N_PACKETS)) {
+		snprintf(why, why_size, "no memory");
+		return -ENOMEM;
+	}
+	port->fd = fds[0];
+	*out = port;
+	return 0;
+}
+
+static void drop_all(struct nic_place *place)
+{
+	struct packet *p;
+
+	while ((p = packet_fifo_pop(&place->waiting)))
+		packet_put(&port->pool, p);
+}
+
+static void leave(struct nic_place *place)
+{
+	struct nic_place **at = &places;
+
+	drop_all(place);
+	while (*at != place)
+		at = &(*at)->next;
+	*at = place->next;
+	free(place);
+}
+
+static void port_close(struct nic_port *p)
+{
+	if (!p)
+		return;
+	assert(p == port && !places);
+	close(p->fd);
+	packet_pool_fini(&p->pool); /* which asserts that all came back */
+	free(p);
+	port = NULL;
+}
+
+static int join(struct nic_port *p, const int fds[], int n_fds, struct nic_place **out, char *why,
+		size_t why_size)
+{
+	struct nic_place *place = calloc(1, sizeof(*place));
+
+	(void)why;
+	(void)why_size;
+	assert(p == port && n_fds == 1 && place);
+	place->id = id_of(fds[0]);
+	close(fds[0]);
+	place->next = places;
+	places = place;
+	*out = place;
+	return 0;
+}
+
+static int poll_fd(const struct nic_place *place)
+{
+	(void)place;
+	return -1;
+}
+
+static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t n)
+{
+	uint32_t got = 0;
+
+	while (got < n && place->waiting.head)
+		out[got++] = packet_fifo_pop(&place->waiting);
+	return got;
+}
+
+static bool is_of(const struct nic_port *p, const struct packet *packet)
+{
+	return packet_is_of(&p->pool, packet);
+}
+
+static void give_back(struct nic_port *p, struct packet *packet)
+{
+	packet_put(&p->pool, packet);
+}
+
+static void stats(const struct nic_place *place, struct nic_place_stats *out)
+{
+	(void)place;
+	out->lost = n_lost;
+}
+
+const struct nic_port_ops sim_nic_port_ops = {
+	.open = port_open,
+	.close = port_close,
+	.join = join,
+	.leave = leave,
+	.poll_fd = poll_fd,
+	.receive = receive,
+	.is_of = is_of,
+	.give_back = give_back,
+	.stats = stats,
+};
+
+/* ---- the wire ---- */
+
+static struct nic_place *place_for(uint32_t domid)
+{
+	const uint8_t mac[6] = { 0x00, 0x16, 0x3e, 0x77, 0, (uint8_t)domid };
+
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
+		if (!filters[i].used || memcmp(filters[i].filter.mac, mac, sizeof(mac)))
+			continue;
+		for (struct nic_place *p = places; p; p = p->next)
+			if (p->id == filters[i].id)
+				return p;
+	}
+	return NULL;
+}
+
+bool sim_nic_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
+{
+	struct nic_place *place = place_for(domid);
+	struct packet *p;
+
+	if (!place)
+		return sim_datapath_give(d, domid, frame, size);
+	p = place->waiting.n_packets < SIM_PLACE_SIZE ? packet_get(&port->pool) : NULL;
+	if (!p) {
+		n_lost++;
+		return false;
+	}
+	memcpy(p->frame, frame, size);
+	p->size = (uint32_t)size;
+	packet_fifo_push(&place->waiting, p);
+	sim_datapath_wake(d, domid);
+	return true;
+}
+
+void sim_nic_refuse(uint32_t n)
+{
+	n_to_refuse = n;
+}
+
+uint32_t sim_nic_n_filters(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		n += filters[i].used;
+	return n;
+}
+
+uint64_t sim_nic_n_lost(void)
+{
+	return n_lost;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A NIC with places, in memory: both halves of a provider (backend/nic/nic.h). What its
+ * filters match waits in the place, the rest goes to the vif's TAP, at once.
+ */
+#ifndef VIF_SIM_NIC_H
+#define VIF_SIM_NIC_H
+
+#include "backend/nic/nic.h"
+#include "tests/sim/sim_datapath.h"
+
+#define SIM_NIC_NAME	"nic0"
+#define SIM_NIC_IFINDEX 1000
+#define SIM_BRIDGE	1001 /* all vifs and the NIC are in it */
+#define SIM_PLACE_SIZE	64u  /* frames that wait in a place */
+
+extern const struct nic_device_ops sim_nic_device_ops;
+extern const struct nic_port_ops sim_nic_port_ops;
+
+/* The wire sends a frame to the guest. False: too much waits. */
+bool sim_nic_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
+
+/* The next so many filters are refused with -ENOSPC. */
+void sim_nic_refuse(uint32_t n);
+
+/* Filters that are in; frames lost by all places. */
+uint32_t sim_nic_n_filters(void);
+uint64_t sim_nic_n_lost(void);
+
+#endif
