@@ -118,6 +118,7 @@ struct ipc_hello {
 	uint32_t log_level; /* enum log_level */
 	uint32_t sd_daemon;
 	uint32_t tap_nowait; /* the kernel's TAPs take RWF_NOWAIT */
+	int32_t nice;	   /* the workers' */
 	uint32_t rx_drain_ms, rx_stall_ms; /* as in struct queue_env */
 	uint32_t uid, gid; /* to become once the handles are open; 0: stay */
 	/* fds: shared memfd, then the sockets of workers 1..n_workers-1 */

@@ -137,6 +137,22 @@ static void print_hotplug_timeout(const struct config *c, FILE *out)
 	fprintf(out, "%u", c->hotplug_timeout_s);
 }
 
+static int set_datapath_nice(struct config *c, const char *value)
+{
+	uint32_t n;
+	bool below = value[0] == '-';
+	int rc = parse_uint(value + below, 0, below ? 20 : 19, &n);
+
+	if (!rc)
+		c->datapath_nice = below ? -(int)n : (int)n;
+	return rc;
+}
+
+static void print_datapath_nice(const struct config *c, FILE *out)
+{
+	fprintf(out, "%d", c->datapath_nice);
+}
+
 static int set_rx_drain_timeout(struct config *c, const char *value)
 {
 	return parse_uint(value, 10, 3600000, &c->rx_drain_timeout_ms);
@@ -204,6 +220,7 @@ static const struct key keys[] = {
 	{ "nics", "none, or up to 8 names of network devices", set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
+	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },
 	{ "rx_drain_timeout_ms", "milliseconds, 10 to 3600000", set_rx_drain_timeout,
 	  print_rx_drain_timeout },
 	{ "rx_stall_timeout_ms", "milliseconds, 0 to 3600000", set_rx_stall_timeout,
@@ -237,6 +254,7 @@ void config_defaults(struct config *c)
 	*c = (struct config){
 		.n_workers = default_workers(),
 		.hotplug_timeout_s = 40, /* libxl's own patience with the script */
+		.datapath_nice = -10,
 		.rx_drain_timeout_ms = 10000, /* these two as xen-netback's parameters */
 		.rx_stall_timeout_ms = 60000,
 		.log_level = LOG_LVL_INFO,

@@ -32,6 +32,7 @@ struct config {
 	uint32_t withheld;   /* enum vif_feature: not offered */
 	uint32_t hotplug_timeout_s;
 	enum carrier_rule carrier;
+	int datapath_nice; /* as nice(2) */
 	uint32_t rx_drain_timeout_ms; /* how long a frame may wait for its guest */
 	uint32_t rx_stall_timeout_ms; /* how long a guest may take none; 0: any time */
 	char nic[CONFIG_NICS_MAX][IFNAMSIZ]; /* that serve the bridges they are in */

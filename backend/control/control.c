@@ -394,6 +394,7 @@ int control_init(struct control *c, const struct config *config, const struct co
 	c->env.hello.version = IPC_VERSION;
 	c->env.hello.n_workers = config->n_workers;
 	c->env.hello.log_level = config->log_level;
+	c->env.hello.nice = config->datapath_nice;
 	c->env.hello.rx_drain_ms = config->rx_drain_timeout_ms;
 	c->env.hello.rx_stall_ms = config->rx_stall_timeout_ms;
 	rc = store_open(&c->store);

@@ -115,6 +115,18 @@ static int open_workers(struct datapath *d, const int socks[], char *why, size_t
 	return sandbox_enter(d->hello.uid, d->hello.gid, why, why_size);
 }
 
+/*
+ * Ahead of dom0's programs, as the kernel's own receiving and sending is: one that sends to a
+ * guest as fast as it can, on the CPU the worker wants, must not keep it from making room.
+ * For this thread, and those that come of it. Without the right to do so all works, but for
+ * such senders' frames.
+ */
+static void take_priority(int nice)
+{
+	if (setpriority(PRIO_PROCESS, 0, nice))
+		log_debug(LOG_NOBODY, "nice %d: %s", nice, strerror(errno));
+}
+
 /* One TAP and a few handles a queue. The hard limit is control's to raise. */
 static void raise_fd_limit(void)
 {
@@ -178,6 +190,7 @@ int datapath_main(void)
 		return 1;
 	}
 	log_init("vifd-datapath", (enum log_level)d->hello.log_level, d->hello.sd_daemon);
+	take_priority(d->hello.nice);
 	err = open_workers(d, socks, why, sizeof(why));
 	if (err) {
 		struct worker teller = { .sock = IPC_FIRST_FD };

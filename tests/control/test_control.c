@@ -48,6 +48,8 @@ static void config_is_read(void **state)
 	assert_int_equal(read_config("# a comment\n[vifd]\nworkers = 3\nuser=root\n"
 				     "socket = /tmp/x.sock ; inline\nlog_level = debug\n"
 				     "max_queues = 8\nhotplug_timeout_s=7\ncarrier = uplink\n"
+				     "datapath_nice = -7\nrx_drain_timeout_ms = 10\n"
+				     "rx_stall_timeout_ms = 0\n"
 				     "withhold = gso-tcpv6, csum-v6\n", &c, &err), 0);
 	assert_int_equal(c.n_workers, 3);
 	assert_string_equal(c.user, "root");
@@ -55,6 +57,9 @@ static void config_is_read(void **state)
 	assert_int_equal(c.log_level, LOG_LVL_DEBUG);
 	assert_int_equal(config_max_queues(&c), 8);
 	assert_int_equal(c.hotplug_timeout_s, 7);
+	assert_int_equal(c.datapath_nice, -7);
+	assert_int_equal(c.rx_drain_timeout_ms, 10);
+	assert_int_equal(c.rx_stall_timeout_ms, 0);
 	assert_int_equal(c.carrier, CARRIER_UPLINK);
 	assert_int_equal(c.withheld, VIF_GSO_TCPV6 | VIF_CSUM_V6);
 }
@@ -72,6 +77,8 @@ static void config_prints_what_it_reads(void **state)
 	a.n_workers = 5;
 	assert_int_equal(config_max_queues(&a), 5); /* as many as workers */
 	a.hotplug_timeout_s = 99;
+	a.datapath_nice = 5;
+	a.rx_stall_timeout_ms = 77;
 	a.withheld = VIF_SG | VIF_SPLIT_EVENTS;
 	config_print(&a, out);
 	fclose(out);
@@ -79,6 +86,8 @@ static void config_prints_what_it_reads(void **state)
 	assert_int_equal(b.n_workers, 5);
 	assert_int_equal(config_max_queues(&b), 5);
 	assert_int_equal(b.hotplug_timeout_s, 99);
+	assert_int_equal(b.datapath_nice, 5);
+	assert_int_equal(b.rx_stall_timeout_ms, 77);
 	assert_int_equal(b.withheld, VIF_SG | VIF_SPLIT_EVENTS);
 	assert_string_equal(a.user, b.user);
 	free(text);
@@ -115,6 +124,11 @@ static void config_errors_say_where_and_what(void **state)
 		{ "[vifd]\ncarrier = never\n", ":2: ", "always, bridge or uplink" },
 		{ "[vifd]\nsocket = run/x\n", ":2: ", "an absolute path" },
 		{ "[vifd]\nhotplug_timeout_s = 0\n", ":2: ", "seconds, 1 to 3600" },
+		{ "[vifd]\ndatapath_nice = -21\n", ":2: ", "-20 to 19" },
+		{ "[vifd]\ndatapath_nice = 20\n", ":2: ", "-20 to 19" },
+		{ "[vifd]\ndatapath_nice = --5\n", ":2: ", "-20 to 19" },
+		{ "[vifd]\nrx_drain_timeout_ms = 9\n", ":2: ", "milliseconds, 10 to" },
+		{ "[vifd]\nrx_stall_timeout_ms = -1\n", ":2: ", "milliseconds, 0 to" },
 		{ "[vifd]\nmax_queues = 99\n", ":2: ", "1 to 16" },
 		{ "[vifd]\nwithhold = sg tso\n", ":2: ", "none, or some of sg, gso-tcpv4" },
 		{ "[vifd]\nwithhold = rx-notify\n", ":2: ", "none, or some of sg" },
