@@ -13,11 +13,12 @@
 # shellcheck shell=bash
 
 TRANSFER=$((1 << 20)) # bytes
+dom0_net=''	       # or how dom0's end runs in a namespace of its: 'ip netns exec NAME'
 
 # The grep runs in dom0, on what it judges: a failure then shows all of it.
 shows() { dom0 "$1 >/run/shown 2>&1; cat /run/shown; grep -qE '$2' /run/shown"; }
 
-pings() { shows "ping -c 3 -i 0.2 -W 5 $1" ' 0% packet loss'; }
+pings() { shows "$dom0_net ping -c 3 -i 0.2 -W 5 $1" ' 0% packet loss'; }
 guest_pings() { shows "guest-run $1 'ping -c 3 -i 0.2 -W 5 $2'" ' 0% packet loss'; }
 
 # server PORT COMMAND: a guest's commands that start one and return when it listens. It
@@ -32,7 +33,7 @@ send_to()
 {
 	local sums
 	guest "$1" "$(server 5001 sha256sum)"
-	mapfile -t sums < <(dom0 "$(random_data); nc $2 5001 </run/data")
+	mapfile -t sums < <(dom0 "$(random_data); $dom0_net nc $2 5001 </run/data")
 	same_sum "${sums[@]}"
 }
 
@@ -40,7 +41,7 @@ fetch_from()
 {
 	local sum
 	sum=$(guest "$1" "$(random_data); $(server 5002 'cat /run/data')")
-	same_sum "$sum" "$(dom0 "nc $2 5002 </dev/null | sha256sum")"
+	same_sum "$sum" "$(dom0 "$dom0_net nc $2 5002 </dev/null | sha256sum")"
 }
 
 between()
