@@ -189,11 +189,11 @@ pack_modules()
 
 # ---- file trees ----
 
-# with_libraries PROGRAM...: these and the shared libraries they load.
+# with_libraries FILE...: these and the shared libraries they load, if they load any.
 with_libraries()
 {
 	printf '%s\n' "$@"
-	env -u LD_LIBRARY_PATH ldd "$@" | awk '/=> \// { print $3 } /^\t\// { print $1 }' | sort -u
+	{ env -u LD_LIBRARY_PATH ldd "$@" 2>/dev/null || true; } | awk '/=> \// { print $3 } /^\t\// { print $1 }' | sort -u
 }
 
 # What dom0's image takes from this machine. xl needs libgcc_s at its end: pthread_cancel.

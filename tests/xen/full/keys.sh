@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # What an operator writes into a guest's 'vif =' and what it does: every keyword of
-# xl-network-configuration(5) that a PV guest's vif takes, by its effect. Then two vifs
-# and their independence, a hotplug script that fails, and a guest with four queues.
+# xl-network-configuration(5) that a PV guest's vif takes, by its effect. Half of them are
+# in its configuration file, the others are given to 'xl network-attach', which takes the
+# same. Then a hotplug script that fails, one of several vifs detached, and four queues.
 #
 #	tests/xen/full/keys.sh [KERNEL [GUEST-KERNEL]]
 #
@@ -90,7 +91,7 @@ on()
 			grep -qx device/vif/$1 \$eth/device/nodename && break
 			eth=
 		done
-		test \$eth
+		test \$eth || exit 1
 		eth=\${eth##*/}
 		$2"
 }
@@ -105,12 +106,16 @@ configure()
 
 works() { configure "$1"; pings "10.1.$1.2"; send_to web "10.1.$1.2"; }
 
-# attach DEVID KEYS
+# attach DEVID [KEYS], detach DEVID: each before the next, for a domain's scripts run all at
+# once when it ends.
 attach()
 {
-	dom0 "xl network-attach web $(printf 'mac=%s:%02x' "$MAC" "$1") ${2//,/ }"
-	on "$1" :
+	local keys=${2:-}
+	dom0 "xl network-attach web devid=$1 $(printf 'mac=%s:%02x' "$MAC" "$1") ${keys//,/ }"
+	guest web "until grep -qx device/vif/$1 /sys/class/net/eth*/device/nodename; do sleep 0.1; done"
 }
+detach() { dom0 "xl network-detach web $1"; gone "${domid_of[web]}" "$1"; }
+works_then_goes() { works "$1"; detach "$1"; }
 
 begin_cold "$@"
 prepare_dom0
@@ -156,22 +161,22 @@ check "mtu left out: the bridge's" shows "cat /sys/class/net/$(vif 0)/mtu" '^150
 check "mtu: whole frames of 9000 bytes, TCP both ways" works_jumbo
 
 natted() { shows 'ip route' "^10.1.6.2 dev $(vif 6) .*src 10.1.6.129"; }
-works_natted() { configure 6; pings 10.1.6.2; send_to web 10.1.6.2; }
+works_natted() { configure 6; pings 10.1.6.2; send_to web 10.1.6.2; detach 6; }
 check "script=vif-nat attached" attach 6 script=vif-nat,ip=10.1.6.2
 check "script=vif-nat: a route to ip, and the router's address" natted
-check "script=vif-nat: traffic" works_natted
+check "script=vif-nat: traffic, then detached" works_natted
 
 check "untrusted attached" attach 7 untrusted
 check "untrusted: the guest is told" frontend_has 7 '^trusted = "0"'
-check "untrusted: traffic through the guest's bounce buffers" works 7
+check "untrusted: traffic through the guest's bounce buffers, then detached" works_then_goes 7
 check "trusted, backend=Domain-0, type=vif attached" attach 8 trusted,backend=Domain-0,type=vif
 check "trusted: the guest is told" frontend_has 8 '^trusted = "1"'
-check "trusted, backend=Domain-0, type=vif: traffic" works 8
+check "trusted, backend=Domain-0, type=vif: traffic, then detached" works_then_goes 8
 check "model, accel, forwarddev attached" attach 9 model=e1000,accel=no,forwarddev=eth9
-check "model, accel, forwarddev: no effect, traffic" works 9
-check "devid attached" attach 20 devid=20
+check "model, accel, forwarddev: no effect, traffic, then detached" works_then_goes 9
+check "devid=20 attached" attach 20
 check "devid: the vif's number" backend_has 20 '^handle = "20"'
-check "devid: traffic" works 20
+check "devid: traffic, then detached" works_then_goes 20
 
 # sends_for MS...: how long the guest sends 512 KiB over TCP. It may send 100,000 bytes a
 # second after a first 128 KiB, which a credit holds at most: netback's rule.
@@ -185,10 +190,10 @@ sends_for()
 	(($1 <= ms && ms <= $2))
 }
 rated() { configure 10; pings 10.1.10.2; sends_for 3500 8000; }
-unrated() { dom0 "xenstore-write backend/vif/${domid_of[web]}/10/rate 100000000,50000"; sends_for 0 3000; }
+rerated() { dom0 "xenstore-write backend/vif/${domid_of[web]}/10/rate 100000000,50000"; sends_for 0 3000; detach 10; }
 check "rate attached" attach 10 rate=100KB/s
 check "rate: the guest sends no faster, and as fast" rated
-check "rate: another is heeded at once" unrated
+check "rate: another is heeded at once, then detached" rerated
 check "no frame was dropped" nothing_lost
 
 # xl 4.17 itself refuses these, for a PV guest.
@@ -196,25 +201,26 @@ refused() { dom0 "! xl network-attach web $1 >/run/refused 2>&1"; shows 'cat /ru
 check "type=ioemu: refused by xl" refused type=ioemu 'emulated interface'
 check "vlan: refused by xl" refused vlan=5 'unrecognized'
 
+# xl leaves such a vif where it is.
 script_fails()
 {
-	refused script=bad-vif 'no such network'
-	gone "${domid_of[web]}" 11
-	shows 'cat /var/log/vifd.log' 'hotplug script failed'
+	refused 'script=bad-vif devid=11' 'no such network'
+	shows 'vifctl list' "^$(vif 11) .* failed "
+	shows 'cat /var/log/vifd.log' 'hotplug script failed: no such network'
 }
-check "script that fails: its reason in xl's error and vifd's log, nothing left" script_fails
+check "script that fails: its reason in xl's error and vifd's log" script_fails
+check "script that fails: its vif detached leaves nothing" detach 11
 detach_one()
 {
-	dom0 'xl network-detach web 0'
-	gone "${domid_of[web]}" 0
+	detach 0
 	pings 10.1.5.2
 	send_to web 10.1.3.2
 }
 check "one of several vifs detached leaves the others" detach_one
-script_ends() { dom0 'xl network-detach web 3'; gone "${domid_of[web]}" 3; shows 'cat /run/own-vif' "^offline type_if=vif vif=$(vif 3) "; }
+script_ends() { detach 3; shows 'cat /run/own-vif' "^offline type_if=vif vif=$(vif 3) "; }
 check "script: the own one ran at the end" script_ends
-destroyed() { dom0 'xl destroy web'; gone "${domid_of[web]}"; }
-check "xl destroy with nine vifs leaves nothing" destroyed
+destroyed() { dom0 -t 90 'xl destroy web'; gone "${domid_of[web]}"; }
+check "xl destroy with four vifs leaves nothing" destroyed
 
 need "xl create with four vcpus" create smp
 know_domids
@@ -241,7 +247,7 @@ all_queues_work()
 }
 check "four vcpus: traffic on every queue" all_queues_work
 check "four vcpus: no frame was dropped" nothing_lost
-shut_down() { dom0 'xl shutdown -w smp'; gone "${domid_of[smp]}"; }
+shut_down() { dom0 -t 90 'xl shutdown -w smp'; gone "${domid_of[smp]}"; }
 check "four vcpus: xl shutdown leaves nothing" shut_down
 check "vifd stops" dom0 stop-vifd
 finish

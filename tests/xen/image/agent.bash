@@ -12,7 +12,7 @@ AGENT_LOST=125 # agent_call's status when no answer came
 agent_call()
 {
 	local in=$1 out=$2 limit=$3 alive=$4 script=$5
-	local id=$RANDOM$RANDOM$RANDOM deadline=$((SECONDS + limit + 20)) line previous begun=
+	local id=$RANDOM$RANDOM$RANDOM deadline=$((SECONDS + 4 * limit + 20)) line previous begun=
 
 	# The empty line ends whatever half a request was there.
 	printf '\n%s %s %s\n' "$id" "$limit" "$(printf '%s' "$script" | base64 -w 0)" >&"$in"
