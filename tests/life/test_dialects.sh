@@ -19,8 +19,10 @@ if [ -z "${VIF_LAB_NAME:-}" ]; then
 	done
 	wait
 	cat "$work"/*.out
-	! grep -q '^not ok' "$work"/*.out
-	exit
+	if grep -q '^not ok' "$work"/*.out; then
+		exit 1
+	fi
+	exit 0
 fi
 
 ok_() { ok "$VIF_FRONTEND: $1" "${@:2}"; }
