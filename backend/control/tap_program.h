@@ -12,9 +12,9 @@
 struct tap_program {
 	const unsigned char *object; /* backend/bpf/objects.h */
 	const size_t *size;
-	const char *name;	/* the program's in it */
-	const char *map;	/* and its map's: one element, which can be mapped */
-	unsigned long request;	/* the ioctl that gives it to a TAP */
+	const char *name;      /* the program's in it */
+	const char *map;       /* and its map's: one element, which can be mapped */
+	unsigned long request; /* the ioctl that gives it to a TAP */
 };
 
 /*

@@ -130,7 +130,8 @@ static void check_age(struct queue *q)
 	for (n = 0; n < w->n_marks && q->env->now_ns - w->mark[n].ns >= q->env->rx_drain_ns; n++)
 		w->drop_to = w->gate ? w->mark[n].entered : UINT64_MAX;
 	forget_marks(q, n);
-	if (!w->n_marks || (w->gate && q->env->now_ns - w->mark[w->n_marks - 1].ns >= mark_spacing(q)))
+	if (!w->n_marks ||
+	    (w->gate && q->env->now_ns - w->mark[w->n_marks - 1].ns >= mark_spacing(q)))
 		add_mark(q);
 }
 

@@ -33,9 +33,9 @@ static bool offer(struct rig *r, uint32_t size)
 /* ---- the hostile guest's receive ring ---- */
 
 struct taker {
-	RING_IDX seen;	  /* responses looked at */
-	uint32_t n_taken; /* frames */
-	uint32_t next;	  /* the least number the next frame may have */
+	RING_IDX seen;	    /* responses looked at */
+	uint32_t n_taken;   /* frames */
+	uint32_t next;	    /* the least number the next frame may have */
 	uint64_t oldest_ns; /* the greatest age of a frame so far */
 };
 
@@ -65,7 +65,8 @@ static void take(struct rig *r)
 
 		assert_true(rsp.status > 0);
 		if (!more) {
-			memcpy(&number, e->rx_memory + (size_t)(rsp.id % EVIL_PAGES) * XEN_PAGE + 14,
+			memcpy(&number,
+			       e->rx_memory + (size_t)(rsp.id % EVIL_PAGES) * XEN_PAGE + 14,
 			       sizeof(number));
 			assert_true(number >= taker.next && number < n_sent);
 			taker.next = number + 1;
@@ -253,8 +254,8 @@ static void a_slow_guest_beside_a_fast_one(void **state)
 	assert_true(n.to_guest_drops[TO_GUEST_EXPIRED] > 0);
 	assert_true(n.to_guest_drops[TO_GUEST_QUEUE_FULL] > 0);
 	assert_int_equal(n_sent + n.to_guest_drops[TO_GUEST_QUEUE_FULL], 120 * 200);
-	assert_int_equal(n_sent, taker.n_taken + n.to_guest_drops[TO_GUEST_EXPIRED] +
-					 waiting() / 1000);
+	assert_int_equal(n_sent,
+			 taker.n_taken + n.to_guest_drops[TO_GUEST_EXPIRED] + waiting() / 1000);
 }
 
 /* ---- stalls ---- */
