@@ -140,7 +140,7 @@ static void add_row(struct lab *lab, const struct load *l, enum path_kind kind, 
 	json_object_set_new(j, "disturbed", json_boolean(row->n_disturbed * 2 >= lab->o->n_runs));
 	json_object_set_new(j, "lost", json_integer((json_int_t)row->n_lost));
 	json_object_set_new(j, "split", json_split(row));
-	if (kind >= PATH_VIFD_BRIDGE)
+	if (kind == PATH_VIFD_BRIDGE || kind == PATH_VIFD_MQ_AFXDP)
 		json_object_set_new(j, "counts", counts_of(&lab->path[kind], l));
 	json_array_append_new(lab->rows, j);
 }
