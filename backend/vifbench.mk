@@ -8,5 +8,4 @@ vifbench-libs := -ljansson -lbpf -ldl
 
 # 'vifbench host' takes libxenctrl of the Xen it was built for when it is called: that
 # library's soname carries Xen's version, and nothing else of vifd depends on it.
-$(BUILD)/obj/backend/vifbench/host.o: CPPFLAGS += \
-	-DXENCTRL_SONAME='"libxenctrl.so.$(shell pkg-config --modversion xencontrol | cut -d. -f1,2)"'
+CPPFLAGS += -DXENCTRL_SONAME='"libxenctrl.so.$(shell pkg-config --modversion xencontrol | cut -d. -f1,2)"'

@@ -61,6 +61,7 @@ void vif_on_links(struct control *c, struct vif *v)
 
 	if (!v->netdev_ready || !c->env.netdev_ops->link(c->env.netdev_ctx, &v->netdev, &link))
 		return; /* not heard of yet, or just deleted: then its queues say so */
+	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): zeroed before it is filled */
 	if (v->link_known && !memcmp(&link, &v->link, sizeof(link)))
 		return;
 	v->link = link;

@@ -95,6 +95,7 @@ static uint32_t static_budget(uint32_t n_workers)
 		log_debug(LOG_NOBODY, "vm.max_map_count is not known, %u assumed", max);
 	if (f)
 		fclose(f);
+	assert(n_workers);
 	return max / 2 / n_workers;
 }
 
