@@ -100,7 +100,7 @@ demo: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/lab/run-demo $(BUILD)
 
-## check: build everything and run the tests, under three minutes (root)
+## check: build everything and run the tests, some three minutes (root)
 .PHONY: check
 check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
