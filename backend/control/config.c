@@ -102,27 +102,77 @@ static void print_carrier(const struct config *c, FILE *out)
 	fputs(carrier_rules[c->carrier], out);
 }
 
+/* ---- nics: NAME[,OPTION=VALUE]... ---- */
+
+static int set_nic_filters(struct nic_config *n, const char *value)
+{
+	return parse_uint(value, 1, NIC_PLACES_MAX, &n->filters);
+}
+
+static void print_nic_filters(const struct nic_config *n, FILE *out)
+{
+	if (n->filters)
+		fprintf(out, ",filters=%u", n->filters);
+}
+
+/* Prints itself, if it is not the default. */
+static const struct nic_option {
+	const char *name;
+	int (*set)(struct nic_config *n, const char *value);
+	void (*print)(const struct nic_config *n, FILE *out);
+} nic_options[] = {
+	{ "filters", set_nic_filters, print_nic_filters },
+};
+
+static int set_nic_option(struct nic_config *n, const char *text)
+{
+	size_t size = strcspn(text, "=");
+
+	for (size_t i = 0; i < ARRAY_SIZE(nic_options); i++)
+		if (size == strlen(nic_options[i].name) && !memcmp(text, nic_options[i].name, size) &&
+		    text[size] == '=')
+			return nic_options[i].set(n, text + size + 1);
+	return -EINVAL;
+}
+
+/* Changes text. */
+static int set_nic(struct nic_config *n, char *text)
+{
+	char *rest = text, *name = strsep(&rest, ",");
+	int rc = 0;
+
+	*n = (struct nic_config){ .filters = 0 };
+	if (!*name || strlen(name) >= sizeof(n->name))
+		return -EINVAL;
+	strcpy(n->name, name);
+	while (rest && !rc)
+		rc = set_nic_option(n, strsep(&rest, ","));
+	return rc;
+}
+
 static int set_nics(struct config *c, const char *value)
 {
-	const char *at = strcmp(value, "none") ? value : "";
+	char *text = strdup(strcmp(value, "none") ? value : ""), *rest = text, *word;
+	int rc = text ? 0 : -ENOMEM;
 
 	c->n_nics = 0;
-	for (at += strspn(at, " \t"); *at; at += strspn(at, " \t")) {
-		size_t size = strcspn(at, " \t");
-
-		if (size >= IFNAMSIZ || c->n_nics == CONFIG_NICS_MAX)
-			return -EINVAL;
-		memset(c->nic[c->n_nics], 0, IFNAMSIZ);
-		memcpy(c->nic[c->n_nics++], at, size);
-		at += size;
+	while (!rc && (word = strsep(&rest, " \t"))) {
+		if (!*word)
+			continue;
+		rc = c->n_nics == CONFIG_NICS_MAX ? -EINVAL : set_nic(&c->nic[c->n_nics], word);
+		c->n_nics += !rc;
 	}
-	return 0;
+	free(text);
+	return rc;
 }
 
 static void print_nics(const struct config *c, FILE *out)
 {
-	for (uint32_t i = 0; i < c->n_nics; i++)
-		fprintf(out, "%s%s", i ? " " : "", c->nic[i]);
+	for (uint32_t i = 0; i < c->n_nics; i++) {
+		fprintf(out, "%s%s", i ? " " : "", c->nic[i].name);
+		for (size_t k = 0; k < ARRAY_SIZE(nic_options); k++)
+			nic_options[k].print(&c->nic[i], out);
+	}
 	if (!c->n_nics)
 		fputs("none", out);
 }
@@ -217,7 +267,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
-	{ "nics", "none, or up to 8 names of network devices", set_nics, print_nics },
+	{ "nics", "none, or up to 8 of 'device[,filters=1..16]'", set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },

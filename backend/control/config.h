@@ -8,9 +8,9 @@
 #ifndef VIF_CONTROL_CONFIG_H
 #define VIF_CONTROL_CONFIG_H
 
-#include <net/if.h>
 #include <stdio.h>
 
+#include "backend/nic/nic.h"
 #include "base.h"
 #include "log.h"
 
@@ -35,7 +35,7 @@ struct config {
 	int datapath_nice; /* as nice(2) */
 	uint32_t rx_drain_timeout_ms; /* how long a frame may wait for its guest */
 	uint32_t rx_stall_timeout_ms; /* how long a guest may take none; 0: any time */
-	char nic[CONFIG_NICS_MAX][IFNAMSIZ]; /* that serve the bridges they are in */
+	struct nic_config nic[CONFIG_NICS_MAX]; /* that serve the bridges they are in */
 	uint32_t n_nics;
 	enum log_level log_level;
 	char user[64];		/* the datapath's */

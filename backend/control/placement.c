@@ -58,7 +58,7 @@ static void close_fds(int fds[], int n)
 static void nic_fail(struct nic *n, uint64_t now_ns, const char *why)
 {
 	if (strcmp(n->why, why))
-		log_warning(LOG_NOBODY, "NIC %s: %s: its guests are on the bridge", n->name, why);
+		log_warning(LOG_NOBODY, "NIC %s: %s: its guests are on the bridge", n->config.name, why);
 	snprintf(n->why, sizeof(n->why), "%s", why);
 	n->state = NIC_CLOSED;
 	n->retry_ns = now_ns + RETRY_NS;
@@ -73,7 +73,7 @@ static void step_nic(struct control *c, struct nic *n, uint64_t now_ns)
 
 	if (n->state != NIC_CLOSED || now_ns < n->retry_ns || !workers_ready(&c->workers))
 		return;
-	if (!n->device && n->ops->open(n->name, &n->device, why, sizeof(why))) {
+	if (!n->device && n->ops->open(&n->config, &n->device, why, sizeof(why))) {
 		nic_fail(n, now_ns, why);
 		return;
 	}
@@ -99,8 +99,8 @@ static void on_nic_opened(struct nic *n, const struct worker_event *e, uint64_t 
 	}
 	n->state = NIC_OPEN;
 	n->why[0] = '\0';
-	log_info(LOG_NOBODY, "NIC %s: %u places for guests, by worker %u", n->name,
-		 n->ops->n_filters(n->device), n->worker);
+	log_info(LOG_NOBODY, "NIC %s: %u places for guests, by worker %u", n->config.name,
+		 n->ops->caps(n->device).n_places, n->worker);
 }
 
 /* ---- leaving at once ---- */
@@ -124,7 +124,7 @@ static void remove_filter(struct placement *p)
 		return;
 	rc = n->ops->filter_del(n->device, &p->filter);
 	if (rc)
-		log_error(LOG_NOBODY, "NIC %s: removing a filter: %s", n->name, strerror(-rc));
+		log_error(LOG_NOBODY, "NIC %s: removing a filter: %s", n->config.name, strerror(-rc));
 	n->ops->settle(n->device);
 	p->filtered = false;
 }
@@ -204,7 +204,7 @@ static const char *unfit(const struct vif *v)
 
 static bool take_place(struct nic *n, struct vif *v)
 {
-	for (uint32_t i = 0; i < n->ops->n_filters(n->device); i++) {
+	for (uint32_t i = 0; i < n->ops->caps(n->device).n_places; i++) {
 		if (n->place[i])
 			continue;
 		n->place[i] = v;
@@ -277,7 +277,7 @@ static void on_joined(struct control *c, struct vif *v, const struct worker_even
 	p->n_fds = 0;
 	if (rc) {
 		snprintf(p->failure, sizeof(p->failure), "adding its filter: %s", strerror(-rc));
-		log_warning(SCOPE(v), "NIC %s: %s", p->nic->name, p->failure);
+		log_warning(SCOPE(v), "NIC %s: %s", p->nic->config.name, p->failure);
 		p->until_ns = now_ns + RETRY_NS;
 		tell(c, v, IPC_PLACE_LEAVE, PLACED_LEAVING);
 		return;
@@ -299,7 +299,7 @@ static void on_place(struct control *c, struct vif *v, const struct worker_event
 		p->state = PLACED_NIC;
 		p->n_moves++;
 		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "served by NIC %s",
-			    p->nic->name);
+			    p->nic->config.name);
 	} else if (e->place == IPC_PLACE_HELD && p->state == PLACED_HOLDING) {
 		remove_filter(p);
 		p->until_ns = now_ns + NIC_SETTLE_NS;
@@ -383,7 +383,7 @@ void placement_init(struct control *c)
 		n->ops = c->env.nic_ops;
 		n->number = i;
 		n->worker = i % c->config.n_workers;
-		snprintf(n->name, sizeof(n->name), "%s", c->config.nic[i]);
+		n->config = c->config.nic[i];
 	}
 }
 

@@ -61,7 +61,7 @@ struct placement {
 enum nic_state { NIC_CLOSED, NIC_OPENING, NIC_OPEN };
 
 struct nic {
-	char name[NIC_NAME_SIZE];
+	struct nic_config config;
 	const struct nic_device_ops *ops;
 	struct nic_device *device; /* NULL: not opened */
 	enum nic_state state;	   /* of the worker's half */

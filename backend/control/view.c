@@ -143,7 +143,7 @@ static json_t *view_placement(const struct vif *v)
 	const struct placement *p = &v->placement;
 
 	return json_pack("{s:s, s:s?, s:s?, s:s?, s:I}", "wish", placement_wish_name(p->wish), "nic",
-			 p->nic ? p->nic->name : NULL, "why_not",
+			 p->nic ? p->nic->config.name : NULL, "why_not",
 			 p->state == PLACED_BRIDGE ? p->why_not : NULL, "failure",
 			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
 }
@@ -155,9 +155,9 @@ static json_t *view_nic(const struct nic *n)
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if (n->place[i])
 			json_array_append_new(vifs, json_string(n->place[i]->name));
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:o}", "nic", n->name, "provider", "afxdp",
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:o}", "nic", n->config.name, "provider", "afxdp",
 			 "open", n->state == NIC_OPEN, "error", n->why[0] ? n->why : NULL, "worker",
-			 (int)n->worker, "filters", n->device ? (int)n->ops->n_filters(n->device) : 0,
+			 (int)n->worker, "filters", n->device ? (int)n->ops->caps(n->device).n_places : 0,
 			 "vifs", vifs);
 }
 

@@ -38,6 +38,7 @@ struct nic_device {
 	char name[NIC_NAME_SIZE];
 	int ifindex;
 	int n_queues;
+	uint32_t n_places;
 	uint32_t xdp_flags; /* how the program is attached; 0: it is not */
 	struct bpf_object *object;
 	int filters, sockets; /* maps; the object's */
@@ -154,14 +155,17 @@ static int load(struct nic_device *d, char *why, size_t why_size)
 	return err ? fail(why, why_size, err, "putting the XDP program on the device") : 0;
 }
 
-static int device_open(const char *name, struct nic_device **out, char *why, size_t why_size)
+static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,
+		       size_t why_size)
 {
 	struct nic_device *d = calloc(1, sizeof(*d));
+	const char *name = cfg->name;
 	int err = 0;
 
 	if (!d)
 		return -ENOMEM;
 	d->grace = d->grace_inner = -1;
+	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->ifindex = (int)if_nametoindex(name);
 	if (!d->ifindex)
@@ -194,10 +198,9 @@ static int ifindex(const struct nic_device *d)
 	return d->ifindex;
 }
 
-static uint32_t n_filters(const struct nic_device *d)
+static struct nic_caps caps(const struct nic_device *d)
 {
-	(void)d;
-	return NIC_PLACES_MAX;
+	return (struct nic_caps){ .n_places = d->n_places, .steering = "XDP program" };
 }
 
 /* ---- sockets ---- */
@@ -322,7 +325,7 @@ const struct nic_device_ops afxdp_device_ops = {
 	.open = device_open,
 	.close = device_close,
 	.ifindex = ifindex,
-	.n_filters = n_filters,
+	.caps = caps,
 	.port_fds = port_fds,
 	.place_fds = sockets_for,
 	.filter_add = filter_add,

@@ -37,9 +37,67 @@ struct nic_filter {
 	uint16_t vlan;
 };
 
+enum nic_provider {
+	NIC_PROVIDER_AFXDP, /* a device of the kernel's */
+	NIC_PROVIDER_MODEL, /* a multi-queue NIC in software */
+};
+
+/* Who gets a place when there are fewer than guests. */
+enum nic_policy {
+	NIC_POLICY_ALL,	    /* who comes first */
+	NIC_POLICY_NAMED,   /* only vifs of which the operator says so */
+	NIC_POLICY_BUSIEST, /* those that receive most */
+};
+
+/* Who picks the receive queue, where the provider has the choice. */
+enum nic_steering {
+	NIC_STEERING_AUTO,
+	NIC_STEERING_DEVICE,  /* the device's own filters */
+	NIC_STEERING_PROGRAM, /* an XDP program, on whatever queue a frame comes */
+};
+
+/* A NIC as vifd.conf has it. */
+struct nic_config {
+	char name[NIC_NAME_SIZE]; /* the network device that is a port of the bridge */
+	enum nic_provider provider;
+	enum nic_policy policy;
+	enum nic_steering steering;
+	uint32_t filters;	  /* use at most so many; 0: as many as it has */
+	bool transmit;		  /* what guests send leaves by it as well */
+	char wire[NIC_NAME_SIZE]; /* MODEL: the network device that is its cable */
+};
+
+/* What an open device can do. */
+struct nic_caps {
+	uint32_t n_places;	/* 1..NIC_PLACES_MAX */
+	bool vlan_filters;	/* nic_filter.vlan may be other than 0 */
+	bool guest_buffers;	/* nic_port_ops.post and its company are there */
+	bool transmit;		/* nic_port_ops.transmit is */
+	const char *steering;	/* who picks the queue, for people: "XDP program" */
+};
+
 /* Of one place, since it was joined. */
 struct nic_place_stats {
-	uint64_t lost; /* matched the filter, and found no room in the place */
+	uint64_t lost;	 /* matched the filter, and found no room in the place */
+	uint64_t faults; /* descriptors the device could not write to; guest_buffers only */
+};
+
+/* ---- buffers of guests, where caps.guest_buffers: the datapath posts, the device writes ---- */
+
+/* A page the device may write to, by the name the device knows it by. */
+typedef uint32_t nic_page;
+
+/* A receive descriptor. */
+struct nic_buffer {
+	nic_page page;
+	uint16_t offset, size; /* the device writes within these bytes of the page only */
+};
+
+/* A descriptor the device is done with. */
+struct nic_completion {
+	int32_t status;	 /* 0; -EFAULT: the page was not, or not any more, the device's to write:
+			  * nothing was, and the frame is lost */
+	uint32_t size;	 /* of the frame, from the buffer's beginning */
 };
 
 /* ---- in control ---- */
@@ -48,19 +106,20 @@ struct nic_device;
 
 struct nic_device_ops {
 	/*
-	 * Opens the network device 'name'. Whatever an earlier vifd left on it is removed.
+	 * Opens the network device 'cfg' names. Whatever an earlier vifd left on it is removed.
 	 * 0; -ENODEV: there is none; -EOPNOTSUPP: this provider cannot serve it; -errno; why
 	 * says more, for people.
 	 */
-	int (*open)(const char *name, struct nic_device **out, char *why, size_t why_size);
+	int (*open)(const struct nic_config *cfg, struct nic_device **out, char *why,
+		    size_t why_size);
 
 	/* Removes every filter and all else that was put on the device. NULL is accepted. */
 	void (*close)(struct nic_device *d);
 
 	int (*ifindex)(const struct nic_device *d);
 
-	/* How many filters there is room for, 1..NIC_PLACES_MAX. */
-	uint32_t (*n_filters)(const struct nic_device *d);
+	/* Constant while it is open. */
+	struct nic_caps (*caps)(const struct nic_device *d);
 
 	/* New fds for nic_port_ops.open and .join, for the caller to close: their number, or
 	 * -errno. */
@@ -115,6 +174,49 @@ struct nic_port_ops {
 	void (*give_back)(struct nic_port *port, struct packet *p);
 
 	void (*stats)(const struct nic_place *place, struct nic_place_stats *out);
+
+	/* ---- only where caps.guest_buffers; else NULL ---- */
+
+	/*
+	 * Lets the device write to a page of the guest's, mapped writable at 'page'. 0 or
+	 * -ENOSPC. The caller has proved that it is: granted by that guest, not read-only.
+	 */
+	int (*authorise)(struct nic_place *place, void *page, nic_page *out);
+
+	/* Once it returns the device does not write there any more, whatever is posted. */
+	void (*revoke)(struct nic_place *place, nic_page page);
+
+	/*
+	 * From the first call on the device fills what is posted, in order, and nothing else:
+	 * receive() has only what came before. Takes up to n; how many.
+	 */
+	uint32_t (*post)(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n);
+
+	/* What is done with, in the order it was posted. Never waits. */
+	uint32_t (*reap)(struct nic_place *place, struct nic_completion out[], uint32_t n);
+
+	/* The device lets go of all that is posted and not done with: it is the caller's again
+	 * once reap() has given what is left. From then on receive() is as before. May take the
+	 * device some microseconds. */
+	void (*recall)(struct nic_place *place);
+
+	/*
+	 * Transmit switching: the device delivers a frame of ours to the place, in order with
+	 * what it receives. Copies it. 0; -EAGAIN: no room now; -EMSGSIZE: larger than any
+	 * buffer can be.
+	 */
+	int (*inject)(struct nic_place *place, const struct packet *p);
+
+	/* ---- only where caps.transmit; else NULL ---- */
+
+	/*
+	 * Sends frames by the wire; copies them to memory of the device's. Offloads are finished:
+	 * an ordinary frame with its checksums. How many it took; the rest finds no room now.
+	 */
+	uint32_t (*transmit)(struct nic_port *port, struct packet *const p[], uint32_t n);
+
+	/* What it needs to get on with what transmit() took. At the end of a pass. */
+	void (*kick)(struct nic_port *port);
 };
 
 /* AF_XDP, unsteered: an XDP program picks the place. */

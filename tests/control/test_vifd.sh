@@ -32,6 +32,8 @@ case_ "a wrong value: file, line, what is allowed" \
 case_ "--check-config finds it as well" status 2 "$build"/vifd --check-config --config $tmp/bad.conf
 case_ "--check-config shows the settings" says "workers = 3" 0 "$build"/vifd --check-config --config $tmp/good.conf
 case_ "a flag overrides the file" says "workers = 5" 0 "$build"/vifd --check-config --config $tmp/good.conf --workers 5
+case_ "a NIC with an option" says "nics = eth1 eth2,filters=3" 0 "$build"/vifd --check-config --nics "eth1  eth2,filters=3"
+case_ "a NIC with an option that is none" says "--nics = 'eth1,filter=3': must be" 2 "$build"/vifd --nics eth1,filter=3
 case_ "a wrong flag's value" says "--workers = '0': must be" 2 "$build"/vifd --workers 0
 case_ "an unknown flag" says "vifd --help" 2 "$build"/vifd --wrokers 1
 case_ "a stray argument" says "'start' is not a flag" 2 "$build"/vifd start

@@ -232,7 +232,7 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, b
 	config.n_workers = 1;
 	config.max_queues = 2;
 	config.n_nics = with_nic;
-	strcpy(config.nic[0], SIM_NIC_NAME);
+	strcpy(config.nic[0].name, SIM_NIC_NAME);
 	act_as(0);
 	assert_int_equal(control_init(&r->control, &config, &env), 0);
 	for (uint32_t domid = EVIL_DOMID; domid <= GOOD_DOMID; domid++) {

@@ -48,12 +48,16 @@ static ino_t id_of(int fd)
 
 /* ---- the device ---- */
 
-static int device_open(const char *name, struct nic_device **out, char *why, size_t why_size)
+static uint32_t n_places; /* of the one device there is */
+
+static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,
+		       size_t why_size)
 {
-	if (strcmp(name, SIM_NIC_NAME)) {
+	if (strcmp(cfg->name, SIM_NIC_NAME)) {
 		snprintf(why, why_size, "no such device");
 		return -ENODEV;
 	}
+	n_places = cfg->filters ? cfg->filters : NIC_PLACES_MAX;
 	*out = calloc(1, sizeof(**out));
 	return *out ? 0 : -ENOMEM;
 }
@@ -70,10 +74,10 @@ static int ifindex(const struct nic_device *d)
 	return SIM_NIC_IFINDEX;
 }
 
-static uint32_t n_filters(const struct nic_device *d)
+static struct nic_caps caps(const struct nic_device *d)
 {
 	(void)d;
-	return NIC_PLACES_MAX;
+	return (struct nic_caps){ .n_places = n_places, .steering = "simulation" };
 }
 
 static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
@@ -116,7 +120,7 @@ const struct nic_device_ops sim_nic_device_ops = {
 	.open = device_open,
 	.close = device_close,
 	.ifindex = ifindex,
-	.n_filters = n_filters,
+	.caps = caps,
 	.port_fds = one_fd,
 	.place_fds = one_fd,
 	.filter_add = filter_add,
