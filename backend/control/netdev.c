@@ -10,12 +10,10 @@
 #include "backend/control/netdev.h"
 
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
-#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,7 +38,6 @@
 
 #define ALIAS_PREFIX "vifd "
 #define ALIAS_SIZE   (sizeof(ALIAS_PREFIX) + IFNAMSIZ)
-#define REPLY_SIZE   32768
 
 /* Multicast bit clear, highest of all: a bridge never takes it for its own address.
  * What xen-netback and vif-bridge use. */
@@ -54,172 +51,6 @@ static int printf_like(3, 4) fail(struct netdev_error *err, int rc, const char *
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
 	return rc;
-}
-
-/* What RTM_GETLINK says about a device. */
-struct link {
-	int ifindex;
-	char name[IFNAMSIZ];
-	char alias[ALIAS_SIZE]; /* longer ones are not ours: cut */
-	char kind[16];
-	char qdisc[16];
-	uint8_t tun_type;
-	bool persist, vnet_hdr, multi_queue;
-	bool up, carrier;
-	struct rtnl_link_stats64 stats;
-};
-
-static void copy_string(char *out, size_t size, const struct nlattr *attr)
-{
-	size_t n = MIN(mnl_attr_get_payload_len(attr), size - 1);
-
-	memcpy(out, mnl_attr_get_payload(attr), n);
-	out[n] = '\0';
-}
-
-static void parse_tun(struct link *link, const struct nlattr *data)
-{
-	const struct nlattr *a;
-
-	mnl_attr_for_each_nested(a, data) {
-		bool set = mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a);
-
-		switch (mnl_attr_get_type(a)) {
-		case IFLA_TUN_TYPE:
-			link->tun_type = mnl_attr_get_u8(a);
-			break;
-		case IFLA_TUN_PERSIST:
-			link->persist = set;
-			break;
-		case IFLA_TUN_VNET_HDR:
-			link->vnet_hdr = set;
-			break;
-		case IFLA_TUN_MULTI_QUEUE:
-			link->multi_queue = set;
-			break;
-		}
-	}
-}
-
-static void parse_linkinfo(struct link *link, const struct nlattr *info)
-{
-	const struct nlattr *a;
-
-	mnl_attr_for_each_nested(a, info) {
-		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
-			copy_string(link->kind, sizeof(link->kind), a);
-		else if (mnl_attr_get_type(a) == IFLA_INFO_DATA && !strcmp(link->kind, "tun"))
-			parse_tun(link, a);
-	}
-}
-
-static int parse_link(const struct nlmsghdr *nlh, void *data)
-{
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
-	struct link *link = data;
-	const struct nlattr *a;
-
-	link->ifindex = ifi->ifi_index;
-	link->up = ifi->ifi_flags & IFF_UP;
-	mnl_attr_for_each(a, nlh, sizeof(*ifi)) {
-		switch (mnl_attr_get_type(a)) {
-		case IFLA_IFNAME:
-			copy_string(link->name, sizeof(link->name), a);
-			break;
-		case IFLA_IFALIAS:
-			copy_string(link->alias, sizeof(link->alias), a);
-			break;
-		case IFLA_QDISC:
-			copy_string(link->qdisc, sizeof(link->qdisc), a);
-			break;
-		case IFLA_CARRIER:
-			link->carrier = mnl_attr_get_u8(a);
-			break;
-		case IFLA_LINKINFO:
-			parse_linkinfo(link, a);
-			break;
-		case IFLA_STATS64:
-			memcpy(&link->stats, mnl_attr_get_payload(a),
-			       MIN(sizeof(link->stats), mnl_attr_get_payload_len(a)));
-			break;
-		}
-	}
-	return MNL_CB_OK;
-}
-
-/* One request, its answer and its acknowledgement. */
-static int transact(struct netdev_kernel *k, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
-{
-	uint32_t portid = mnl_socket_get_portid(k->nl);
-	char buf[REPLY_SIZE];
-	ssize_t n;
-	int rc;
-
-	nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	nlh->nlmsg_seq = ++k->seq;
-	if (mnl_socket_sendto(k->nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		n = mnl_socket_recvfrom(k->nl, buf, sizeof(buf));
-		if (n < 0)
-			return -errno;
-		rc = mnl_cb_run(buf, (size_t)n, k->seq, portid, cb, data);
-	} while (rc > MNL_CB_STOP);
-	return rc < 0 ? -errno : 0;
-}
-
-static struct nlmsghdr *link_request(char *buf, uint16_t type, int ifindex)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *ifi;
-
-	nlh->nlmsg_type = type;
-	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
-	ifi->ifi_family = AF_UNSPEC;
-	ifi->ifi_index = ifindex;
-	return nlh;
-}
-
-/* By name, or by index when name is NULL. */
-static int link_get(struct netdev_kernel *k, int ifindex, const char *name, struct link *out)
-{
-	char buf[512];
-	struct nlmsghdr *nlh = link_request(buf, RTM_GETLINK, ifindex);
-
-	*out = (struct link){ .carrier = false };
-	if (name)
-		mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	return transact(k, nlh, parse_link, out);
-}
-
-static int link_setup(struct netdev_kernel *k, int ifindex, const char *alias)
-{
-	char buf[512];
-	struct nlmsghdr *nlh = link_request(buf, RTM_SETLINK, ifindex);
-
-	mnl_attr_put_strz(nlh, IFLA_IFALIAS, alias);
-	mnl_attr_put(nlh, IFLA_ADDRESS, sizeof(backend_mac), backend_mac);
-	return transact(k, nlh, NULL, NULL);
-}
-
-static int link_set_frames(struct netdev_kernel *k, int ifindex, uint32_t frames)
-{
-	char buf[512];
-	struct nlmsghdr *nlh = link_request(buf, RTM_SETLINK, ifindex);
-
-	mnl_attr_put_u32(nlh, IFLA_TXQLEN, frames);
-	return transact(k, nlh, NULL, NULL);
-}
-
-static int link_set_up(struct netdev_kernel *k, int ifindex, bool up)
-{
-	char buf[512];
-	struct nlmsghdr *nlh = link_request(buf, RTM_SETLINK, ifindex);
-	struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
-
-	ifi->ifi_change = IFF_UP;
-	ifi->ifi_flags = up ? IFF_UP : 0;
-	return transact(k, nlh, NULL, NULL);
 }
 
 /* One more queue of the TAP 'name', made if there is none. Its fd or -errno. */
@@ -245,16 +76,16 @@ static int tap_open(const char *name)
  * with its fd). */
 static int tap_open_more(struct netdev_kernel *k, int ifindex)
 {
-	struct link link, opened;
+	struct rtnl_link link, opened;
 	int fd, rc;
 
-	rc = link_get(k, ifindex, NULL, &link);
+	rc = rtnl_link_get(&k->rtnl, ifindex, NULL, &link);
 	if (rc)
 		return rc;
 	fd = tap_open(link.name);
 	if (fd < 0)
 		return fd;
-	rc = link_get(k, 0, link.name, &opened);
+	rc = rtnl_link_get(&k->rtnl, 0, link.name, &opened);
 	if (!rc && opened.ifindex != ifindex)
 		rc = -EAGAIN;
 	if (rc) {
@@ -273,12 +104,12 @@ static int tap_open_more(struct netdev_kernel *k, int ifindex)
  */
 static int drop_qdisc(struct netdev_kernel *k, int ifindex)
 {
-	int rc = link_set_frames(k, ifindex, 0);
+	int rc = rtnl_link_set_frames(&k->rtnl, ifindex, 0);
 
 	if (!rc)
-		rc = link_set_up(k, ifindex, true);
+		rc = rtnl_link_set_up(&k->rtnl, ifindex, true);
 	if (!rc)
-		rc = link_set_up(k, ifindex, false);
+		rc = rtnl_link_set_up(&k->rtnl, ifindex, false);
 	return rc;
 }
 
@@ -286,8 +117,8 @@ static int drop_qdisc(struct netdev_kernel *k, int ifindex)
 static int bound_queues(struct netdev_kernel *k, struct netdev *nd)
 {
 	uint32_t frames = FRAMES_GATED;
-	struct link link;
-	int rc = link_get(k, nd->ifindex, NULL, &link);
+	struct rtnl_link link;
+	int rc = rtnl_link_get(&k->rtnl, nd->ifindex, NULL, &link);
 
 	if (rc)
 		return rc;
@@ -296,7 +127,7 @@ static int bound_queues(struct netdev_kernel *k, struct netdev *nd)
 		frames = FRAMES_UNGATED;
 	else if (!strcmp(link.qdisc, "mq"))
 		frames = FRAMES_QDISC;
-	rc = link_set_frames(k, nd->ifindex, frames);
+	rc = rtnl_link_set_frames(&k->rtnl, nd->ifindex, frames);
 	if (rc)
 		gating_close(&nd->gating);
 	return rc;
@@ -316,7 +147,7 @@ static const char *driver_of(const char *name, struct ethtool_drvinfo *info)
 	return info->driver[0] ? info->driver : "unknown";
 }
 
-static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct link *link,
+static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct rtnl_link *link,
 		 const char *alias, struct netdev_error *err)
 {
 	struct ethtool_drvinfo info;
@@ -355,13 +186,13 @@ static int create(struct netdev_kernel *k, struct netdev *nd, const char *name, 
 		  struct netdev_error *err)
 {
 	int vnet_size = 10, off = 0, rc, fd = tap_open(name);
-	struct link link;
+	struct rtnl_link link;
 
 	if (fd < 0)
 		return fail(err, fd, "/dev/net/tun: %s: %s", name, strerror(-fd));
-	rc = link_get(k, 0, name, &link);
+	rc = rtnl_link_get(&k->rtnl, 0, name, &link);
 	if (!rc)
-		rc = link_setup(k, link.ifindex, alias);
+		rc = rtnl_link_set_identity(&k->rtnl, link.ifindex, alias, backend_mac);
 	if (!rc && (ioctl(fd, TUNSETVNETHDRSZ, &vnet_size) || ioctl(fd, TUNSETOFFLOAD, 0) ||
 		    ioctl(fd, TUNSETCARRIER, &off)))
 		rc = -errno;
@@ -387,13 +218,13 @@ static int kernel_open(void *ctx, struct netdev *nd, const char *name, const cha
 {
 	struct netdev_kernel *k = ctx;
 	char alias[ALIAS_SIZE];
-	struct link link;
+	struct rtnl_link link;
 	int rc;
 
 	snprintf(alias, sizeof(alias), ALIAS_PREFIX "%s", name);
-	if (other_name && !link_get(k, 0, other_name, &link) && !strcmp(link.alias, alias))
+	if (other_name && !rtnl_link_get(&k->rtnl, 0, other_name, &link) && !strcmp(link.alias, alias))
 		return adopt(k, nd, &link, alias, err);
-	rc = link_get(k, 0, name, &link);
+	rc = rtnl_link_get(&k->rtnl, 0, name, &link);
 	if (!rc)
 		return adopt(k, nd, &link, alias, err);
 	if (rc != -ENODEV)
@@ -482,8 +313,9 @@ static int kernel_set_carrier(void *ctx, struct netdev *nd, bool on)
  * the guest sent. */
 static int kernel_stats(void *ctx, const struct netdev *nd, struct netdev_stats *out)
 {
-	struct link link;
-	int rc = link_get(ctx, nd->ifindex, NULL, &link);
+	struct netdev_kernel *k = ctx;
+	struct rtnl_link link;
+	int rc = rtnl_link_get(&k->rtnl, nd->ifindex, NULL, &link);
 
 	if (rc)
 		return rc;
@@ -505,11 +337,9 @@ static int kernel_stats(void *ctx, const struct netdev *nd, struct netdev_stats 
 
 static int kernel_set_mtu(void *ctx, struct netdev *nd, uint32_t mtu)
 {
-	char buf[512];
-	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, nd->ifindex);
+	struct netdev_kernel *k = ctx;
 
-	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	return transact(ctx, nlh, NULL, NULL);
+	return rtnl_link_set_mtu(&k->rtnl, nd->ifindex, mtu);
 }
 
 static int kernel_links_fd(void *ctx)
@@ -586,22 +416,18 @@ int netdev_kernel_init(struct netdev_kernel *k)
 {
 	int rc;
 
-	*k = (struct netdev_kernel){ .nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC) };
-	if (!k->nl)
-		return -errno;
-	if (mnl_socket_bind(k->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
-		rc = -errno;
-		mnl_socket_close(k->nl);
+	*k = (struct netdev_kernel){ .rtnl.nl = NULL };
+	rc = rtnl_open(&k->rtnl);
+	if (rc)
 		return rc;
-	}
 	rc = links_open(&k->links);
 	if (rc)
-		mnl_socket_close(k->nl);
+		rtnl_close(&k->rtnl);
 	return rc;
 }
 
 void netdev_kernel_fini(struct netdev_kernel *k)
 {
 	links_close(&k->links);
-	mnl_socket_close(k->nl);
+	rtnl_close(&k->rtnl);
 }

@@ -17,6 +17,7 @@
 
 #include "backend/control/links.h"
 #include "backend/control/gating.h"
+#include "backend/control/rtnl.h"
 #include "base.h"
 
 #define NETDEV_QUEUES_MAX 16u
@@ -118,8 +119,7 @@ struct netdev_ops {
 extern const struct netdev_ops netdev_kernel_ops;
 
 struct netdev_kernel {
-	struct mnl_socket *nl;
-	uint32_t seq;
+	struct rtnl rtnl;
 	struct links links;
 };
 
