@@ -82,7 +82,26 @@ struct nic_place_stats {
 	uint64_t faults; /* descriptors the device could not write to; guest_buffers only */
 };
 
-/* ---- buffers of guests, where caps.guest_buffers: the datapath posts, the device writes ---- */
+/*
+ * ---- buffers of guests, where caps.guest_buffers: the datapath posts, the device writes ----
+ *
+ * A place is in one of two ways:
+ *
+ *	ordinary	what comes is put into memory of the port's: receive()
+ *	posting		what comes is put into the buffers posted, one frame each, oldest
+ *			frame first, in the order they were posted: reap()
+ *
+ * begin() and recall() change it. Whichever it is, what finds no buffer waits on the device,
+ * NIC_PLACE_FRAMES at most, and what finds no room there is lost and counted. A change moves
+ * no frame before an older one: what waits on the device when it is recalled, injected frames
+ * included, comes by receive().
+ */
+
+#define NIC_PLACE_FRAMES 8192u
+
+/* Pages that can be authorised at a time of one place, at least: what a queue may have mapped
+ * for its guest (STATIC_GRANTS_MAX), and one of its own for each slot of a ring. */
+#define NIC_PAGES 768u
 
 /* A page the device may write to, by the name the device knows it by. */
 typedef uint32_t nic_page;
@@ -95,9 +114,10 @@ struct nic_buffer {
 
 /* A descriptor the device is done with. */
 struct nic_completion {
-	int32_t status;	 /* 0; -EFAULT: the page was not, or not any more, the device's to write:
-			  * nothing was, and the frame is lost */
-	uint32_t size;	 /* of the frame, from the buffer's beginning */
+	int32_t status; /* 0, or the frame is lost: -EFAULT: the page was not, or not any more,
+			 * the device's to write, and nothing was; -EMSGSIZE: the buffer is too
+			 * small for the frame */
+	uint32_t size;	/* of the frame, from the buffer's beginning; of status 0 only */
 };
 
 /* ---- in control ---- */
@@ -163,11 +183,12 @@ struct nic_port_ops {
 	/* What still waits in the place is lost; its filter is gone and settled. */
 	void (*leave)(struct nic_place *place);
 
-	/* Readable while frames wait; for poll only. */
+	/* Readable while receive() or reap() has something; for poll only. */
 	int (*poll_fd)(const struct nic_place *place);
 
 	/* Takes up to n frames that wait, oldest first of each of the device's queues. They are
-	 * the port's: give each back. Never waits. */
+	 * the port's: give each back. Fewer than n: there are no more, on the device neither
+	 * (unless it is posting). Never waits. */
 	uint32_t (*receive)(struct nic_place *place, struct packet *out[], uint32_t n);
 
 	bool (*is_of)(const struct nic_port *port, const struct packet *p);
@@ -178,32 +199,42 @@ struct nic_port_ops {
 	/* ---- only where caps.guest_buffers; else NULL ---- */
 
 	/*
-	 * Lets the device write to a page of the guest's, mapped writable at 'page'. 0 or
-	 * -ENOSPC. The caller has proved that it is: granted by that guest, not read-only.
+	 * Lets the device write to a page, mapped writable at 'page', until it is revoked. 0 or
+	 * -ENOSPC. The caller has proved that it is that guest's, granted and not read-only, or
+	 * the caller's own; and that it stays mapped until then.
 	 */
 	int (*authorise)(struct nic_place *place, void *page, nic_page *out);
 
-	/* Once it returns the device does not write there any more, whatever is posted. */
+	/* Once it returns the device does not write there any more, whatever is posted: it waits
+	 * for a write that is under way. The name may come again, for another page. */
 	void (*revoke)(struct nic_place *place, nic_page page);
 
 	/*
-	 * From the first call on the device fills what is posted, in order, and nothing else:
-	 * receive() has only what came before. Takes up to n; how many.
+	 * From now on the place is posting. receive() has what was put into the port's memory
+	 * before, and soon nothing more: that is older than all that will be reaped.
 	 */
+	void (*begin)(struct nic_place *place);
+
+	/* Takes up to n buffers: how many, at least one if none is posted. A page that is not
+	 * authorised is found out when a frame is for it. */
 	uint32_t (*post)(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n);
 
 	/* What is done with, in the order it was posted. Never waits. */
 	uint32_t (*reap)(struct nic_place *place, struct nic_completion out[], uint32_t n);
 
-	/* The device lets go of all that is posted and not done with: it is the caller's again
-	 * once reap() has given what is left. From then on receive() is as before. May take the
-	 * device some microseconds. */
+	/*
+	 * From now on the place is ordinary. The device lets go of what is posted and not done
+	 * with: once reap() has given what is left, which it does until it gives 0, the other
+	 * buffers are the caller's again. May wait for a write that is under way, but never for
+	 * a frame.
+	 */
 	void (*recall)(struct nic_place *place);
 
 	/*
-	 * Transmit switching: the device delivers a frame of ours to the place, in order with
-	 * what it receives. Copies it. 0; -EAGAIN: no room now; -EMSGSIZE: larger than any
-	 * buffer can be.
+	 * Transmit switching, while it is posting: the device delivers a frame of ours to the
+	 * place, in order with what it receives and what was injected before. Copies it.
+	 * Offloads are finished: an ordinary frame with its checksums. 0; -EAGAIN: no room now;
+	 * -EMSGSIZE: larger than any buffer can be.
 	 */
 	int (*inject)(struct nic_place *place, const struct packet *p);
 
