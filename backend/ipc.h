@@ -55,7 +55,7 @@
 #define IPC_WORKERS_MAX	 16
 #define IPC_QUEUES_MAX	 4096 /* slots in the shared memfd */
 #define IPC_VIFS_MAX	 IPC_QUEUES_MAX
-#define IPC_VERSION	 2
+#define IPC_VERSION	 3
 #define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
 #define IPC_NICS_MAX	 8
 
@@ -148,6 +148,7 @@ struct ipc_queue {
 struct ipc_nic {
 	uint32_t nic;	 /* PLACE_JOIN: its number */
 	int32_t ifindex; /* NIC_OPEN */
+	uint32_t provider; /* NIC_OPEN: whose other half, enum nic_provider */
 };
 
 struct ipc_msg {

@@ -26,7 +26,7 @@
 struct control_env {
 	const struct netdev_ops *netdev_ops;
 	void *netdev_ctx;
-	const struct nic_device_ops *nic_ops;
+	const struct nic_device_ops *nic_ops[NIC_PROVIDERS];
 	const struct process_ops *process_ops;
 	void *process_ctx;
 	bool (*netback_loaded)(void); /* whether the kernel's netback is; NULL: it cannot be */

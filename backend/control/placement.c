@@ -80,6 +80,7 @@ static void step_nic(struct control *c, struct nic *n, uint64_t now_ns)
 	n_fds = n->ops->port_fds(n->device, fds);
 	rc = MIN(n_fds, 0);
 	msg.nic.ifindex = n->ops->ifindex(n->device);
+	msg.nic.provider = n->config.provider;
 	if (!rc)
 		rc = workers_say(&c->workers, n->worker, &msg, fds, (uint32_t)n_fds);
 	close_fds(fds, n_fds);
@@ -380,10 +381,10 @@ void placement_init(struct control *c)
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		struct nic *n = &c->nics.nic[i];
 
-		n->ops = c->env.nic_ops;
+		n->config = c->config.nic[i];
+		n->ops = c->env.nic_ops[n->config.provider];
 		n->number = i;
 		n->worker = i % c->config.n_workers;
-		n->config = c->config.nic[i];
 	}
 }
 

@@ -394,6 +394,10 @@ static int init_ring(struct io_uring *ring)
 	return err;
 }
 
+static const struct nic_port_ops *const nic_providers[NIC_PROVIDERS] = {
+	[NIC_PROVIDER_AFXDP] = &afxdp_port_ops,
+};
+
 int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_size)
 {
 	struct uring_loop *l = calloc(1, sizeof(*l));
@@ -414,7 +418,7 @@ int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_
 	err = io_uring_enable_rings(&l->ring);
 	if (err)
 		goto exit_ring;
-	w->nic_ops = &afxdp_port_ops;
+	w->nic_ops = nic_providers;
 	w->tap = &uring_tap;
 	w->loop = l;
 	watch(l, COOKIE_CONTROL);

@@ -53,8 +53,8 @@ void worker_close(struct worker *w)
 	for (uint32_t i = 0; w->by_slot && i < IPC_QUEUES_MAX; i++)
 		queue_close(w->by_slot[i]);
 	for (uint32_t i = 0; i < IPC_NICS_MAX; i++)
-		if (w->nic[i])
-			w->nic_ops->close(w->nic[i]);
+		if (w->nic[i].port)
+			w->nic[i].ops->close(w->nic[i].port);
 	if (w->env.events)
 		events_close(&w->events);
 	if (w->env.grants)

@@ -41,8 +41,11 @@ struct worker {
 	struct timers timers;		       /* those with something due later */
 	bool stop;
 
-	const struct nic_port_ops *nic_ops; /* the loop's, as tap */
-	struct nic_port *nic[IPC_NICS_MAX]; /* by control's number */
+	const struct nic_port_ops *const *nic_ops; /* [NIC_PROVIDERS], the loop's, as tap */
+	struct worker_port {
+		const struct nic_port_ops *ops;
+		struct nic_port *port; /* NULL: not open */
+	} nic[IPC_NICS_MAX];	       /* by control's number */
 
 	const struct tap_ops *tap;
 	void *loop;

@@ -18,10 +18,16 @@ static void on_open(struct worker *w, const struct ipc_msg *msg, const int fds[]
 {
 	struct ipc_msg answer = { .type = IPC_NIC_OPENED, .slot = msg->slot, .status = -EPROTO };
 	char why[sizeof(answer.why)] = "";
+	struct worker_port *n;
 
-	if (msg->slot < IPC_NICS_MAX && !w->nic[msg->slot] && n_fds > 0 && n_fds <= NIC_FDS_MAX)
-		answer.status = w->nic_ops->open(msg->nic.ifindex, fds, (int)n_fds,
-						    &w->nic[msg->slot], why, sizeof(why));
+	if (msg->slot < IPC_NICS_MAX && !w->nic[msg->slot].port &&
+	    msg->nic.provider < NIC_PROVIDERS && w->nic_ops[msg->nic.provider] && n_fds > 0 &&
+	    n_fds <= NIC_FDS_MAX) {
+		n = &w->nic[msg->slot];
+		n->ops = w->nic_ops[msg->nic.provider];
+		answer.status = n->ops->open(msg->nic.ifindex, fds, (int)n_fds, &n->port, why,
+					     sizeof(why));
+	}
 	if (answer.status) {
 		close_fds(fds, n_fds);
 		memcpy(answer.why, why, sizeof(why));
@@ -31,7 +37,7 @@ static void on_open(struct worker *w, const struct ipc_msg *msg, const int fds[]
 
 void worker_nic_close(struct worker *w, uint32_t nic)
 {
-	struct nic_port *port = w->nic[nic];
+	struct nic_port *port = w->nic[nic].port;
 
 	for (uint32_t i = 0; port && w->by_slot && i < IPC_QUEUES_MAX; i++) {
 		struct queue *q = w->by_slot[i];
@@ -42,8 +48,9 @@ void worker_nic_close(struct worker *w, uint32_t nic)
 		queue_place_forget(q);
 		worker_mark_ready(w, q); /* the TAP may have been held */
 	}
-	w->nic_ops->close(port);
-	w->nic[nic] = NULL;
+	if (port)
+		w->nic[nic].ops->close(port);
+	w->nic[nic].port = NULL;
 }
 
 static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[], uint32_t n_fds)
@@ -52,9 +59,10 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 	struct queue *q = msg->slot < IPC_QUEUES_MAX ? w->by_slot[msg->slot] : NULL;
 	char why[sizeof(answer.why)] = "no such queue or NIC";
 
-	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic])
-		answer.status = queue_place_join(q, w->nic_ops, w->nic[msg->nic.nic], fds,
-						 (int)n_fds, why, sizeof(why));
+	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic].port)
+		answer.status = queue_place_join(q, w->nic[msg->nic.nic].ops,
+						 w->nic[msg->nic.nic].port, fds, (int)n_fds, why,
+						 sizeof(why));
 	if (answer.status) {
 		close_fds(fds, n_fds);
 		memcpy(answer.why, why, sizeof(why));

@@ -40,6 +40,7 @@ struct nic_filter {
 enum nic_provider {
 	NIC_PROVIDER_AFXDP, /* a device of the kernel's */
 	NIC_PROVIDER_MODEL, /* a multi-queue NIC in software */
+	NIC_PROVIDERS,
 };
 
 /* Who gets a place when there are fewer than guests. */

@@ -217,7 +217,7 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, b
 	struct config config;
 	struct control_env env = {
 		.netdev_ops = &sim_netdev_ops,
-		.nic_ops = &sim_nic_device_ops,
+		.nic_ops = { [NIC_PROVIDER_AFXDP] = &sim_nic_device_ops },
 		.process_ops = &sim_process_ops,
 		.api_listener = -1,
 		.hello = { .version = IPC_VERSION },

@@ -278,6 +278,10 @@ void sim_datapath_free(struct sim_datapath *d)
 	free(d);
 }
 
+static const struct nic_port_ops *const nic_providers[NIC_PROVIDERS] = {
+	[NIC_PROVIDER_AFXDP] = &sim_nic_port_ops,
+};
+
 static void start_worker(struct sim_datapath *d)
 {
 	struct ipc_msg hello;
@@ -295,7 +299,7 @@ static void start_worker(struct sim_datapath *d)
 	err = worker_open(&d->worker, 0, d->sock, d->shared, why, sizeof(why));
 	assert(!err);
 	d->worker.tap = &sim_tap_ops;
-	d->worker.nic_ops = &sim_nic_port_ops;
+	d->worker.nic_ops = nic_providers;
 	d->worker.loop = d;
 	d->worker.env.rx_drain_ns = hello.hello.rx_drain_ms * NS_PER_MS;
 	d->worker.env.rx_stall_ns = hello.hello.rx_stall_ms * NS_PER_MS;
