@@ -147,6 +147,7 @@ struct ipc_queue {
 /* fds: what the provider's other half gave (nic.h). */
 struct ipc_nic {
 	uint32_t nic;	 /* PLACE_JOIN: its number */
+	uint32_t place;	 /* PLACE_JOIN: the place's */
 	int32_t ifindex; /* NIC_OPEN */
 	uint32_t provider; /* NIC_OPEN: whose other half, enum nic_provider */
 };

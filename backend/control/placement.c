@@ -232,7 +232,8 @@ static void try_join(struct control *c, struct vif *v, struct nic *n, uint64_t n
 		return;
 	}
 	msg.slot = p->slot;
-	p->n_fds = n->ops->place_fds(n->device, p->fds);
+	msg.nic.place = p->place;
+	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
 		rc = workers_say(&c->workers, n->worker, &msg, p->fds, (uint32_t)p->n_fds);

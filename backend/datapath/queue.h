@@ -245,7 +245,7 @@ bool queue_tap_wanted(const struct queue *q);
  * queue_place_answer() says which step is done.
  */
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
-		     const int fds[], int n_fds, char *why, size_t why_size) must_check;
+		     uint32_t place, const int fds[], int n_fds, char *why, size_t why_size) must_check;
 void queue_place_read(struct queue *q);
 void queue_place_hold(struct queue *q);
 void queue_place_leave(struct queue *q);

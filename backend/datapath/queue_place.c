@@ -40,7 +40,7 @@ void queue_tap_dry(struct queue *q)
 }
 
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
-		     const int fds[], int n_fds, char *why, size_t why_size)
+		     uint32_t place, const int fds[], int n_fds, char *why, size_t why_size)
 {
 	int err;
 
@@ -48,7 +48,7 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 		snprintf(why, why_size, "the queue has a place already");
 		return -EBUSY;
 	}
-	err = ops->join(port, fds, n_fds, &q->place, why, why_size);
+	err = ops->join(port, place, fds, n_fds, &q->place, why, why_size);
 	if (err)
 		return err;
 	q->nic = ops;

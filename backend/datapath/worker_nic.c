@@ -61,8 +61,8 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 
 	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic].port)
 		answer.status = queue_place_join(q, w->nic[msg->nic.nic].ops,
-						 w->nic[msg->nic.nic].port, fds, (int)n_fds, why,
-						 sizeof(why));
+						 w->nic[msg->nic.nic].port, msg->nic.place, fds,
+						 (int)n_fds, why, sizeof(why));
 	if (answer.status) {
 		close_fds(fds, n_fds);
 		memcpy(answer.why, why, sizeof(why));

@@ -206,7 +206,7 @@ static struct nic_caps caps(const struct nic_device *d)
 /* ---- sockets ---- */
 
 /* A socket for each queue, made here as it takes CAP_NET_RAW; bound by who maps it. */
-static int sockets_for(struct nic_device *d, int fds[])
+static int sockets_for(const struct nic_device *d, int fds[])
 {
 	for (int i = 0; i < d->n_queues; i++) {
 		fds[i] = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -238,6 +238,12 @@ static int register_umem(int memfd, size_t size, int socket_fd)
 		err = -errno;
 	munmap(memory, size);
 	return err;
+}
+
+static int place_fds(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX])
+{
+	(void)place; /* they are alike */
+	return sockets_for(d, fds);
 }
 
 /* The memory, then the sockets that have the queues' rings. */
@@ -327,7 +333,7 @@ const struct nic_device_ops afxdp_device_ops = {
 	.ifindex = ifindex,
 	.caps = caps,
 	.port_fds = port_fds,
-	.place_fds = sockets_for,
+	.place_fds = place_fds,
 	.filter_add = filter_add,
 	.filter_del = filter_del,
 	.settle = settle,

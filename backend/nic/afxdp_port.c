@@ -363,13 +363,14 @@ static void abandon(struct nic_place *place)
 	free(place);
 }
 
-static int join(struct nic_port *port, const int fds[], int n_fds, struct nic_place **out,
-		char *why, size_t why_size)
+static int join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
+		struct nic_place **out, char *why, size_t why_size)
 {
 	struct nic_place *place = calloc(1, sizeof(*place));
 	const char *step = "one socket for each of the device's queues";
 	int err = 0;
 
+	(void)number; /* a socket for each queue, whatever place it is */
 	if (!place)
 		return -ENOMEM;
 	place->port = port;

@@ -145,7 +145,7 @@ struct nic_device_ops {
 	/* New fds for nic_port_ops.open and .join, for the caller to close: their number, or
 	 * -errno. */
 	int (*port_fds)(struct nic_device *d, int fds[NIC_FDS_MAX]);
-	int (*place_fds)(struct nic_device *d, int fds[NIC_FDS_MAX]);
+	int (*place_fds)(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX]);
 
 	/* Directs what 'filter' matches to place number 'place', joined with fds[]. The filter
 	 * is read back. 0; -EEXIST: another place has it; -ENOSPC; -errno: then it is not
@@ -177,9 +177,10 @@ struct nic_port_ops {
 	/* No place is left, and every packet was given back. NULL is accepted. */
 	void (*close)(struct nic_port *port);
 
-	/* Takes the fds on success. 0 or -errno with why. Frames come once there is a filter. */
-	int (*join)(struct nic_port *port, const int fds[], int n_fds, struct nic_place **out,
-		    char *why, size_t why_size);
+	/* place_fds() of that place. Takes the fds on success. 0 or -errno with why. Frames come
+	 * once there is a filter. */
+	int (*join)(struct nic_port *port, uint32_t place, const int fds[], int n_fds,
+		    struct nic_place **out, char *why, size_t why_size);
 
 	/* What still waits in the place is lost; its filter is gone and settled. */
 	void (*leave)(struct nic_place *place);

@@ -87,6 +87,12 @@ static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
 	return fds[0] < 0 ? -errno : 1;
 }
 
+static int place_fds(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX])
+{
+	assert(place < n_places);
+	return one_fd(d, fds);
+}
+
 static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
 		      const struct nic_filter *filter)
 {
@@ -122,7 +128,7 @@ const struct nic_device_ops sim_nic_device_ops = {
 	.ifindex = ifindex,
 	.caps = caps,
 	.port_fds = one_fd,
-	.place_fds = one_fd,
+	.place_fds = place_fds,
 	.filter_add = filter_add,
 	.filter_del = filter_del,
 	.settle = settle,
@@ -175,14 +181,14 @@ static void port_close(struct nic_port *p)
 	port = NULL;
 }
 
-static int join(struct nic_port *p, const int fds[], int n_fds, struct nic_place **out, char *why,
-		size_t why_size)
+static int join(struct nic_port *p, uint32_t number, const int fds[], int n_fds,
+		struct nic_place **out, char *why, size_t why_size)
 {
 	struct nic_place *place = calloc(1, sizeof(*place));
 
 	(void)why;
 	(void)why_size;
-	assert(p == port && n_fds == 1 && place);
+	assert(p == port && number < NIC_PLACES_MAX && n_fds == 1 && place);
 	place->id = id_of(fds[0]);
 	close(fds[0]);
 	place->next = places;
