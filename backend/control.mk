@@ -5,7 +5,7 @@
 PROGRAMS += vifd vifctl
 
 # What both processes share, and the parts of each that never wait: tests step them.
-BACKEND_SHARED   := backend/ipc.c backend/credit.c
+BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/stations.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
 CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c netdev.c \

@@ -21,6 +21,7 @@
  *	GRANTS_DONE		GRANTS_STAGED
  *	NIC_OPEN		NIC_OPENED	  status; slot is the NIC's number here
  *	NIC_CLOSE				  no place is left on it
+ *				NIC_STATIONS	  there are new ones in struct shared_nic
  *	PLACE_JOIN		PLACE_JOINED	  status; slot is a queue's, as below
  *	PLACE_READ		PLACE_READING	  the TAP was dry: now the place is read, too
  *	PLACE_HOLD		PLACE_HELD	  the TAP is left alone from now on
@@ -44,6 +45,7 @@
 #ifndef VIF_IPC_H
 #define VIF_IPC_H
 
+#include "backend/stations.h"
 #include "base.h"
 #include "counters.h"
 #include "ctrl.h"
@@ -79,10 +81,16 @@ struct shared_vif {
 	struct ctrl_memory ctrl;	/* the workers, as said there: what the control ring set */
 } __attribute__((aligned(64)));
 
+/* What belongs to a NIC. Control clears it before a worker opens the NIC. */
+struct shared_nic {
+	struct stations heard; /* its worker: who sends by its places */
+} __attribute__((aligned(64)));
+
 /* The shared memfd. */
 struct ipc_shared {
 	struct shared_queue queue[IPC_QUEUES_MAX];
 	struct shared_vif vif[IPC_VIFS_MAX];
+	struct shared_nic nic[IPC_NICS_MAX];
 };
 
 enum ipc_type {
@@ -102,6 +110,7 @@ enum ipc_type {
 	IPC_NIC_OPEN,
 	IPC_NIC_OPENED,
 	IPC_NIC_CLOSE,
+	IPC_NIC_STATIONS,
 	IPC_PLACE_JOIN,
 	IPC_PLACE_JOINED,
 	IPC_PLACE_READ,

@@ -21,7 +21,7 @@ rank_of()
 	libvif/static_grants.*) echo 21 ;;
 	libvif/features.* | libvif/xenbus.*) echo 30 ;;
 	libvif/from_guest.* | libvif/to_guest.* | libvif/ctrl.*) echo 40 ;;
-	backend/counters.h | backend/credit.*) echo 50 ;;
+	backend/counters.h | backend/credit.* | backend/stations.*) echo 50 ;;
 	backend/ipc.*) echo 51 ;;
 	backend/bpf/*.h) echo 58 ;;
 	backend/bpf/*) echo 59 ;;

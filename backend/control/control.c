@@ -267,6 +267,8 @@ static void step_workers(struct control *c, uint64_t now_ns)
 			supervise_broken(&c->supervisor, now_ns, e.why);
 		else if (e.type == WORKER_NIC_OPENED || e.type == WORKER_PLACE)
 			placement_on_worker(c, &e, now_ns);
+		else if (e.type == WORKER_NIC_STATIONS)
+			fdb_on_worker(c, e.slot);
 		else if (c->slot_owner[e.slot])
 			vif_on_worker(c, c->slot_owner[e.slot], &e, now_ns);
 	}
@@ -375,6 +377,7 @@ uint64_t control_step(struct control *c, uint64_t now_ns)
 	}
 	next = MIN(links, step_vifs(c, now_ns));
 	next = MIN(next, placement_step(c, now_ns));
+	next = MIN(next, fdb_step(c, now_ns));
 	workers_flush(&c->workers, now_ns);
 	next = MIN(next, workers_deadline(&c->workers));
 	next = MIN(next, step_stop(c, now_ns));

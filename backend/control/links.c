@@ -23,6 +23,7 @@
 #define IFF_LOWER_UP 0x10000 /* linux/if.h, which cannot stand beside net/if.h */
 #endif
 #define OPER_UP 6 /* linux/if.h IF_OPER_UP */
+#define USER_HZ 100u /* asm-generic/param.h: of times the kernel tells in clock_t */
 
 /* ---- the table ---- */
 
@@ -96,27 +97,35 @@ void links_count(struct links *l)
 
 /* ---- what the kernel says ---- */
 
-/* IFLA_BRPORT_STATE among nested attributes; 'otherwise' if it is not there. */
-static uint8_t port_state_in(const struct nlattr *nest, uint8_t otherwise)
-{
-	const struct nlattr *a;
-
-	mnl_attr_for_each_nested(a,
-				 nest) if (mnl_attr_get_type(a) == IFLA_BRPORT_STATE &&
-					   mnl_attr_get_payload_len(a)) return mnl_attr_get_u8(a);
-	return otherwise;
-}
-
-static bool filters_vlans_in(const struct nlattr *nest)
+/* A bridge's port; what is not told stays as it was. */
+static void parse_port_data(struct link_entry *e, const struct nlattr *nest)
 {
 	const struct nlattr *a;
 
 	mnl_attr_for_each_nested(a, nest)
 	{
-		if (mnl_attr_get_type(a) == IFLA_BR_VLAN_FILTERING && mnl_attr_get_payload_len(a))
-			return mnl_attr_get_u8(a);
+		if (!mnl_attr_get_payload_len(a))
+			continue;
+		if (mnl_attr_get_type(a) == IFLA_BRPORT_STATE)
+			e->port_state = mnl_attr_get_u8(a);
+		else if (mnl_attr_get_type(a) == IFLA_BRPORT_LEARNING)
+			e->learns = mnl_attr_get_u8(a);
 	}
-	return false;
+}
+
+static void parse_bridge_data(struct link_entry *e, const struct nlattr *nest)
+{
+	const struct nlattr *a;
+
+	e->filters_vlans = false;
+	mnl_attr_for_each_nested(a, nest)
+	{
+		if (mnl_attr_get_type(a) == IFLA_BR_VLAN_FILTERING && mnl_attr_get_payload_len(a))
+			e->filters_vlans = mnl_attr_get_u8(a);
+		else if (mnl_attr_get_type(a) == IFLA_BR_AGEING_TIME &&
+			 mnl_attr_get_payload_len(a) >= sizeof(uint32_t))
+			e->ageing_ns = mnl_attr_get_u32(a) * (NS_PER_S / USER_HZ);
+	}
 }
 
 static void parse_info(struct link_entry *e, const struct nlattr *info)
@@ -133,14 +142,14 @@ static void parse_info(struct link_entry *e, const struct nlattr *info)
 			break;
 		case IFLA_INFO_DATA:
 			if (e->is_bridge)
-				e->filters_vlans = filters_vlans_in(a);
+				parse_bridge_data(e, a);
 			break;
 		case IFLA_INFO_SLAVE_KIND:
 			in_bridge = !strcmp(mnl_attr_get_str(a), "bridge");
 			break;
 		case IFLA_INFO_SLAVE_DATA:
 			if (in_bridge)
-				e->port_state = port_state_in(a, e->port_state);
+				parse_port_data(e, a);
 			break;
 		}
 	}
@@ -155,6 +164,7 @@ static void parse_device(struct link_entry *e, const struct nlmsghdr *nlh,
 	e->carrier = ifi->ifi_flags & IFF_LOWER_UP;
 	e->master = 0;
 	e->port_state = BR_STATE_FORWARDING;
+	e->learns = true;
 	mnl_attr_for_each(a, nlh, sizeof(*ifi))
 	{
 		switch (mnl_attr_get_type(a)) {
@@ -180,7 +190,7 @@ static void parse_port(struct link_entry *e, const struct nlmsghdr *nlh,
 	const struct nlattr *a;
 
 	mnl_attr_for_each(a, nlh, sizeof(*ifi)) if (mnl_attr_get_type(a) == IFLA_PROTINFO)
-	    e->port_state = port_state_in(a, e->port_state);
+	    parse_port_data(e, a);
 }
 
 bool links_take(struct links *l, const struct nlmsghdr *nlh)

@@ -28,6 +28,8 @@ struct link_entry {
 	bool is_tap, is_bridge;
 	bool filters_vlans; /* a bridge that does */
 	uint8_t port_state; /* of a bridge's port: BR_STATE_* */
+	bool learns;	    /* and it learns who sends by it */
+	uint64_t ageing_ns; /* a bridge: forgets who has not sent for so long */
 	uint32_t seen;	    /* the reading of the whole table that last had it */
 	/* of a master, as of links_news() */
 	uint32_t n_uplinks, n_uplinks_alive; /* members that are no TAPs */

@@ -382,6 +382,20 @@ static int kernel_master(void *ctx, int ifindex)
 	return e ? e->master : 0;
 }
 
+static uint64_t kernel_remembers_ns(void *ctx, int ifindex)
+{
+	const struct links *links = &((struct netdev_kernel *)ctx)->links;
+	const struct link_entry *e = links_find(links, ifindex);
+	const struct link_entry *master = e && e->master ? links_find(links, e->master) : NULL;
+
+	return master && master->is_bridge && e->learns ? master->ageing_ns : 0;
+}
+
+static int kernel_learn(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan)
+{
+	return rtnl_learn(&((struct netdev_kernel *)ctx)->rtnl, ifindex, mac, vlan);
+}
+
 static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
 {
 	(void)ctx;
@@ -409,6 +423,8 @@ const struct netdev_ops netdev_kernel_ops = {
 	.links_news = kernel_links_news,
 	.link = kernel_link,
 	.master = kernel_master,
+	.remembers_ns = kernel_remembers_ns,
+	.learn = kernel_learn,
 	.close = kernel_close,
 };
 

@@ -111,6 +111,14 @@ struct netdev_ops {
 	/* The ifindex of what the device 'ifindex' is in; 0: nothing that we heard of. */
 	int (*master)(void *ctx, int ifindex);
 
+	/* How long the bridge 'ifindex' is a port of remembers who has sent a frame by that
+	 * port; 0: it learns nothing there. */
+	uint64_t (*remembers_ns)(void *ctx, int ifindex);
+
+	/* To that bridge it is as if a frame from 'mac', of its VLAN 'vlan' (0: it knows of
+	 * none), had come by the port. 0 or -errno. */
+	int (*learn)(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan);
+
 	/* Closes the queues; 'destroy' ends the device, once no one else holds a queue. */
 	void (*close)(void *ctx, struct netdev *nd, bool destroy);
 };

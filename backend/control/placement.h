@@ -19,6 +19,7 @@
 #define VIF_CONTROL_PLACEMENT_H
 
 #include "backend/control/config.h"
+#include "backend/control/fdb.h"
 #include "backend/control/workers.h"
 #include "backend/nic/nic.h"
 
@@ -69,6 +70,8 @@ struct nic {
 	struct vif *place[NIC_PLACES_MAX];
 	uint32_t n_places;
 	uint64_t retry_ns;
+	struct fdb fdb;
+	struct log_limit log_limit;
 	char why[160]; /* why it is not open */
 };
 

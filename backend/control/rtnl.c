@@ -190,3 +190,24 @@ void rtnl_close(struct rtnl *r)
 		mnl_socket_close(r->nl);
 	r->nl = NULL;
 }
+
+/* NTF_USE is br_fdb_update(), what the bridge does for each frame (Linux br_fdb.c,
+ * __br_fdb_add()): the entry ages as any that was learned. */
+int rtnl_learn(struct rtnl *r, int ifindex, const uint8_t mac[6], uint16_t vlan)
+{
+	char buf[128];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ndmsg *ndm;
+
+	nlh->nlmsg_type = RTM_NEWNEIGH;
+	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	ndm = mnl_nlmsg_put_extra_header(nlh, sizeof(*ndm));
+	ndm->ndm_family = AF_BRIDGE;
+	ndm->ndm_ifindex = ifindex;
+	ndm->ndm_state = NUD_REACHABLE;
+	ndm->ndm_flags = NTF_MASTER | NTF_USE;
+	mnl_attr_put(nlh, NDA_LLADDR, 6, mac);
+	if (vlan)
+		mnl_attr_put_u16(nlh, NDA_VLAN, vlan);
+	return rtnl_transact(r, nlh, NULL, NULL);
+}

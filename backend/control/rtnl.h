@@ -50,4 +50,8 @@ int rtnl_link_set_frames(struct rtnl *r, int ifindex, uint32_t frames) must_chec
 int rtnl_link_set_mtu(struct rtnl *r, int ifindex, uint32_t mtu) must_check;
 int rtnl_link_set_up(struct rtnl *r, int ifindex, bool up) must_check;
 
+/* To the bridge 'ifindex' is a port of it is as if a frame from 'mac', of its VLAN 'vlan' (0:
+ * it knows of none), had come by that port. 0 or -errno. */
+int rtnl_learn(struct rtnl *r, int ifindex, const uint8_t mac[6], uint16_t vlan) must_check;
+
 #endif

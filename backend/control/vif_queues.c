@@ -198,6 +198,7 @@ void vif_on_worker(struct control *c, struct vif *v, const struct worker_event *
 	case WORKER_GRANTS_STAGED:
 	case WORKER_GRANTS_APPLIED:
 	case WORKER_NIC_OPENED:
+	case WORKER_NIC_STATIONS:
 	case WORKER_PLACE:
 		break;
 	}

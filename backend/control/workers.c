@@ -360,6 +360,10 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 		out->type = WORKER_NIC_OPENED;
 		out->slot = msg->slot;
 		return 1;
+	case IPC_NIC_STATIONS:
+		out->type = WORKER_NIC_STATIONS;
+		out->slot = msg->slot;
+		return 1;
 	case IPC_READY:
 		if (w->worker[worker].ready)
 			return -EPROTO;

@@ -113,6 +113,7 @@ enum worker_event_type {
 	WORKER_QUEUE_DETACHED,	/* the slot is free */
 	WORKER_QUEUE_STALLED,	/* status 1: the guest takes no frames; 0: it does again */
 	WORKER_NIC_OPENED,	/* slot is the NIC's number; status, why */
+	WORKER_NIC_STATIONS,	/* slot is the NIC's number */
 	WORKER_PLACE,		/* place says what; status, why */
 	WORKER_QUEUE_FATAL,	/* status -EPROTO: the guest broke the protocol, why; -ENODEV: its
 				 * netdev is gone. Detach it. */

@@ -130,6 +130,8 @@ struct queue {
 	const struct nic_port_ops *nic; /* of place and port */
 	struct nic_port *port;		/* the worker's */
 	struct nic_place *place;
+	struct stations *heard;		/* the NIC's, with control */
+	bool heard_new;			/* control is to be told of that */
 	enum queue_place_state place_state;
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;

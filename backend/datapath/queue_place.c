@@ -19,6 +19,7 @@
  */
 #include "queue_pass.h"
 
+#include <net/ethernet.h>
 #include <stdio.h>
 
 bool queue_tap_held(const struct queue *q)
@@ -138,6 +139,13 @@ void queue_place_forget(struct queue *q)
 	q->place_answer = 0;
 }
 
+/* For the bridge, which does not see the frame. */
+static void note_sender(struct queue *q, const struct packet *p)
+{
+	if (p->size >= ETH_HLEN)
+		q->heard_new |= stations_note(q->heard, p->frame + ETH_ALEN, 0, q->env->now_ns);
+}
+
 bool queue_place_receive(struct queue *q)
 {
 	struct packet *p[QUEUE_READ_MAX];
@@ -149,8 +157,10 @@ bool queue_place_receive(struct queue *q)
 	if (!budget)
 		return false; /* an event, or the pass over from_tap, comes first */
 	n = q->nic->receive(q->place, p, budget);
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		note_sender(q, p[i]);
 		packet_fifo_push(&q->from_tap, p[i]);
+	}
 	counter_add(&q->counters->to_guest_nic_frames, n);
 	if (n < budget && q->env->now_ns - q->place_looked_ns >= NS_PER_S)
 		count_lost(q);

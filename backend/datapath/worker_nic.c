@@ -63,6 +63,8 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 		answer.status = queue_place_join(q, w->nic[msg->nic.nic].ops,
 						 w->nic[msg->nic.nic].port, msg->nic.place, fds,
 						 (int)n_fds, why, sizeof(why));
+	if (!answer.status)
+		q->heard = &w->shared->nic[msg->nic.nic].heard;
 	if (answer.status) {
 		close_fds(fds, n_fds);
 		memcpy(answer.why, why, sizeof(why));
@@ -117,4 +119,16 @@ void worker_say_place(struct worker *w, struct queue *q)
 
 	if (answer.type)
 		worker_say(w, &answer);
+}
+
+void worker_say_stations(struct worker *w, struct queue *q)
+{
+	struct ipc_msg msg = { .type = IPC_NIC_STATIONS };
+
+	if (!q->heard_new)
+		return;
+	q->heard_new = false;
+	while (&w->shared->nic[msg.slot].heard != q->heard)
+		msg.slot++;
+	worker_say(w, &msg);
 }

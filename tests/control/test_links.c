@@ -32,6 +32,7 @@ struct device {
 	unsigned flags;
 	const char *kind;
 	int port_state; /* -1: none is told */
+	int learning;	/* 0: not told; 1: on; 2: off */
 };
 
 static bool tell(struct links *l, struct device d)
@@ -53,12 +54,19 @@ static bool tell(struct links *l, struct device d)
 	if (d.family == AF_BRIDGE) {
 		nest = mnl_attr_nest_start(nlh, IFLA_PROTINFO);
 		mnl_attr_put_u8(nlh, IFLA_BRPORT_STATE, (uint8_t)d.port_state);
+		if (d.learning)
+			mnl_attr_put_u8(nlh, IFLA_BRPORT_LEARNING, d.learning == 1);
 		mnl_attr_nest_end(nlh, nest);
 		return links_take(l, nlh);
 	}
 	nest = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	if (d.kind)
 		mnl_attr_put_strz(nlh, IFLA_INFO_KIND, d.kind);
+	if (d.kind && !strcmp(d.kind, "bridge")) {
+		inner = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+		mnl_attr_put_u32(nlh, IFLA_BR_AGEING_TIME, 30000);
+		mnl_attr_nest_end(nlh, inner);
+	}
 	if (d.master && d.port_state >= 0) {
 		mnl_attr_put_strz(nlh, IFLA_INFO_SLAVE_KIND, "bridge");
 		inner = mnl_attr_nest_start(nlh, IFLA_INFO_SLAVE_DATA);
@@ -129,6 +137,20 @@ static void a_port_tells_of_its_state_alone(void **state)
 	free(l.entry);
 }
 
+static void what_a_bridge_learns(void **state)
+{
+	struct links l;
+
+	(void)state;
+	host(&l);
+	assert_int_equal(links_find(&l, BRIDGE)->ageing_ns, 300 * NS_PER_S);
+	assert_true(links_find(&l, UPLINK)->learns);
+	assert_true(tell(&l, (struct device){ .family = AF_BRIDGE, .ifindex = UPLINK, .master = BRIDGE,
+					      .port_state = BR_STATE_FORWARDING, .learning = 2 }));
+	assert_false(links_find(&l, UPLINK)->learns);
+	free(l.entry);
+}
+
 /* The kernel says RTM_DELLINK of the port, and the device lives. */
 static void out_of_the_bridge(void **state)
 {
@@ -195,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bridge_and_its_members),
 		cmocka_unit_test(a_port_tells_of_its_state_alone),
+		cmocka_unit_test(what_a_bridge_learns),
 		cmocka_unit_test(out_of_the_bridge),
 		cmocka_unit_test(uplinks_are_counted),
 		cmocka_unit_test(thousands_in_any_order),

@@ -157,6 +157,33 @@ static void the_datapath_dies(void **state)
 	rig_turns_until(r, 2000, good(r)->state == PLACED_NIC);
 }
 
+/* A station's frames pass by the bridge: it is told of the first, and again before it would
+ * have forgotten, as long as there are frames. */
+static void the_bridge_learns_who_sends(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 9 };
+	uint64_t told;
+
+	r->ns_per_turn = 10 * NS_PER_MS;
+	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC);
+	memcpy(frame + 6, mac, sizeof(mac));
+	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+	rig_turns_until(r, 10, sim_learned(mac) == 1);
+	for (uint64_t end = r->now_ns + 2 * SIM_AGEING_NS; r->now_ns < end; rig_turn(r)) {
+		evil_rx(&r->evil, 1);
+		evil_publish(&r->evil);
+		evil_notify(&r->evil);
+		(void)!sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame));
+	}
+	assert_in_range(sim_learned(mac), 1 + 2 * 2, 1 + 2 * 5);
+	rig_turns(r, (unsigned)(SIM_AGEING_NS / r->ns_per_turn));
+	told = sim_learned(mac);
+	rig_turns(r, (unsigned)(SIM_AGEING_NS / r->ns_per_turn));
+	assert_int_equal(sim_learned(mac), told);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +192,7 @@ int main(void)
 		T(back_on_the_bridge),	T(filters_run_out),
 		T(a_guest_that_takes_nothing), T(closed_on_the_way),
 		T(closed_with_frames),	T(the_datapath_dies),
+		T(the_bridge_learns_who_sends),
 #undef T
 	};
 

@@ -261,8 +261,44 @@ static int netdev_master(void *ctx, int ifindex)
 	return ifindex == SIM_NIC_IFINDEX ? SIM_BRIDGE : 0;
 }
 
+static uint64_t netdev_remembers_ns(void *ctx, int ifindex)
+{
+	(void)ctx;
+	assert_int_equal(ifindex, SIM_NIC_IFINDEX);
+	return SIM_AGEING_NS;
+}
+
+static struct {
+	uint8_t mac[6];
+	uint64_t n_told;
+} learned[256];
+
+static int netdev_learn(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan)
+{
+	unsigned i = 0;
+
+	(void)ctx;
+	assert_int_equal(ifindex, SIM_NIC_IFINDEX);
+	assert_int_equal(vlan, 0);
+	while (learned[i].n_told && memcmp(learned[i].mac, mac, 6))
+		assert_true(++i < ARRAY_SIZE(learned));
+	memcpy(learned[i].mac, mac, 6);
+	learned[i].n_told++;
+	return 0;
+}
+
+uint64_t sim_learned(const uint8_t mac[6])
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(learned); i++)
+		if (learned[i].n_told && !memcmp(learned[i].mac, mac, 6))
+			return learned[i].n_told;
+	return 0;
+}
+
 const struct netdev_ops sim_netdev_ops = {
 	.master = netdev_master,
+	.remembers_ns = netdev_remembers_ns,
+	.learn = netdev_learn,
 	.open = netdev_open,
 	.set_queues = netdev_set_queues,
 	.steer = netdev_steer,

@@ -16,6 +16,11 @@ extern const struct netdev_ops sim_netdev_ops;
 struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid);
 void sim_links_changed(void);
 
+/* How often the bridge was told that a station of this address is behind the NIC, which it
+ * forgets after SIM_AGEING_NS. */
+#define SIM_AGEING_NS (4 * NS_PER_S)
+uint64_t sim_learned(const uint8_t mac[6]);
+
 extern const struct process_ops sim_process_ops; /* ctx: struct sim_datapath */
 
 /* From now on the kernel takes no BPF program: netdevs have no gate. */

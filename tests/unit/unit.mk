@@ -15,6 +15,7 @@ test_to_guest-objs   += tests/unit/frames.c
 test_rss-objs	     += tests/unit/frames.c
 test_ipc-objs	     += backend/ipc.c
 test_credit-objs     += backend/credit.c
+test_stations-objs   += backend/stations.c
 
 # Grants and events run on the hosted Xen, whole in the test's own process.
 test_grant-objs += $(HOSTED_OBJS)

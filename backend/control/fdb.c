@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* See fdb.h. */
+#include "backend/control/fdb.h"
+
+#include <string.h>
+
+#include "backend/control/control.h"
+
+/* Between two looks for new stations. */
+#define LOOK_EVERY_NS (20 * NS_PER_MS)
+
+/* Four times in the time a bridge remembers: it does not forget, whatever is late. */
+#define PARTS 4
+
+struct telling {
+	struct control *c;
+	struct nic *nic;
+	int ifindex, failed;
+};
+
+static void tell(void *arg, const uint8_t mac[6], uint16_t vlan)
+{
+	struct telling *t = arg;
+	const struct control_env *env = &t->c->env;
+	int rc = env->netdev_ops->learn(env->netdev_ctx, t->ifindex, mac, vlan);
+
+	if (rc)
+		t->failed = rc;
+}
+
+static uint64_t step(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	struct stations *heard = &c->workers.shared->nic[n->number].heard;
+	struct telling t = { .c = c, .nic = n };
+	uint64_t every_ns;
+	bool all;
+
+	if (n->state != NIC_OPEN || !n->n_places)
+		return UINT64_MAX;
+	t.ifindex = n->ops->ifindex(n->device);
+	every_ns = c->env.netdev_ops->remembers_ns(c->env.netdev_ctx, t.ifindex) / PARTS;
+	if (!every_ns)
+		return UINT64_MAX;
+	all = now_ns - n->fdb.told_ns >= every_ns;
+	if (all || (n->fdb.news && now_ns - n->fdb.looked_ns >= LOOK_EVERY_NS)) {
+		n->fdb.news = false;
+		n->fdb.looked_ns = now_ns;
+		stations_look(heard, all ? n->fdb.told_ns : UINT64_MAX, tell, &t);
+		if (all)
+			n->fdb.told_ns = now_ns;
+	}
+	if (t.failed)
+		log_limited(&n->log_limit, now_ns, LOG_LVL_WARNING, LOG_NOBODY,
+			    "NIC %s: telling its bridge who is behind it: %s", n->config.name,
+			    strerror(-t.failed));
+	return n->fdb.news ? n->fdb.looked_ns + LOOK_EVERY_NS : n->fdb.told_ns + every_ns;
+}
+
+uint64_t fdb_step(struct control *c, uint64_t now_ns)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < c->nics.n; i++)
+		next = MIN(next, step(c, &c->nics.nic[i], now_ns));
+	return next;
+}
+
+void fdb_on_worker(struct control *c, uint32_t nic)
+{
+	if (nic < c->nics.n)
+		c->nics.nic[nic].fdb.news = true;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* See stations.h. A station's name is its address, first byte lowest, and its VLAN above. */
+#include "backend/stations.h"
+
+#include <string.h>
+
+#define STATION_NEW  (1ull << 63)
+#define STATION_ADDR ((1ull << 48) - 1)
+static_assert(STATIONS_SETS == 1u << (64 - 55), "what set_of() takes of the product");
+
+static uint64_t name_of(const uint8_t mac[6], uint16_t vlan)
+{
+	uint64_t name = vlan;
+
+	for (int i = 5; i >= 0; i--)
+		name = name << 8 | mac[i];
+	return name;
+}
+
+static struct station *set_of(struct stations *s, uint64_t name)
+{
+	/* Fibonacci hashing: Knuth, The Art of Computer Programming 3, 6.4 */
+	return s->station[(name * 0x9e3779b97f4a7c15) >> 55];
+}
+
+void stations_init(struct stations *s)
+{
+	memset(s, 0, sizeof(*s));
+}
+
+/* Of a set: an empty one, or the one unheard of for longest. */
+static struct station *oldest(struct station set[])
+{
+	struct station *best = set;
+
+	for (uint32_t i = 0; i < STATIONS_WAYS; i++) {
+		if (!__atomic_load_n(&set[i].name, __ATOMIC_RELAXED))
+			return &set[i];
+		if (set[i].heard_ns < best->heard_ns)
+			best = &set[i];
+	}
+	return best;
+}
+
+bool stations_note(struct stations *s, const uint8_t mac[6], uint16_t vlan, uint64_t now_ns)
+{
+	uint64_t name = name_of(mac, vlan);
+	struct station *set = set_of(s, name), *victim;
+
+	for (uint32_t i = 0; i < STATIONS_WAYS; i++) {
+		if ((__atomic_load_n(&set[i].name, __ATOMIC_RELAXED) & ~STATION_NEW) != name)
+			continue;
+		if (now_ns - set[i].heard_ns >= STATIONS_GRAIN_NS)
+			__atomic_store_n(&set[i].heard_ns, now_ns, __ATOMIC_RELAXED);
+		return false;
+	}
+	if (mac[0] & 1 || !(name & STATION_ADDR))
+		return false;
+	victim = oldest(set);
+	__atomic_store_n(&victim->heard_ns, now_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&victim->name, name | STATION_NEW, __ATOMIC_SEQ_CST);
+	/* Control takes the mark away before it looks: one of us sees the other's. */
+	return !__atomic_exchange_n(&s->told, 1, __ATOMIC_SEQ_CST);
+}
+
+void stations_look(struct stations *s, uint64_t since_ns,
+		   void (*each)(void *arg, const uint8_t mac[6], uint16_t vlan), void *arg)
+{
+	__atomic_store_n(&s->told, 0, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < STATIONS_SETS * STATIONS_WAYS; i++) {
+		struct station *at = &s->station[i / STATIONS_WAYS][i % STATIONS_WAYS];
+		uint64_t name = __atomic_load_n(&at->name, __ATOMIC_SEQ_CST), read = name;
+		uint8_t mac[6];
+
+		if (!name || (!(name & STATION_NEW) &&
+			      __atomic_load_n(&at->heard_ns, __ATOMIC_RELAXED) < since_ns))
+			continue;
+		/* If it fails there is another station now, which is new. */
+		if (name & STATION_NEW)
+			__atomic_compare_exchange_n(&at->name, &read, name & ~STATION_NEW, false,
+						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		for (uint32_t j = 0; j < 6; j++)
+			mac[j] = (uint8_t)(name >> 8 * j);
+		each(arg, mac, (uint16_t)(name >> 48 & 0xfff));
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 50: whose frames come by a NIC's places, past its bridge. A bridge forgets a station
+ * it has not heard of for its ageing time, and from then on floods what is sent to it: to
+ * every guest. So the worker notes here who sends by the places, and control tells the
+ * bridge (control/fdb.c).
+ *
+ * In shared memory. The worker of the NIC writes; control reads, and marks what it has
+ * read. Bounded: of more stations than there is room for, those unheard of for longest make
+ * room, and are new when they are heard of again.
+ */
+#ifndef VIF_STATIONS_H
+#define VIF_STATIONS_H
+
+#include "base.h"
+
+#define STATIONS_SETS 512u
+#define STATIONS_WAYS 4u
+
+/* A station noted again within this time is not written again. */
+#define STATIONS_GRAIN_NS (10 * NS_PER_MS)
+
+struct station {
+	uint64_t name;	   /* 0: none */
+	uint64_t heard_ns; /* by the worker's clock */
+};
+
+struct stations {
+	uint32_t told; /* that there are new ones, and control has not looked since */
+	struct station station[STATIONS_SETS][STATIONS_WAYS];
+};
+
+/* Control: nobody was heard of. Before the worker knows of it. */
+void stations_init(struct stations *s);
+
+/* The worker: a frame of this address came, in this VLAN of the bridge's (0: it knows of
+ * none). Addresses that cannot be a station's are passed over. Returns whether control is
+ * to be told to look. */
+bool stations_note(struct stations *s, const uint8_t mac[6], uint16_t vlan,
+		   uint64_t now_ns) must_check;
+
+/* Control: calls each() for the stations that are new, and for those heard of since. With
+ * UINT64_MAX, only the new ones. */
+void stations_look(struct stations *s, uint64_t since_ns,
+		   void (*each)(void *arg, const uint8_t mac[6], uint16_t vlan), void *arg);
+
+#endif

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The bridge beside a NIC: frames that come by a place pass it by, and it must not forget who
+# sent them, or what a guest answers is flooded to every other guest.
+set -euo pipefail
+# shellcheck source=tests/lab/helpers.bash
+. "$(dirname "$0")/../lab/helpers.bash"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "b$$" --guests 2 --model mq --workers 1 -- "$0"
+
+n=$VIF_LAB_NAME
+wire() { ip netns exec "$n-wire" "$@"; }
+guest() { ip netns exec "$n-g$1" "${@:2}"; }
+placed() { [ "$(vifctl list --json | jq -r '[.vifs[] | select(.model == "mq")] | length')" = 2 ]; }
+to_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
+wire_mac() { wire cat /sys/class/net/eth0/address; }
+knows_wire() { bridge fdb show dev "${n}w0" | grep "^$(wire_mac) " | grep -v permanent; }
+ageing() { ip link set "${n}br0" type bridge ageing_time "$1"; }
+
+# Frames of guest 1 to the wire, and their answers, for far longer than the bridge remembers.
+not_flooded()
+{
+	local before after
+	guest 1 ping -q -c 3 -i 0.02 -W 2 10.77.0.1 | grep ' 0% packet loss'
+	ageing 300 # in 1/100 s
+	before=$(to_guest 2 .netdev.to_guest.frames)
+	guest 1 ping -q -c 100 -i 0.08 -W 2 10.77.0.1 | grep ' 0% packet loss'
+	after=$(to_guest 2 .netdev.to_guest.frames)
+	[ "$(to_guest 1 .to_guest.nic_frames)" -ge 90 ]
+	echo "the other guest: $before frames, then $after"
+	((after - before <= 10)) # somebody's question to all may be among them
+	knows_wire
+}
+
+# Who has not sent for that long is forgotten as ever.
+forgets_wire() { ! knows_wire; }
+forgotten() { await 10 forgets_wire; }
+
+# Not by the time it is due again, but by its first frame, and not for ever.
+told_at_once()
+{
+	ageing 30000
+	wire ip link set eth0 address 02:00:00:00:00:99
+	refused knows_wire
+	guest 1 ip neigh replace 10.77.0.1 lladdr "$(wire_mac)" dev eth0
+	wire ip neigh replace 10.77.0.11 lladdr 00:16:3e:77:00:01 dev eth0 # no question to all
+	wire ping -q -c 3 -i 0.02 -W 2 10.77.0.11 | grep ' 0% packet loss'
+	await 2 knows_wire
+	knows_wire | grep -v static
+}
+
+await 20 placed || true
+ok "what a guest sends to the wire is not flooded once the bridge's memory is over" not_flooded
+ok "a station that is silent is forgotten" forgotten
+ok "a station that speaks by the place is known at once" told_at_once
