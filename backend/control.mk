@@ -9,11 +9,13 @@ BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/stations.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
 CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c netdev.c \
-		      notify.c process.c rtnl.c steering.c gating.c tap_program.c),$(sort $(wildcard backend/control/*.c)))
+		      notify.c process.c rtnl.c steering.c gating.c \
+		      tap_program.c vlans.c),$(sort $(wildcard backend/control/*.c)))
 
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.
-NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c rtnl.c steering.c gating.c tap_program.c) $(bpf-objs)
+NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c rtnl.c steering.c gating.c tap_program.c vlans.c) \
+	       $(bpf-objs)
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
 	     backend/nic/afxdp_device.c backend/nic/afxdp_port.c $(sort $(wildcard backend/control/*.c)) \
 	     $(sort $(wildcard backend/datapath/*.c))

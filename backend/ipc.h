@@ -159,6 +159,8 @@ struct ipc_nic {
 	uint32_t place;	 /* PLACE_JOIN: the place's */
 	int32_t ifindex; /* NIC_OPEN */
 	uint32_t provider; /* NIC_OPEN: whose other half, enum nic_provider */
+	uint32_t vlan;	   /* PLACE_JOIN: of the bridge's, of frames that come by it; 0: it has none */
+	uint32_t tag_off;  /* PLACE_JOIN: the guest is not to see its tag */
 };
 
 struct ipc_msg {

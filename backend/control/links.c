@@ -5,9 +5,11 @@
  */
 #include "backend/control/links.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -115,16 +117,32 @@ static void parse_port_data(struct link_entry *e, const struct nlattr *nest)
 
 static void parse_bridge_data(struct link_entry *e, const struct nlattr *nest)
 {
+	struct br_boolopt_multi options;
 	const struct nlattr *a;
 
-	e->filters_vlans = false;
+	e->filters_vlans = e->service_tags = e->spans_vlans = false;
 	mnl_attr_for_each_nested(a, nest)
 	{
-		if (mnl_attr_get_type(a) == IFLA_BR_VLAN_FILTERING && mnl_attr_get_payload_len(a))
-			e->filters_vlans = mnl_attr_get_u8(a);
-		else if (mnl_attr_get_type(a) == IFLA_BR_AGEING_TIME &&
-			 mnl_attr_get_payload_len(a) >= sizeof(uint32_t))
-			e->ageing_ns = mnl_attr_get_u32(a) * (NS_PER_S / USER_HZ);
+		uint16_t size = mnl_attr_get_payload_len(a);
+
+		switch (mnl_attr_get_type(a)) {
+		case IFLA_BR_AGEING_TIME:
+			if (size >= sizeof(uint32_t))
+				e->ageing_ns = mnl_attr_get_u32(a) * (NS_PER_S / USER_HZ);
+			break;
+		case IFLA_BR_VLAN_FILTERING:
+			e->filters_vlans = size && mnl_attr_get_u8(a);
+			break;
+		case IFLA_BR_VLAN_PROTOCOL:
+			e->service_tags = size >= 2 && mnl_attr_get_u16(a) != htons(ETH_P_8021Q);
+			break;
+		case IFLA_BR_MULTI_BOOLOPT:
+			if (size < sizeof(options))
+				break;
+			memcpy(&options, mnl_attr_get_payload(a), sizeof(options));
+			e->spans_vlans = options.optval & BIT(BR_BOOLOPT_MST_ENABLE);
+			break;
+		}
 	}
 }
 
@@ -219,37 +237,62 @@ bool links_take(struct links *l, const struct nlmsghdr *nlh)
 	/* Zeroed when they were made, padding and all. */
 	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 	l->changed |= memcmp(&before, e, sizeof(before)) != 0;
+	/* The kernel may not have told what became of the default PVID, which may change only
+	 * while a bridge does not filter (Linux' br_vlan_set_default_pvid()). */
+	l->reading_due |= e->filters_vlans && !before.filters_vlans && !l->under_way;
 	e->seen = l->reading;
 	return true;
 }
 
 /* ---- asking ---- */
 
-static int ask_for_all(struct links *l)
+static int ask(struct links *l, uint16_t type, uint8_t family, size_t size)
 {
 	char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct ifinfomsg))];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *ifi;
+	struct rtgenmsg *payload;
 
-	nlh->nlmsg_type = RTM_GETLINK;
+	static_assert(sizeof(struct br_vlan_msg) <= sizeof(struct ifinfomsg), "either fits");
+	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = ++l->reading;
-	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
-	ifi->ifi_family = AF_UNSPEC;
-	if (mnl_socket_sendto(l->nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	l->under_way = true;
+	nlh->nlmsg_seq = ++l->seq;
+	payload = mnl_nlmsg_put_extra_header(nlh, size);
+	payload->rtgen_family = family;
+	return mnl_socket_sendto(l->nl, nlh, nlh->nlmsg_len) < 0 ? -errno : 0;
+}
+
+/* The devices, then the bridges' VLANs: the kernel answers one question at a time. */
+static int ask_for_all(struct links *l)
+{
+	int rc = ask(l, RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg));
+
+	if (rc)
+		return rc;
+	l->reading = l->seq;
+	l->under_way = LINKS_READS_DEVICES;
 	l->reading_due = false;
 	return 0;
 }
 
 /* What the whole table did not have is gone. */
-static void reading_ends(struct links *l)
+static void drop_unseen(struct links *l)
 {
-	l->under_way = false;
 	for (uint32_t i = l->n_entries; i-- > 0;)
 		if (l->entry[i].seen != l->reading)
 			take_out(l, i);
+}
+
+static void part_ends(struct links *l)
+{
+	if (l->under_way == LINKS_READS_VLANS) {
+		vlans_reading_ends(&l->vlans); /* none, of a kernel without */
+		l->under_way = LINKS_AT_REST;
+		return;
+	}
+	drop_unseen(l);
+	vlans_reading_begins(&l->vlans);
+	l->reading_due |= ask(l, RTM_GETVLAN, AF_BRIDGE, sizeof(struct br_vlan_msg)) != 0;
+	l->under_way = l->reading_due ? LINKS_AT_REST : LINKS_READS_VLANS;
 }
 
 static void take_datagram(struct links *l, const void *buf, size_t size)
@@ -258,16 +301,17 @@ static void take_datagram(struct links *l, const void *buf, size_t size)
 	int left = (int)size;
 
 	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-		bool of_reading = nlh->nlmsg_seq == l->reading && l->under_way;
+		bool of_reading = nlh->nlmsg_seq == l->seq && l->under_way;
 
 		/* The kernel says so when the table changed under its reading. */
 		if (of_reading && nlh->nlmsg_flags & NLM_F_DUMP_INTR)
 			l->reading_due = true;
 		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE)
-			l->reading_due |= !links_take(l, nlh);
+			l->reading_due |= !links_take(l, nlh) ||
+					  !vlans_take(&l->vlans, nlh, of_reading);
 		else if (of_reading &&
 			 (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR))
-			reading_ends(l);
+			part_ends(l);
 	}
 }
 
@@ -301,12 +345,14 @@ bool links_news(struct links *l, bool *more)
 
 int links_open(struct links *l)
 {
-	int rc, size = RECEIVE_BUFFER;
+	int rc, size = RECEIVE_BUFFER, group = RTNLGRP_BRVLAN;
 
 	*l = (struct links){ .nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC) };
 	if (!l->nl)
 		return -errno;
 	(void)setsockopt(mnl_socket_get_fd(l->nl), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	/* Linux before 5.6 has no such news, and then no such table either. */
+	(void)mnl_socket_setsockopt(l->nl, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
 	rc = mnl_socket_bind(l->nl, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 	if (!rc)
 		rc = ask_for_all(l);
@@ -318,6 +364,7 @@ int links_open(struct links *l)
 void links_close(struct links *l)
 {
 	mnl_socket_close(l->nl);
+	vlans_fini(&l->vlans);
 	free(l->entry);
 }
 

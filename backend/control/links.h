@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Rank 80: the network devices of the host, as rtnetlink tells of them: who is in which
- * bridge, who is up. A table kept from the kernel's notifications, so that thousands of
- * vifs cost no question each when a bridge goes down.
+ * bridge, and in which of its VLANs, who is up. Tables kept from the kernel's notifications,
+ * so that thousands of vifs cost no question each when a bridge goes down.
  *
  * Nothing here waits. News come in bounded portions; when the kernel had to drop some, the
- * table is read anew.
+ * tables are read anew.
  *
  * Owner: control.
  */
 #ifndef VIF_CONTROL_LINKS_H
 #define VIF_CONTROL_LINKS_H
 
+#include "backend/control/vlans.h"
 #include "base.h"
 
 struct mnl_socket;
@@ -27,6 +28,8 @@ struct link_entry {
 	bool settled; /* the kernel has acted upon its carrier: IF_OPER_UP */
 	bool is_tap, is_bridge;
 	bool filters_vlans; /* a bridge that does */
+	bool service_tags;  /* by 802.1ad tags */
+	bool spans_vlans;   /* with a spanning tree for groups of them */
 	uint8_t port_state; /* of a bridge's port: BR_STATE_* */
 	bool learns;	    /* and it learns who sends by it */
 	uint64_t ageing_ns; /* a bridge: forgets who has not sent for so long */
@@ -39,8 +42,10 @@ struct links {
 	struct mnl_socket *nl;
 	struct link_entry *entry; /* [n_entries], by ifindex */
 	uint32_t n_entries, size;
-	uint32_t reading; /* which reading of the whole table this is */
-	bool under_way;	  /* it has not ended */
+	struct vlans vlans;
+	uint32_t seq;	  /* of the last request */
+	uint32_t reading; /* of the last one for all devices: which reading of the table this is */
+	enum { LINKS_AT_REST, LINKS_READS_DEVICES, LINKS_READS_VLANS } under_way;
 	bool reading_due; /* again: news were lost */
 	bool changed;
 };

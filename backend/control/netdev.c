@@ -369,7 +369,6 @@ static bool kernel_link(void *ctx, const struct netdev *nd, struct netdev_link *
 	out->enslaved = master != NULL;
 	/* A port that has just got its carrier is still disabled. */
 	out->port_off = bridge && e->port_state == BR_STATE_DISABLED && e->carrier && e->settled;
-	out->bridge_filters = bridge && bridge->filters_vlans;
 	out->bridge_down = bridge && !bridge->up;
 	out->uplinks_down = bridge && bridge->n_uplinks && !bridge->n_uplinks_alive;
 	return true;
@@ -394,6 +393,29 @@ static uint64_t kernel_remembers_ns(void *ctx, int ifindex)
 static int kernel_learn(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan)
 {
 	return rtnl_learn(&((struct netdev_kernel *)ctx)->rtnl, ifindex, mac, vlan);
+}
+
+static const char *kernel_wire_form(void *ctx, const struct netdev *nd, int uplink,
+				    struct vlan_form *out)
+{
+	const struct links *links = &((struct netdev_kernel *)ctx)->links;
+	const struct link_entry *e = links_find(links, nd->ifindex), *u = links_find(links, uplink);
+	const struct link_entry *bridge = e ? links_find(links, e->master) : NULL;
+
+	*out = (struct vlan_form){ .vlan = 0 };
+	if (!bridge || !u || u->master != e->master)
+		return "it is not in the NIC's bridge";
+	if (e->port_state != BR_STATE_FORWARDING)
+		return "its bridge port does not forward";
+	if (u->port_state != BR_STATE_FORWARDING)
+		return "the NIC's bridge port does not forward";
+	if (!bridge->filters_vlans)
+		return NULL;
+	if (bridge->service_tags)
+		return "the VLANs of its bridge are 802.1ad ones";
+	if (bridge->spans_vlans)
+		return "its bridge has several spanning trees";
+	return vlans_form(&links->vlans, nd->ifindex, uplink, out);
 }
 
 static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
@@ -425,6 +447,7 @@ const struct netdev_ops netdev_kernel_ops = {
 	.master = kernel_master,
 	.remembers_ns = kernel_remembers_ns,
 	.learn = kernel_learn,
+	.wire_form = kernel_wire_form,
 	.close = kernel_close,
 };
 

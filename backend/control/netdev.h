@@ -49,7 +49,6 @@ struct netdev_link {
 	bool up;       /* set up by the operator */
 	bool enslaved; /* in a bridge, or whatever else takes its frames */
 	bool port_off; /* as a bridge's port it is disabled, though it is up */
-	bool bridge_filters; /* VLANs: what may reach which port is its business */
 	bool bridge_down; /* set down by the operator */
 	bool uplinks_down; /* its bridge has members that are no TAPs, all without a carrier */
 };
@@ -118,6 +117,14 @@ struct netdev_ops {
 	/* To that bridge it is as if a frame from 'mac', of its VLAN 'vlan' (0: it knows of
 	 * none), had come by the port. 0 or -errno. */
 	int (*learn)(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan);
+
+	/*
+	 * What frames that its bridge delivers to nd look like on the wire behind 'uplink',
+	 * another port of that bridge: zeroed where the bridge does not filter VLANs.
+	 * NULL and *out, or why there is no such thing, for people.
+	 */
+	const char *(*wire_form)(void *ctx, const struct netdev *nd, int uplink,
+				 struct vlan_form *out);
 
 	/* Closes the queues; 'destroy' ends the device, once no one else holds a queue. */
 	void (*close)(void *ctx, struct netdev *nd, bool destroy);

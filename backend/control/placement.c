@@ -199,9 +199,29 @@ static const char *unfit(const struct vif *v)
 		return "it is not connected";
 	if (!has_carrier(v))
 		return "it is in no bridge, or that is down";
-	if (v->link.bridge_filters)
-		return "its bridge filters VLANs, which the NIC's filters know nothing of";
 	return NULL;
+}
+
+/* Which frames of the wire's are v's, and what is to be done with them. NULL, or why not. */
+static const char *look_for_form(struct control *c, const struct vif *v, const struct nic *n,
+				 struct vlan_form *out)
+{
+	const char *why_not = c->env.netdev_ops->wire_form(c->env.netdev_ctx, &v->netdev,
+							   n->ops->ifindex(n->device), out);
+
+	if (!why_not && out->on_wire && !n->ops->caps(n->device).vlan_filters)
+		why_not = "the NIC's filters know nothing of VLANs";
+	return why_not;
+}
+
+/* Whether v's place on n is what it would get now. */
+static bool is_as_wished(struct control *c, const struct vif *v, const struct nic *n)
+{
+	const struct placement *p = &v->placement;
+	struct vlan_form form;
+
+	return n == p->nic && !look_for_form(c, v, n, &form) && form.vlan == p->form.vlan &&
+	       form.on_wire == p->form.on_wire && form.tag_off == p->form.tag_off;
 }
 
 static bool take_place(struct nic *n, struct vif *v)
@@ -222,8 +242,12 @@ static void try_join(struct control *c, struct vif *v, struct nic *n, uint64_t n
 {
 	struct ipc_msg msg = { .type = IPC_PLACE_JOIN, .nic.nic = n->number };
 	struct placement *p = &v->placement;
+	struct vlan_form form;
 	int rc;
 
+	p->why_not = look_for_form(c, v, n, &form);
+	if (p->why_not)
+		return;
 	if (!find_queue(c, v, n, &p->slot)) {
 		p->why_not = "no queue of it is with the NIC's worker";
 		return;
@@ -234,6 +258,8 @@ static void try_join(struct control *c, struct vif *v, struct nic *n, uint64_t n
 	}
 	msg.slot = p->slot;
 	msg.nic.place = p->place;
+	msg.nic.vlan = form.vlan;
+	msg.nic.tag_off = form.tag_off;
 	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
@@ -244,7 +270,8 @@ static void try_join(struct control *c, struct vif *v, struct nic *n, uint64_t n
 		p->until_ns = now_ns + RETRY_NS;
 		return;
 	}
-	p->filter = (struct nic_filter){ .vlan = 0 };
+	p->filter = (struct nic_filter){ .vlan = form.on_wire };
+	p->form = form;
 	memcpy(p->filter.mac, v->keys.mac, sizeof(p->filter.mac));
 	p->state = PLACED_JOINING;
 	p->why_not = NULL;
@@ -346,7 +373,7 @@ static uint64_t step_vif(struct control *c, struct vif *v, uint64_t now_ns)
 		return p->state == PLACED_SETTLING_IN ? MAX(p->until_ns, now_ns + NS_PER_MS)
 						      : UINT64_MAX;
 	case PLACED_NIC:
-		if (why_not || nic_of(c, v, &why_not) != p->nic)
+		if (why_not || !is_as_wished(c, v, nic_of(c, v, &why_not)))
 			tell(c, v, IPC_PLACE_HOLD, PLACED_HOLDING);
 		return UINT64_MAX;
 	case PLACED_SETTLING_OUT:

@@ -20,6 +20,7 @@
 
 #include "backend/control/config.h"
 #include "backend/control/fdb.h"
+#include "backend/control/vlans.h"
 #include "backend/control/workers.h"
 #include "backend/nic/nic.h"
 
@@ -51,6 +52,7 @@ struct placement {
 	uint32_t place;
 	uint32_t slot; /* of the queue that has it */
 	struct nic_filter filter;
+	struct vlan_form form; /* of the frames it matches */
 	bool filtered;
 	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
 	uint64_t until_ns;	     /* of SETTLING_*; of BRIDGE: not before */

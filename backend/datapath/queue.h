@@ -133,6 +133,8 @@ struct queue {
 	struct stations *heard;		/* the NIC's, with control */
 	bool heard_new;			/* control is to be told of that */
 	enum queue_place_state place_state;
+	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
+	bool place_tag_off;	/* the guest is not to see its tag */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
 
@@ -244,10 +246,11 @@ bool queue_tap_wanted(const struct queue *q);
  * A place on a NIC, in this order. Control adds the filter between join and read, takes it
  * away between hold and leave, and waits each time until what was under way has arrived:
  * so of a flow, what took the old path is read before what takes the new one.
- * queue_place_answer() says which step is done.
+ * queue_place_answer() says which step is done. 'how' says which place and which tag.
  */
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
-		     uint32_t place, const int fds[], int n_fds, char *why, size_t why_size) must_check;
+		     const struct ipc_nic *how, const int fds[], int n_fds, char *why,
+		     size_t why_size) must_check;
 void queue_place_read(struct queue *q);
 void queue_place_hold(struct queue *q);
 void queue_place_leave(struct queue *q);

@@ -19,8 +19,12 @@
  */
 #include "queue_pass.h"
 
-#include <net/ethernet.h>
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <stdio.h>
+#include <string.h>
+
+#define VLAN_ID 0x0fff
 
 bool queue_tap_held(const struct queue *q)
 {
@@ -41,7 +45,7 @@ void queue_tap_dry(struct queue *q)
 }
 
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
-		     uint32_t place, const int fds[], int n_fds, char *why, size_t why_size)
+		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
 {
 	int err;
 
@@ -49,11 +53,13 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 		snprintf(why, why_size, "the queue has a place already");
 		return -EBUSY;
 	}
-	err = ops->join(port, place, fds, n_fds, &q->place, why, why_size);
+	err = ops->join(port, how->place, fds, n_fds, &q->place, why, why_size);
 	if (err)
 		return err;
 	q->nic = ops;
 	q->port = port;
+	q->place_vlan = (uint16_t)how->vlan;
+	q->place_tag_off = how->tag_off;
 	q->place_lost = 0;
 	q->place_state = QUEUE_PLACE_JOINED;
 	return 0;
@@ -143,7 +149,25 @@ void queue_place_forget(struct queue *q)
 static void note_sender(struct queue *q, const struct packet *p)
 {
 	if (p->size >= ETH_HLEN)
-		q->heard_new |= stations_note(q->heard, p->frame + ETH_ALEN, 0, q->env->now_ns);
+		q->heard_new |= stations_note(q->heard, p->frame + ETH_ALEN, q->place_vlan,
+					      q->env->now_ns);
+}
+
+/* As the bridge does for a port that has its VLAN untagged, priority and all (Linux'
+ * br_handle_vlan()). The header moves, the rest stays. */
+static void take_tag_off(const struct queue *q, struct packet *p)
+{
+	uint16_t tag[2]; /* ETH_P_8021Q; priority and VLAN */
+
+	if (p->size < ETH_HLEN + sizeof(tag))
+		return;
+	memcpy(tag, p->frame + 2 * ETH_ALEN, sizeof(tag));
+	if (tag[0] != htons(ETH_P_8021Q) || (ntohs(tag[1]) & VLAN_ID) != q->place_vlan)
+		return; /* not what the filter is said to match */
+	memmove(p->frame + sizeof(tag), p->frame, 2 * ETH_ALEN);
+	p->frame += sizeof(tag);
+	p->size -= (uint32_t)sizeof(tag);
+	memset(packet_vnet(p), 0, PACKET_VNET_SIZE);
 }
 
 bool queue_place_receive(struct queue *q)
@@ -159,6 +183,8 @@ bool queue_place_receive(struct queue *q)
 	n = q->nic->receive(q->place, p, budget);
 	for (uint32_t i = 0; i < n; i++) {
 		note_sender(q, p[i]);
+		if (q->place_tag_off)
+			take_tag_off(q, p[i]);
 		packet_fifo_push(&q->from_tap, p[i]);
 	}
 	counter_add(&q->counters->to_guest_nic_frames, n);

@@ -61,7 +61,7 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 
 	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic].port)
 		answer.status = queue_place_join(q, w->nic[msg->nic.nic].ops,
-						 w->nic[msg->nic.nic].port, msg->nic.place, fds,
+						 w->nic[msg->nic.nic].port, &msg->nic, fds,
 						 (int)n_fds, why, sizeof(why));
 	if (!answer.status)
 		q->heard = &w->shared->nic[msg->nic.nic].heard;

@@ -200,7 +200,9 @@ static int ifindex(const struct nic_device *d)
 
 static struct nic_caps caps(const struct nic_device *d)
 {
-	return (struct nic_caps){ .n_places = d->n_places, .steering = "XDP program" };
+	return (struct nic_caps){ .n_places = d->n_places,
+				   .vlan_filters = true,
+				   .steering = "XDP program" };
 }
 
 /* ---- sockets ---- */

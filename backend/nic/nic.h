@@ -188,9 +188,10 @@ struct nic_port_ops {
 	/* Readable while receive() or reap() has something; for poll only. */
 	int (*poll_fd)(const struct nic_place *place);
 
-	/* Takes up to n frames that wait, oldest first of each of the device's queues. They are
-	 * the port's: give each back. Fewer than n: there are no more, on the device neither
-	 * (unless it is posting). Never waits. */
+	/* Takes up to n frames that wait, as on the wire, tags and all; oldest first of each of the
+	 * device's queues. They are the port's: give each back, the frame moved forward at most.
+	 * Fewer than n: there are no more, on the device neither (unless it is posting). Never
+	 * waits. */
 	uint32_t (*receive)(struct nic_place *place, struct packet *out[], uint32_t n);
 
 	bool (*is_of)(const struct nic_port *port, const struct packet *p);

@@ -10,8 +10,12 @@ test_control-objs := tests/control/test_control.c $(BACKEND_SHARED) backend/cont
 test_control-libs := -lcmocka -ljansson -linih -lcap-ng
 
 TESTS += test_links
-test_links-objs := tests/control/test_links.c backend/control/links.c
+test_links-objs := tests/control/test_links.c backend/control/links.c backend/control/vlans.c
 test_links-libs := -lcmocka -lmnl
+
+TESTS += test_vlans
+test_vlans-objs := tests/control/test_vlans.c backend/control/vlans.c
+test_vlans-libs := -lcmocka -lmnl
 
 SCRIPT_TESTS += tests/control/test_vifd.sh tests/control/test_link.sh tests/control/test_wishes.sh tests/control/test_lent.sh
 SOAK_TESTS   += tests/control/soak_vifd.sh

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/sim_host.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 
@@ -170,18 +171,114 @@ static void the_bridge_learns_who_sends(void **state)
 	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC);
 	memcpy(frame + 6, mac, sizeof(mac));
 	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
-	rig_turns_until(r, 10, sim_learned(mac) == 1);
+	rig_turns_until(r, 10, sim_learned(mac, 0) == 1);
 	for (uint64_t end = r->now_ns + 2 * SIM_AGEING_NS; r->now_ns < end; rig_turn(r)) {
 		evil_rx(&r->evil, 1);
 		evil_publish(&r->evil);
 		evil_notify(&r->evil);
 		(void)!sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame));
 	}
-	assert_in_range(sim_learned(mac), 1 + 2 * 2, 1 + 2 * 5);
+	assert_in_range(sim_learned(mac, 0), 1 + 2 * 2, 1 + 2 * 5);
 	rig_turns(r, (unsigned)(SIM_AGEING_NS / r->ns_per_turn));
-	told = sim_learned(mac);
+	told = sim_learned(mac, 0);
 	rig_turns(r, (unsigned)(SIM_AGEING_NS / r->ns_per_turn));
-	assert_int_equal(sim_learned(mac), told);
+	assert_int_equal(sim_learned(mac, 0), told);
+}
+
+/* ---- bridges that filter VLANs ---- */
+
+static struct sim_form *form_of_good(void)
+{
+	return sim_netdev_form(GOOD_DOMID, 0);
+}
+
+/* All that was sent has arrived: what is sent next may take another way. */
+static void drained(struct rig *r)
+{
+	rig_good_carries(r, 50);
+	rig_turns_until(r, 100, !sim_datapath_waiting(r->datapath, GOOD_DOMID));
+}
+
+/* rig_good_carries() asserts that no frame has a tag. */
+static void tagged_on_the_wire(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	assert_int_equal(good(r)->filter.vlan, 0);
+	form_of_good()->form = (struct vlan_form){ 10, 10, true };
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC && good(r)->n_moves >= 3);
+	assert_int_equal(good(r)->filter.vlan, 10);
+	assert_int_equal(evil(r)->filter.vlan, 0);
+	before = by_nic(r);
+	rig_good_carries(r, 500);
+	assert_true(by_nic(r) - before >= 500);
+}
+
+/* There and back at any moment, under load, with the tag to be taken off on one way only. */
+static void there_and_back_tagged(void **state)
+{
+	struct rig *r = *state;
+
+	form_of_good()->form = (struct vlan_form){ 4094, 4094, true };
+	there_and_back(state);
+	assert_int_equal(good(r)->filter.vlan, 4094);
+}
+
+/* The bridge knows its stations by VLAN, whatever the tag on the wire. */
+static void the_bridge_learns_of_its_vlans(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 10 };
+
+	sim_netdev_form(EVIL_DOMID, 0)->form = (struct vlan_form){ 30, 0, false };
+	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC && evil(r)->form.vlan == 30);
+	memcpy(frame + 6, mac, sizeof(mac));
+	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+	rig_turns_until(r, 10, sim_learned(mac, 30) == 1);
+	assert_int_equal(sim_learned(mac, 0), 0);
+}
+
+static void moves_to_another_vlan(void **state)
+{
+	static const struct vlan_form forms[] = {
+		{ 10, 10, true }, { 20, 20, true }, { 20, 0, false }, { 0, 0, false }, { 20, 20, true }
+	};
+	struct rig *r = *state;
+	uint64_t moves;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	for (size_t i = 0; i < 40; i++) {
+		const struct vlan_form *f = &forms[i % ARRAY_SIZE(forms)];
+
+		drained(r);
+		moves = good(r)->n_moves;
+		form_of_good()->form = *f;
+		rig_good_carries(r, 100); /* by the bridge until its filter is another */
+		rig_turns_until(r, 100, good(r)->state == PLACED_NIC && good(r)->n_moves > moves);
+		assert_int_equal(good(r)->filter.vlan, f->on_wire);
+		assert_int_equal(sim_nic_n_filters(), 2);
+	}
+}
+
+/* What the bridge does cannot be done by a filter: it does it itself, and says why. */
+static void bridged_by_its_vlans(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	form_of_good()->why_not = "this cannot be said";
+	rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+	rig_turns(r, 20);
+	assert_int_equal(good(r)->state, PLACED_BRIDGE);
+	assert_string_equal(good(r)->why_not, "this cannot be said");
+	assert_int_equal(sim_nic_n_filters(), 1);
+	rig_good_carries(r, 200);
+	form_of_good()->why_not = NULL;
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	rig_good_carries(r, 200);
 }
 
 int main(void)
@@ -193,6 +290,9 @@ int main(void)
 		T(a_guest_that_takes_nothing), T(closed_on_the_way),
 		T(closed_with_frames),	T(the_datapath_dies),
 		T(the_bridge_learns_who_sends),
+		T(tagged_on_the_wire),	T(there_and_back_tagged),
+		T(the_bridge_learns_of_its_vlans),
+		T(moves_to_another_vlan), T(bridged_by_its_vlans),
 #undef T
 	};
 

@@ -59,6 +59,7 @@ static struct sim_netdev {
 	int ifindex; /* 0: free */
 	char name[IFNAMSIZ];
 	struct netdev_link link;
+	struct sim_form form;
 	struct gate *gate;
 	bool carrier;
 } netdevs[NETDEVS_MAX];
@@ -81,6 +82,13 @@ struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid)
 	struct sim_netdev *sim = netdev_of(domid, devid);
 
 	return sim ? &sim->link : NULL;
+}
+
+struct sim_form *sim_netdev_form(uint32_t domid, uint32_t devid)
+{
+	struct sim_netdev *sim = netdev_of(domid, devid);
+
+	return sim ? &sim->form : NULL;
 }
 
 struct gate *sim_gate(uint32_t domid)
@@ -270,8 +278,9 @@ static uint64_t netdev_remembers_ns(void *ctx, int ifindex)
 
 static struct {
 	uint8_t mac[6];
+	uint16_t vlan;
 	uint64_t n_told;
-} learned[256];
+} learned[2048]; /* the numbered frames alone have 256 senders */
 
 static int netdev_learn(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan)
 {
@@ -279,23 +288,35 @@ static int netdev_learn(void *ctx, int ifindex, const uint8_t mac[6], uint16_t v
 
 	(void)ctx;
 	assert_int_equal(ifindex, SIM_NIC_IFINDEX);
-	assert_int_equal(vlan, 0);
-	while (learned[i].n_told && memcmp(learned[i].mac, mac, 6))
+	while (learned[i].n_told && (memcmp(learned[i].mac, mac, 6) || learned[i].vlan != vlan))
 		assert_true(++i < ARRAY_SIZE(learned));
 	memcpy(learned[i].mac, mac, 6);
+	learned[i].vlan = vlan;
 	learned[i].n_told++;
 	return 0;
 }
 
-uint64_t sim_learned(const uint8_t mac[6])
+uint64_t sim_learned(const uint8_t mac[6], uint16_t vlan)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(learned); i++)
-		if (learned[i].n_told && !memcmp(learned[i].mac, mac, 6))
+		if (!memcmp(learned[i].mac, mac, 6) && learned[i].vlan == vlan)
 			return learned[i].n_told;
 	return 0;
 }
 
+static const char *netdev_wire_form(void *ctx, const struct netdev *nd, int uplink,
+				    struct vlan_form *out)
+{
+	const struct sim_form *f = &find_netdev(nd->ifindex)->form;
+
+	(void)ctx;
+	assert_int_equal(uplink, SIM_NIC_IFINDEX);
+	*out = f->form;
+	return f->why_not;
+}
+
 const struct netdev_ops sim_netdev_ops = {
+	.wire_form = netdev_wire_form,
 	.master = netdev_master,
 	.remembers_ns = netdev_remembers_ns,
 	.learn = netdev_learn,

@@ -16,10 +16,17 @@ extern const struct netdev_ops sim_netdev_ops;
 struct netdev_link *sim_netdev_link(uint32_t domid, uint32_t devid);
 void sim_links_changed(void);
 
-/* How often the bridge was told that a station of this address is behind the NIC, which it
- * forgets after SIM_AGEING_NS. */
+/* How often the bridge was told that a station of this address, in this of its VLANs, is
+ * behind the NIC, which it forgets after SIM_AGEING_NS. */
 #define SIM_AGEING_NS (4 * NS_PER_S)
-uint64_t sim_learned(const uint8_t mac[6]);
+uint64_t sim_learned(const uint8_t mac[6], uint16_t vlan);
+
+/* What the bridge makes of the wire's frames for vif<domid>.<devid>. */
+struct sim_form {
+	struct vlan_form form;
+	const char *why_not; /* it would not say */
+};
+struct sim_form *sim_netdev_form(uint32_t domid, uint32_t devid);
 
 extern const struct process_ops sim_process_ops; /* ctx: struct sim_datapath */
 

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/sim/sim_host.h"
+
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
 
 struct nic_place {
@@ -77,7 +79,9 @@ static int ifindex(const struct nic_device *d)
 static struct nic_caps caps(const struct nic_device *d)
 {
 	(void)d;
-	return (struct nic_caps){ .n_places = n_places, .steering = "simulation" };
+	return (struct nic_caps){ .n_places = n_places,
+				   .vlan_filters = true,
+				   .steering = "simulation" };
 }
 
 static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
@@ -219,6 +223,8 @@ static bool is_of(const struct nic_port *p, const struct packet *packet)
 
 static void give_back(struct nic_port *p, struct packet *packet)
 {
+	/* It may have lost a tag; the pool's are page aligned. */
+	packet->frame = (uint8_t *)((uintptr_t)packet->frame & ~UINT64_C(4095));
 	packet_put(&p->pool, packet);
 }
 
@@ -242,12 +248,13 @@ const struct nic_port_ops sim_nic_port_ops = {
 
 /* ---- the wire ---- */
 
-static struct nic_place *place_for(uint32_t domid)
+static struct nic_place *place_for(uint32_t domid, uint16_t vlan)
 {
 	const uint8_t mac[6] = { 0x00, 0x16, 0x3e, 0x77, 0, (uint8_t)domid };
 
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
-		if (!filters[i].used || memcmp(filters[i].filter.mac, mac, sizeof(mac)))
+		if (!filters[i].used || filters[i].filter.vlan != vlan ||
+		    memcmp(filters[i].filter.mac, mac, sizeof(mac)))
 			continue;
 		for (struct nic_place *p = places; p; p = p->next)
 			if (p->id == filters[i].id)
@@ -256,20 +263,37 @@ static struct nic_place *place_for(uint32_t domid)
 	return NULL;
 }
 
+/* The frame with a tag of that VLAN, or as it is if that is 0. Its size. */
+static size_t put_tag(uint8_t *to, const uint8_t *frame, size_t size, uint16_t vlan)
+{
+	const uint8_t tag[4] = { 0x81, 0x00, (uint8_t)(0xa0 | vlan >> 8), (uint8_t)vlan };
+	size_t tag_size = vlan ? sizeof(tag) : 0;
+
+	memcpy(to, frame, 12);
+	memcpy(to + 12, tag, tag_size);
+	memcpy(to + 12 + tag_size, frame + 12, size - 12);
+	return size + tag_size;
+}
+
+/* What the bridge makes of it is what the guest is to see, by either way. */
 bool sim_nic_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
 {
-	struct nic_place *place = place_for(domid);
+	const struct sim_form *f = sim_netdev_form(domid, 0);
+	struct vlan_form form = f ? f->form : (struct vlan_form){ .on_wire = 0 };
+	struct nic_place *place = place_for(domid, form.on_wire);
+	uint8_t tagged[SIM_FRAME_MAX + 4];
 	struct packet *p;
 
-	if (!place)
-		return sim_datapath_give(d, domid, frame, size);
+	if (!place) {
+		size = put_tag(tagged, frame, size, form.tag_off ? 0 : form.on_wire);
+		return sim_datapath_give(d, domid, tagged, size);
+	}
 	p = place->waiting.n_packets < SIM_PLACE_SIZE ? packet_get(&port->pool) : NULL;
 	if (!p) {
 		n_lost++;
 		return false;
 	}
-	memcpy(p->frame, frame, size);
-	p->size = (uint32_t)size;
+	p->size = (uint32_t)put_tag(p->frame, frame, size, form.on_wire);
 	packet_fifo_push(&place->waiting, p);
 	sim_datapath_wake(d, domid);
 	return true;
