@@ -23,14 +23,17 @@
  *	NIC_CLOSE				  no place is left on it
  *				NIC_STATIONS	  there are new ones in struct shared_nic
  *	PLACE_JOIN		PLACE_JOINED	  status; slot is a queue's, as below
- *	PLACE_READ		PLACE_READING	  the TAP was dry: now the place is read, too
- *	PLACE_HOLD		PLACE_HELD	  the TAP is left alone from now on
- *	PLACE_LEAVE		PLACE_LEFT	  the place was dry: the TAP is read again
+ *	PLACE_DRAIN		PLACE_DRAINED	  each queue: what was in its TAP is the guest's
+ *	PLACE_READ				  the place is read as well
+ *	PLACE_HOLD		PLACE_HELD	  each queue: the TAP is left alone
+ *	PLACE_LEAVE		PLACE_LEFT	  what was in the place is the guest's
+ *	PLACE_RELEASE		PLACE_RELEASED	  each queue: the TAP is read again
  *	STOP			(closes its socket)
  *
  * A queue may have a place on a NIC (nic.h) where frames for its guest arrive past the
  * bridge. It joins one before the filter is there and leaves it when that is gone; who
- * reads what in between keeps every flow in order (queue_place.c).
+ * reads what in between keeps every flow in order (queue_place.c). The vif's other queues
+ * take part, as a flow may have been, or will be, one of theirs on the bridge.
  *
  * A vif's control ring is with its queue 0, whose worker may not be that of the queue a
  * request for static grants is about. So it says GRANTS_STAGED, control says GRANTS_APPLY
@@ -113,12 +116,15 @@ enum ipc_type {
 	IPC_NIC_STATIONS,
 	IPC_PLACE_JOIN,
 	IPC_PLACE_JOINED,
+	IPC_PLACE_DRAIN,
+	IPC_PLACE_DRAINED,
 	IPC_PLACE_READ,
-	IPC_PLACE_READING,
 	IPC_PLACE_HOLD,
 	IPC_PLACE_HELD,
 	IPC_PLACE_LEAVE,
 	IPC_PLACE_LEFT,
+	IPC_PLACE_RELEASE,
+	IPC_PLACE_RELEASED,
 };
 
 struct ipc_hello {

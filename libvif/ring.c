@@ -239,7 +239,13 @@ bool ring_publish(struct ring *r)
 	__atomic_store_n(&ring_header(r)->rsp_prod, r->rsp_prod, __ATOMIC_SEQ_CST);
 	r->rsp_pub = r->rsp_prod;
 	rsp_event = __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_SEQ_CST);
+	r->tells_taken |= before && rsp_event == before + 1; /* 1 is what a new ring begins with */
 	return r->rsp_pub - rsp_event < r->rsp_pub - before;
+}
+
+bool ring_is_taken(const struct ring *r)
+{
+	return __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_SEQ_CST) == r->rsp_pub + 1;
 }
 
 int ring_arm(struct ring *r, uint32_t n)

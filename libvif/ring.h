@@ -68,6 +68,7 @@ struct ring {
 	RING_IDX req_cons; /* requests consumed */
 	RING_IDX rsp_prod; /* responses written, maybe not yet published */
 	RING_IDX rsp_pub;  /* responses published in the page */
+	bool tells_taken;  /* ring_is_taken() was true some time: the guest shows it */
 	struct ring_journal *journal;
 };
 
@@ -123,6 +124,13 @@ void ctrl_respond(struct ring *r, const struct xen_netif_ctrl_response *rsp); /*
 /* Publishes the responses written so far. Returns whether the peer's rsp_event was
  * crossed, i.e. an event must be sent. */
 bool ring_publish(struct ring *r) must_check;
+
+/*
+ * Whether the guest has for certain taken every response that was published: it asks to be
+ * told of the very next one, as who runs RING_FINAL_CHECK_FOR_RESPONSES (ring.h) does with an
+ * empty ring. A frontend that asks for its events otherwise may never show it.
+ */
+bool ring_is_taken(const struct ring *r);
 
 /*
  * Before sleeping: asks for an event when 'n' more requests than consumed are

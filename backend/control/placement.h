@@ -3,12 +3,13 @@
  * Rank 8: which vifs have a place on a NIC, and how they get there and back.
  *
  * A NIC of vifd.conf serves the bridge it is a port of: a connected vif in the same bridge
- * gets a place on it while there are any, unless the operator wants it on the bridge. The
- * steps, and what makes them lossless, are in backend/datapath/queue_place.c:
+ * gets a place on it while there are any, unless the operator wants it on the bridge. One of
+ * its queues has the place, all of them take part in a change. The steps, and what makes them
+ * lossless, are in backend/datapath/queue_place.c:
  *
- *	BRIDGE -> JOINING -> SETTLING_IN -> STARTING -> NIC
- *	  ^                                               |
- *	  +--- LEAVING <- SETTLING_OUT <- HOLDING <-------+
+ *	BRIDGE -> JOINING -> SETTLING_IN -> DRAINING -> STARTING -> NIC
+ *	  ^                                                          |
+ *	  +--- RELEASING <- LEAVING <- SETTLING_OUT <- HOLDING <-----+
  *
  * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC fails,
  * every vif is on the bridge at once, and gets a place anew later.
@@ -31,11 +32,13 @@ enum placement_state {
 	PLACED_BRIDGE,
 	PLACED_JOINING,
 	PLACED_SETTLING_IN,
+	PLACED_DRAINING,
 	PLACED_STARTING,
 	PLACED_NIC,
 	PLACED_HOLDING,
 	PLACED_SETTLING_OUT,
 	PLACED_LEAVING,
+	PLACED_RELEASING,
 };
 
 /* The operator's wish. */
@@ -50,12 +53,14 @@ struct placement {
 	enum placement_wish wish;
 	struct nic *nic; /* unless BRIDGE */
 	uint32_t place;
-	uint32_t slot; /* of the queue that has it */
+	uint32_t queue; /* of the vif: which has it */
+	uint32_t to_tell, to_hear; /* bits of the vif's queues: not told yet, no answer yet */
 	struct nic_filter filter;
 	struct vlan_form form; /* of the frames it matches */
 	bool filtered;
 	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
-	uint64_t until_ns;	     /* of SETTLING_*; of BRIDGE: not before */
+	uint64_t until_ns;	     /* of SETTLING_* */
+	uint64_t retry_ns;	     /* of BRIDGE: not before */
 	uint64_t n_moves;	     /* times it came to the NIC or left it */
 	const char *why_not;	     /* of BRIDGE: why it has no place; NULL: none is wanted */
 	char failure[128];	     /* what the last try came to; "": well */

@@ -358,7 +358,7 @@ static json_t *answer_model(struct control *c, struct vif *v, const json_t *requ
 		return api_error("bad-request", "model needs a vif");
 	if (!wish || !placement_parse_wish(wish, &v->placement.wish))
 		return api_error("bad-request", "\"model\" must be auto, bridge or mq");
-	v->placement.until_ns = 0; /* what failed lately is tried at once */
+	v->placement.retry_ns = 0; /* what failed lately is tried at once */
 	return ok_with("placement", view_placement(v));
 }
 

@@ -331,9 +331,10 @@ static int take_queue_message(struct workers *w, const struct ipc_msg *msg, uint
 		out->type = WORKER_QUEUE_STALLED;
 		return s->state == SLOT_ATTACHED;
 	case IPC_PLACE_JOINED:
-	case IPC_PLACE_READING:
+	case IPC_PLACE_DRAINED:
 	case IPC_PLACE_HELD:
 	case IPC_PLACE_LEFT:
+	case IPC_PLACE_RELEASED:
 		out->type = WORKER_PLACE;
 		out->place = msg->type;
 		return s->state == SLOT_ATTACHED;
@@ -377,9 +378,10 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 	case IPC_GRANTS_STAGED:
 	case IPC_GRANTS_APPLIED:
 	case IPC_PLACE_JOINED:
-	case IPC_PLACE_READING:
+	case IPC_PLACE_DRAINED:
 	case IPC_PLACE_HELD:
 	case IPC_PLACE_LEFT:
+	case IPC_PLACE_RELEASED:
 		return take_queue_message(w, msg, worker, out);
 	default:
 		return -EPROTO;

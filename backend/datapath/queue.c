@@ -139,6 +139,7 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 	q->vif = cfg->vif;
 	q->slot = msg->slot;
 	q->number = cfg->queue;
+	q->n_queues = cfg->n_queues;
 	q->features = cfg->features;
 	q->offered = cfg->offered;
 	q->counters = &shared->queue[msg->slot].counters;
@@ -262,7 +263,8 @@ uint64_t queue_deadline(const struct queue *q)
 	uint64_t tx = q->tx_wait_ns ? q->tx_wait_ns : UINT64_MAX;
 	uint64_t ctrl = q->ctrl_wait_ns ? q->ctrl_wait_ns : UINT64_MAX;
 
-	return q->broken ? UINT64_MAX : MIN(MIN(tx, ctrl), wait_deadline(q));
+	return q->broken ? UINT64_MAX :
+			   MIN(MIN(tx, ctrl), MIN(wait_deadline(q), drain_deadline(q)));
 }
 
 void queue_on_time(struct queue *q)

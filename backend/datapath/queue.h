@@ -95,11 +95,19 @@ struct queue_wait {
 /* What a queue reads: the TAP only, or a place on a NIC as well. */
 enum queue_place_state {
 	QUEUE_PLACE_NONE,
-	QUEUE_PLACE_JOINED,   /* frames may wait there: not read yet */
-	QUEUE_PLACE_TAP_LAST, /* the TAP is read until it is dry, then the place */
-	QUEUE_PLACE_READING,  /* both are */
-	QUEUE_PLACE_HOLDING,  /* the TAP is not: what comes there now comes after the place's */
-	QUEUE_PLACE_LAST,     /* the place is read until it is dry, then the TAP again */
+	QUEUE_PLACE_JOINED,  /* frames may wait there: not read yet */
+	QUEUE_PLACE_READING, /* both are */
+	QUEUE_PLACE_HOLDING, /* the TAP is not: what comes there now comes after the place's */
+	QUEUE_PLACE_LAST,    /* the place is read until it is dry, then the TAP again */
+};
+
+/* The queue's part in a change of its vif's path: queue_drain.c. */
+struct queue_drain {
+	bool held;	      /* the TAP is left alone */
+	uint32_t n_older;     /* frames that may wait in the TAP from before; 0: none does */
+	enum ipc_type answer; /* due once the guest has taken what was read; 0: none */
+	uint64_t until_ns;    /* it is given until then, once shown; 0: it was not all shown */
+	uint64_t look_ns;     /* when to look whether it has; 0: not */
 };
 
 struct queue {
@@ -107,6 +115,7 @@ struct queue {
 	struct vif_id vif;
 	uint32_t slot;	   /* index into the shared memory; names the queue to control */
 	uint32_t number;   /* queue of the vif */
+	uint32_t n_queues; /* of the vif */
 	uint32_t features; /* enum vif_feature: the frontend's */
 	uint32_t offered;  /* and what it was offered */
 	int tap_fd;
@@ -137,6 +146,8 @@ struct queue {
 	bool place_tag_off;	/* the guest is not to see its tag */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
+
+	struct queue_drain drain;
 
 	struct packet_fifo to_tap;
 	struct packet_fifo from_tap;
@@ -234,7 +245,7 @@ uint32_t queue_read_budget(struct queue *q);
 void queue_tap_written(struct queue *q, struct packet *p, int result);
 void queue_tap_read(struct queue *q, struct packet *p, int result);
 
-/* The TAP said that it is dry. */
+/* The TAP said that it is dry, when it was read because it was wanted. */
 void queue_tap_dry(struct queue *q);
 
 /* Whether the TAP is to be left alone, whatever waits there; whether it is to be read now
@@ -243,17 +254,20 @@ bool queue_tap_held(const struct queue *q);
 bool queue_tap_wanted(const struct queue *q);
 
 /*
- * A place on a NIC, in this order. Control adds the filter between join and read, takes it
- * away between hold and leave, and waits each time until what was under way has arrived:
- * so of a flow, what took the old path is read before what takes the new one.
+ * A place on a NIC, in this order; drain, hold and release are for every queue of the vif,
+ * the others for the one that has the place. Control adds the filter between join and drain,
+ * takes it away between hold and leave, and waits each time until what was under way has
+ * arrived: so of a flow, what took the old path is the guest's before what takes the new one.
  * queue_place_answer() says which step is done. 'how' says which place and which tag.
  */
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why,
 		     size_t why_size) must_check;
+void queue_drain(struct queue *q);
 void queue_place_read(struct queue *q);
-void queue_place_hold(struct queue *q);
+void queue_hold(struct queue *q);
 void queue_place_leave(struct queue *q);
+void queue_release(struct queue *q);
 
 /* The IPC_PLACE_* that is to be answered, once; 0: none. */
 enum ipc_type queue_place_answer(struct queue *q);
@@ -261,8 +275,8 @@ enum ipc_type queue_place_answer(struct queue *q);
 /* The port goes, and all of its frames with it. */
 void queue_place_forget(struct queue *q);
 
-/* Reads what waits in the place, as far as the guest has buffers. Returns whether frames
- * may be left there without anything that will tell of them. */
+/* Reads what waits in the place, as far as the guest has buffers. Returns whether the queue
+ * needs another pass: frames may be left there without anything that will tell of them. */
 bool queue_place_receive(struct queue *q);
 
 /* Unmasks the ports whose work is done. Call at the end of a pass. */

@@ -28,6 +28,9 @@ void wait_on_empty(struct queue *q);
 /* Takes the head of from_tap: packets leave it in no other way. */
 struct packet *wait_pop(struct queue *q);
 
+/* How much may wait in the TAP, by whether the guest is stalled and the TAP held. */
+void wait_set_limit(struct queue *q);
+
 /* Tells the kernel what has left. At the end of whatever took frames. */
 void wait_settle(struct queue *q);
 
@@ -44,6 +47,21 @@ bool wait_is_dropping(const struct queue *q);
 
 uint64_t wait_deadline(const struct queue *q);
 void wait_on_time(struct queue *q);
+
+/* ---- queue_drain.c, queue_place.c: a change of the path ---- */
+
+/* A read of the TAP took a frame. */
+void drain_note_read(struct queue *q);
+
+/* What was read and fits has been shown: the answer may be due. At the end of a pass. */
+void drain_check(struct queue *q);
+uint64_t drain_deadline(const struct queue *q);
+
+/* The place was read until it was dry, and given up. */
+void drain_place_gone(struct queue *q);
+
+/* The TAP is held from now on. */
+void queue_place_hold(struct queue *q);
 
 /* Publishes the ring's answers; signals 'port' and counts it in *notifies if the guest
  * asked for an event. */

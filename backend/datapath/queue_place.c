@@ -4,12 +4,18 @@
  *
  *	join	the place exists; no frame goes there, none is read
  *		... control adds the filter and waits until the kernel has delivered what it
- *		    sorted before: all that is in the TAP is older than all in the place
- *	read	the TAP is read until it is dry; from then on both are
- *	hold	the TAP is left alone
+ *		    sorted before: all that is in the vif's TAPs is older than all in the place
+ *	drain	by each queue of the vif: the TAP is read until all of that is the guest's
+ *	read	both are read
+ *	hold	by each queue: the TAP is left alone
  *		... control takes the filter away and waits: all that is in the place is older
- *		    than what the filter's end sends to the TAP
- *	leave	the place is read until it is dry and given up; the TAP is read again
+ *		    than what the filter's end sends to the TAPs
+ *	leave	the place is read until it is dry and given up
+ *	release	by each queue, once the guest has what was in the place: the TAP is read again
+ *
+ * Drain, hold and release, and what it takes to know that the guest has a frame, are in
+ * queue_drain.c. Any of them may be left out, or the rest given up: the queue that has the
+ * place reads its TAP again by itself, as one ring keeps its order.
  *
  * While both are read nothing orders them, and nothing has to: what the filter matches comes
  * by the place alone, all else (from other guests, from the host, to groups) by the TAP.
@@ -25,24 +31,6 @@
 #include <string.h>
 
 #define VLAN_ID 0x0fff
-
-bool queue_tap_held(const struct queue *q)
-{
-	return q->place_state == QUEUE_PLACE_HOLDING || q->place_state == QUEUE_PLACE_LAST;
-}
-
-bool queue_tap_wanted(const struct queue *q)
-{
-	return q->place_state == QUEUE_PLACE_TAP_LAST;
-}
-
-void queue_tap_dry(struct queue *q)
-{
-	if (q->place_state != QUEUE_PLACE_TAP_LAST)
-		return;
-	q->place_state = QUEUE_PLACE_READING;
-	q->place_answer = IPC_PLACE_READING;
-}
 
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
@@ -68,17 +56,13 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 void queue_place_read(struct queue *q)
 {
 	if (q->place_state == QUEUE_PLACE_JOINED)
-		q->place_state = QUEUE_PLACE_TAP_LAST;
+		q->place_state = QUEUE_PLACE_READING;
 }
 
 void queue_place_hold(struct queue *q)
 {
-	/* Never read yet: what waits in the place is to be read before the TAP all the same,
-	 * and what the TAP has from before the filter, before that. */
-	if (q->place_state == QUEUE_PLACE_READING) {
+	if (q->place_state == QUEUE_PLACE_READING)
 		q->place_state = QUEUE_PLACE_HOLDING;
-		q->place_answer = IPC_PLACE_HELD;
-	}
 }
 
 void queue_place_leave(struct queue *q)
@@ -97,7 +81,7 @@ enum ipc_type queue_place_answer(struct queue *q)
 
 static bool is_read(const struct queue *q)
 {
-	return q->place_state == QUEUE_PLACE_READING || queue_tap_held(q);
+	return q->place_state >= QUEUE_PLACE_READING;
 }
 
 /* What the place lost since we last asked; not for each frame, as it is a system call. */
@@ -118,7 +102,7 @@ static void give_up(struct queue *q)
 	q->nic->leave(q->place);
 	q->place = NULL;
 	q->place_state = QUEUE_PLACE_NONE;
-	q->place_answer = IPC_PLACE_LEFT;
+	drain_place_gone(q);
 }
 
 void queue_place_forget(struct queue *q)
@@ -190,7 +174,9 @@ bool queue_place_receive(struct queue *q)
 	counter_add(&q->counters->to_guest_nic_frames, n);
 	if (n < budget && q->env->now_ns - q->place_looked_ns >= NS_PER_S)
 		count_lost(q);
-	if (n < budget && q->place_state == QUEUE_PLACE_LAST)
+	if (n < budget && q->place_state == QUEUE_PLACE_LAST) {
 		give_up(q);
+		return true;
+	}
 	return n > 0;
 }

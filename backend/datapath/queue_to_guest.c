@@ -45,6 +45,8 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 {
 	struct log_scope scope = queue_scope(q);
 
+	if (result > 0 || read_lost_frame(result))
+		drain_note_read(q);
 	if (result > (int)PACKET_VNET_SIZE) {
 		p->size = (uint32_t)result - (uint32_t)PACKET_VNET_SIZE;
 		wait_note_read(q, p);
@@ -252,6 +254,7 @@ enum vif_verdict queue_to_guest(struct queue *q)
 	if (any)
 		queue_publish(q, &q->rx, q->rx_port, &q->counters->to_guest_notifies);
 	wait_settle(q);
+	drain_check(q);
 	q->rx_due = q->from_tap.head && !q->rx_starved;
 	if (!err)
 		return VIF_OK;

@@ -5,7 +5,8 @@
  * its drain and its stall timeout, and XSA-392 for what a stall is.
  *
  *	bytes	The kernel lets no more than GATE_BYTES into the TAP's queue that have not
- *		left it (libvif/gate.h): frames read ahead are still in it.
+ *		left it (libvif/gate.h): frames read ahead are still in it. HELD_BYTES while
+ *		vifd itself takes none.
  *	age	What has waited for rx_drain_ns, or up to an eighth longer, is dropped. The
  *		kernel keeps no times of frames: a mark notes how much had entered by when.
  *	stall	A guest that for rx_stall_ns never had as many buffers as the frame at the
@@ -20,6 +21,10 @@
 /* A guest without feature-rx-notify is looked at as often as this, less and less. */
 #define LOOK_MIN_NS (1 * NS_PER_MS)
 #define LOOK_MAX_NS (32 * NS_PER_MS)
+
+/* Let into a TAP that is held while the vif's path changes: a gigabit a second for as long
+ * as the kernel and the NIC may take. */
+#define HELD_BYTES (16 * GATE_BYTES)
 
 /* ---- bytes ---- */
 
@@ -40,10 +45,13 @@ static void publish_taken(struct queue *q)
 		__atomic_store_n(&q->wait.gate->taken, taken(q), __ATOMIC_RELAXED);
 }
 
-static void set_limit(struct queue *q, uint64_t bytes)
+void wait_set_limit(struct queue *q)
 {
+	uint64_t bytes = q->drain.held ? HELD_BYTES : GATE_BYTES;
+
 	if (q->wait.gate)
-		__atomic_store_n(&q->wait.gate->limit, bytes, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->wait.gate->limit, q->wait.stalled ? 0 : bytes,
+				 __ATOMIC_RELAXED);
 }
 
 void wait_open(struct queue *q, struct gate_queue *gate)
@@ -51,7 +59,7 @@ void wait_open(struct queue *q, struct gate_queue *gate)
 	q->wait.gate = gate;
 	/* What an earlier worker had read and not given is gone: found when the TAP is empty. */
 	q->wait.read = gate ? GATE_LOAD(gate->taken) : 0;
-	set_limit(q, GATE_BYTES);
+	wait_set_limit(q);
 }
 
 void wait_note_reads(struct queue *q)
@@ -199,7 +207,7 @@ static void check_stall(struct queue *q)
 	}
 	w->stalled = true;
 	counter_add(&q->counters->to_guest_stalls, 1);
-	set_limit(q, 0);
+	wait_set_limit(q);
 }
 
 static void check_recovery(struct queue *q)
@@ -214,7 +222,7 @@ static void check_recovery(struct queue *q)
 	w->drop_to = 0;
 	q->rx_starved = false;
 	wait_end(q);
-	set_limit(q, GATE_BYTES);
+	wait_set_limit(q);
 }
 
 /* ---- all of it ---- */

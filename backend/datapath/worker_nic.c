@@ -72,19 +72,19 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 	worker_say(w, &answer);
 }
 
-/* What a queue is told about its place. */
+/* What a queue is told about its vif's place. */
 static void on_place(struct worker *w, const struct ipc_msg *msg)
 {
+	static void (*const step[])(struct queue *q) = {
+		[IPC_PLACE_DRAIN] = queue_drain,       [IPC_PLACE_READ] = queue_place_read,
+		[IPC_PLACE_HOLD] = queue_hold,	       [IPC_PLACE_LEAVE] = queue_place_leave,
+		[IPC_PLACE_RELEASE] = queue_release,
+	};
 	struct queue *q = msg->slot < IPC_QUEUES_MAX ? w->by_slot[msg->slot] : NULL;
 
-	if (!q || !q->place)
+	if (!q)
 		return; /* closed since: its QUEUE_DETACHED is on the way */
-	if (msg->type == IPC_PLACE_READ)
-		queue_place_read(q);
-	else if (msg->type == IPC_PLACE_HOLD)
-		queue_place_hold(q);
-	else
-		queue_place_leave(q);
+	step[msg->type](q);
 	worker_mark_ready(w, q);
 }
 
@@ -101,9 +101,11 @@ bool worker_on_nic(struct worker *w, const struct ipc_msg *msg, const int fds[],
 		if (msg->slot < IPC_NICS_MAX)
 			worker_nic_close(w, msg->slot);
 		break;
+	case IPC_PLACE_DRAIN:
 	case IPC_PLACE_READ:
 	case IPC_PLACE_HOLD:
 	case IPC_PLACE_LEAVE:
+	case IPC_PLACE_RELEASE:
 		on_place(w, msg);
 		break;
 	default:

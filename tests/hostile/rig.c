@@ -54,9 +54,8 @@ static ssize_t stack_take(void *stack, uint32_t queue, const struct iovec iov[],
 	uint8_t buffer[PACKET_VNET_SIZE + SIM_FRAME_MAX] = { 0 };
 	size_t size = PACKET_VNET_SIZE + sim_frame_size(g->n_taken), done = 0;
 
-	(void)queue;
-	if (g->n_taken == g->goal)
-		return -EAGAIN;
+	if (queue || g->n_taken == g->goal)
+		return -EAGAIN; /* one flow: by one queue */
 	sim_frame_make(buffer + PACKET_VNET_SIZE, g->n_taken++);
 	for (int i = 0; i < n && done < size; i++) {
 		size_t part = MIN(iov[i].iov_len, size - done);
@@ -111,7 +110,8 @@ static void bridge_sends(struct rig *r)
 
 	for (; g->n_offered < g->goal; g->n_offered++) {
 		sim_frame_make(frame, g->n_offered);
-		if (!sim_nic_give(r->datapath, GOOD_DOMID, frame, sim_frame_size(g->n_offered)))
+		if (!sim_nic_give(r->datapath, GOOD_DOMID, g->bridge_queue, frame,
+				  sim_frame_size(g->n_offered)))
 			break;
 	}
 }
@@ -136,6 +136,10 @@ void rig_turn(struct rig *r)
 	(void)sim_toolstack_hotplug(EVIL_DOMID, 0);
 	(void)sim_toolstack_hotplug(GOOD_DOMID, 0);
 	bridge_sends(r);
+	if (r->good.n_sleeps) {
+		r->good.n_sleeps--;
+		return;
+	}
 	act_as(GOOD_DOMID);
 	assert_int_equal(netfront_bus_step(&r->good.nf), 0);
 	netfront_take_events(&r->good.nf);
@@ -197,12 +201,12 @@ void rig_expect_alive(struct rig *r)
 
 /* ---- life ---- */
 
-static void open_good(struct rig *r)
+static void open_good(struct rig *r, uint32_t n_queues)
 {
 	const struct netfront_config config = {
 		.vif = { .domid = GOOD_DOMID },
 		.choice.dialect = &frontend_dialects[0],
-		.choice.n_queues = 1,
+		.choice.n_queues = n_queues,
 		.stack_ops = &stack_ops,
 		.stack = &r->good,
 	};
@@ -211,7 +215,8 @@ static void open_good(struct rig *r)
 	assert_int_equal(netfront_open(&r->good.nf, &config), 0);
 }
 
-static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, bool with_nic)
+static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues,
+			 uint32_t n_good_queues, bool with_nic)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct config config;
@@ -230,7 +235,7 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, b
 	env.process_ctx = r->datapath = sim_datapath_new(bridge_receives, r);
 	config_defaults(&config);
 	config.n_workers = 1;
-	config.max_queues = 2;
+	config.max_queues = MAX(n_good_queues, 2u);
 	config.n_nics = with_nic;
 	strcpy(config.nic[0].name, SIM_NIC_NAME);
 	act_as(0);
@@ -239,7 +244,7 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, b
 		assert_int_equal(hosted_domain_create(domid), 0);
 		sim_toolstack_attach(domid, 0);
 	}
-	open_good(r);
+	open_good(r, n_good_queues);
 	r->evil.split_events = split_events;
 	r->evil.with_ctrl = with_ctrl;
 	r->evil.n_queues = n_queues;
@@ -255,17 +260,22 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues, b
 
 struct rig *rig_start(bool split_events)
 {
-	return start(split_events, false, 1, false);
+	return start(split_events, false, 1, 1, false);
 }
 
 struct rig *rig_start_ctrl(uint32_t n_queues)
 {
-	return start(true, true, n_queues, false);
+	return start(true, true, n_queues, 1, false);
 }
 
 struct rig *rig_start_nic(void)
 {
-	return start(true, false, 1, true);
+	return start(true, false, 1, 1, true);
+}
+
+struct rig *rig_start_nic_queues(uint32_t n)
+{
+	return start(true, false, 1, n, true);
 }
 
 static void detach(struct rig *r, uint32_t domid)

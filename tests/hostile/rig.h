@@ -28,6 +28,8 @@ struct good {
 	uint32_t goal;		     /* frames each way, since the beginning */
 	uint32_t n_taken, n_offered; /* sent by its stack; by the bridge */
 	uint32_t next_bridge, next_given;
+	uint32_t n_sleeps;     /* turns it does not come to anything */
+	uint32_t bridge_queue; /* of the TAP, where its frames come from the bridge */
 };
 
 /* The guest played by hand. Nothing here is checked: that is the point. */
@@ -87,6 +89,8 @@ struct rig *rig_start(bool split_events);
 struct rig *rig_start_ctrl(uint32_t n_queues);
 /* Their bridge has a NIC, on which both get a place. */
 struct rig *rig_start_nic(void);
+/* And the good guest has n queues. */
+struct rig *rig_start_nic_queues(uint32_t n);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 

@@ -72,6 +72,64 @@ static void there_and_back(void **state)
 	assert_true(by_nic(r) > 1000);
 }
 
+/*
+ * A guest with three queues, one of which has the place, and a flow that is another's on the
+ * bridge. The guest looks at its first queue first, so what it was shown in two rings at once
+ * it takes in the wrong order.
+ */
+static int start_queues(void **state)
+{
+	*state = rig_start_nic_queues(3);
+	return 0;
+}
+
+static void there_and_back_by_another_queue(void **state)
+{
+	struct rig *r = *state;
+
+	r->good.bridge_queue = 2;
+	/* In quiet times it shows in both rings that it takes all. */
+	for (unsigned i = 0; i < 4; i++) {
+		rig_turns_until(r, 100, good(r)->state == (i < 2 ? PLACED_NIC : PLACED_BRIDGE));
+		rig_good_carries(r, 1);
+		good(r)->wish = i ? PLACEMENT_BRIDGE : PLACEMENT_AUTO;
+	}
+	r->ns_per_turn = 4 * NS_PER_MS;
+	srandom(11);
+	for (unsigned i = 0; i < 6000; i++) {
+		r->good.goal += (uint32_t)random() % (i % 8 ? 8 : 400);
+		if (random() % 25 == 0)
+			good(r)->wish = good(r)->wish == PLACEMENT_AUTO ? PLACEMENT_BRIDGE : PLACEMENT_AUTO;
+		if (!r->good.n_sleeps && random() % 4 == 0)
+			r->good.n_sleeps = (uint32_t)random() % 3;
+		rig_turn(r);
+	}
+	rig_good_carries(r, 100);
+	assert_int_equal(vif_of(r, GOOD_DOMID)->n_queues, 3);
+	assert_true(good(r)->n_moves > 100);
+	assert_true(by_nic(r) > 1000);
+}
+
+/* What frames to others do meanwhile does not matter: a neighbour floods the queue. */
+static void a_neighbour_floods(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+
+	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC);
+	evil(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 100, evil(r)->state == PLACED_BRIDGE);
+	evil(r)->wish = PLACEMENT_AUTO;
+	for (unsigned i = 0; evil(r)->state != PLACED_NIC; i++) {
+		assert_true(i < 3000);
+		for (unsigned k = 0; k < 300; k++)
+			(void)sim_datapath_give_queue(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame));
+		evil_rx(&r->evil, RING_SLOTS - (r->evil.rx_prod - r->evil.rx->rsp_prod));
+		evil_publish(&r->evil);
+		rig_turn(r);
+	}
+}
+
 static void back_on_the_bridge(void **state)
 {
 	struct rig *r = *state;
@@ -113,7 +171,7 @@ static void a_guest_that_takes_nothing(void **state)
 
 	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
 	for (unsigned i = 0; i < 1000; i++)
-		(void)!sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame));
+		(void)!sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame));
 	assert_true(sim_nic_n_lost() - lost >= 900);
 	rig_good_carries(r, 1000);
 }
@@ -142,7 +200,7 @@ static void closed_with_frames(void **state)
 	evil_notify(&r->evil);
 	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC);
 	for (unsigned i = 0; i < 40; i++)
-		assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+		assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
 	rig_turns(r, 10);
 	rig_good_carries(r, 100);
 }
@@ -170,13 +228,13 @@ static void the_bridge_learns_who_sends(void **state)
 	r->ns_per_turn = 10 * NS_PER_MS;
 	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC);
 	memcpy(frame + 6, mac, sizeof(mac));
-	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
 	rig_turns_until(r, 10, sim_learned(mac, 0) == 1);
 	for (uint64_t end = r->now_ns + 2 * SIM_AGEING_NS; r->now_ns < end; rig_turn(r)) {
 		evil_rx(&r->evil, 1);
 		evil_publish(&r->evil);
 		evil_notify(&r->evil);
-		(void)!sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame));
+		(void)!sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame));
 	}
 	assert_in_range(sim_learned(mac, 0), 1 + 2 * 2, 1 + 2 * 5);
 	rig_turns(r, (unsigned)(SIM_AGEING_NS / r->ns_per_turn));
@@ -236,7 +294,7 @@ static void the_bridge_learns_of_its_vlans(void **state)
 	sim_netdev_form(EVIL_DOMID, 0)->form = (struct vlan_form){ 30, 0, false };
 	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC && evil(r)->form.vlan == 30);
 	memcpy(frame + 6, mac, sizeof(mac));
-	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
 	rig_turns_until(r, 10, sim_learned(mac, 30) == 1);
 	assert_int_equal(sim_learned(mac, 0), 0);
 }
@@ -293,6 +351,9 @@ int main(void)
 		T(tagged_on_the_wire),	T(there_and_back_tagged),
 		T(the_bridge_learns_of_its_vlans),
 		T(moves_to_another_vlan), T(bridged_by_its_vlans),
+		cmocka_unit_test_setup_teardown(there_and_back_by_another_queue, start_queues,
+						rig_teardown),
+		T(a_neighbour_floods),
 #undef T
 	};
 

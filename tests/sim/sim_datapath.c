@@ -199,6 +199,12 @@ bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
 	return give(d, domid, 0, vnet, frame, size);
 }
 
+bool sim_datapath_give_queue(struct sim_datapath *d, uint32_t domid, uint32_t queue,
+			     const uint8_t *frame, size_t size)
+{
+	return give(d, domid, queue, &(struct virtio_net_hdr){ 0 }, frame, size);
+}
+
 int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
 {
 	const struct queue *first = d->queue[domid][0];

@@ -48,6 +48,10 @@ bool sim_datapath_give_offloaded(struct sim_datapath *d, uint32_t domid,
 				 const struct virtio_net_hdr *vnet, const uint8_t *frame,
 				 size_t size);
 
+/* To a queue of the vif's, as the bridge's frames of a flow may all be. */
+bool sim_datapath_give_queue(struct sim_datapath *d, uint32_t domid, uint32_t queue,
+			     const uint8_t *frame, size_t size);
+
 /* To the queue the vif's steering says: which, or -1: none is there, or too much waits. */
 int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
 

@@ -276,7 +276,8 @@ static size_t put_tag(uint8_t *to, const uint8_t *frame, size_t size, uint16_t v
 }
 
 /* What the bridge makes of it is what the guest is to see, by either way. */
-bool sim_nic_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size)
+bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
+		  size_t size)
 {
 	const struct sim_form *f = sim_netdev_form(domid, 0);
 	struct vlan_form form = f ? f->form : (struct vlan_form){ .on_wire = 0 };
@@ -286,7 +287,7 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, 
 
 	if (!place) {
 		size = put_tag(tagged, frame, size, form.tag_off ? 0 : form.on_wire);
-		return sim_datapath_give(d, domid, tagged, size);
+		return sim_datapath_give_queue(d, domid, queue, tagged, size);
 	}
 	p = place->waiting.n_packets < SIM_PLACE_SIZE ? packet_get(&port->pool) : NULL;
 	if (!p) {

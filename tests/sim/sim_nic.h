@@ -17,8 +17,10 @@
 extern const struct nic_device_ops sim_nic_device_ops;
 extern const struct nic_port_ops sim_nic_port_ops;
 
-/* The wire sends a frame to the guest. False: too much waits. */
-bool sim_nic_give(struct sim_datapath *d, uint32_t domid, const uint8_t *frame, size_t size);
+/* The wire sends a frame to the guest; without a place it comes to this queue of its TAP.
+ * False: too much waits. */
+bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
+		  size_t size);
 
 /* The next so many filters are refused with -ENOSPC. */
 void sim_nic_refuse(uint32_t n);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 8: what the parts of placement share; only backend/control/placement*.c include this.
+ *
+ *	placement.c	   a vif's steps to a NIC and back
+ *	placement_nic.c	   the NICs themselves
+ *	placement_policy.c who gets a place
+ */
+#ifndef VIF_CONTROL_PLACEMENT_PARTS_H
+#define VIF_CONTROL_PLACEMENT_PARTS_H
+
+#include "backend/control/placement.h"
+
+/* A device that cannot be opened, and a place that cannot be had, are tried again. */
+#define PLACEMENT_RETRY_NS (10 * NS_PER_S)
+
+/* ---- placement_nic.c ---- */
+
+void placement_close_fds(int fds[], int n);
+
+/* Opens what can be opened now. Returns when to come again. */
+uint64_t placement_step_nics(struct control *c, uint64_t now_ns);
+
+/* The worker has its half, or could not open it. */
+void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t now_ns);
+
+/* ---- placement_policy.c ---- */
+
+/* The NIC v is to have a place on, and which of the wire's frames are v's; NULL with *why_not:
+ * none. */
+struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan_form *form,
+			     const char **why_not);
+
+/* Puts v down for a place on n, and picks which of its queues is to have it. False with
+ * *why_not: there is none. */
+bool placement_take(struct control *c, struct vif *v, struct nic *n, const char **why_not);
+
+#endif
