@@ -12,12 +12,17 @@ CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c link
 		      notify.c process.c rtnl.c steering.c gating.c \
 		      tap_program.c vlans.c),$(sort $(wildcard backend/control/*.c)))
 
+# Providers of NICs, and the half of each that the datapath has.
+NIC_PORT_OBJS := backend/nic/afxdp_port.c \
+		 $(addprefix backend/nic/,model_port.c model_hw.c model_iommu.c model_wire.c)
+NIC_OBJS      := $(NIC_PORT_OBJS) backend/nic/afxdp_device.c backend/nic/model_device.c
+
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.
 NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c rtnl.c steering.c gating.c tap_program.c vlans.c) \
 	       $(bpf-objs)
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
-	     backend/nic/afxdp_device.c backend/nic/afxdp_port.c $(sort $(wildcard backend/control/*.c)) \
+	     $(NIC_OBJS) $(sort $(wildcard backend/control/*.c)) \
 	     $(sort $(wildcard backend/datapath/*.c))
 # liburing statically: Debian 12's shared one (2.3) does not export
 # io_uring_register_restrictions and io_uring_enable_rings, which its header declares.

@@ -180,7 +180,8 @@ static enum vifd_exit serve(const struct config *config, uint32_t uid, uint32_t 
 	struct process process = { .keep_fd = -1 };
 	struct netdev_kernel kernel;
 	struct control_env env = { .netdev_ops = &netdev_kernel_ops,
-				   .nic_ops = { [NIC_PROVIDER_AFXDP] = &afxdp_device_ops },
+				   .nic_ops = { [NIC_PROVIDER_AFXDP] = &afxdp_device_ops,
+						[NIC_PROVIDER_MODEL] = &model_device_ops },
 				   .netdev_ctx = &kernel,
 				   .process_ops = &process_exec_ops,
 				   .process_ctx = &process,

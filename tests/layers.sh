@@ -26,8 +26,10 @@ rank_of()
 	backend/bpf/*.h) echo 58 ;;
 	backend/bpf/*) echo 59 ;;
 	backend/nic/nic.h) echo 60 ;;
+	backend/nic/model_wire.h) echo 62 ;;
+	backend/nic/model_hw.h) echo 63 ;;
 	backend/nic/*.h) echo 61 ;;
-	backend/nic/*) echo 62 ;;
+	backend/nic/*) echo 64 ;;
 	backend/datapath/queue.*) echo 70 ;;
 	backend/datapath/queue_* | backend/datapath/timers.*) echo 71 ;;
 	backend/datapath/worker.h) echo 72 ;;

@@ -115,6 +115,47 @@ static void print_nic_filters(const struct nic_config *n, FILE *out)
 		fprintf(out, ",filters=%u", n->filters);
 }
 
+static const char *const nic_providers[NIC_PROVIDERS] = {
+	[NIC_PROVIDER_AFXDP] = "afxdp",
+	[NIC_PROVIDER_MODEL] = "model",
+};
+
+const char *config_nic_provider(const struct nic_config *n)
+{
+	return nic_providers[n->provider];
+}
+
+static int set_nic_provider(struct nic_config *n, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(nic_providers); i++) {
+		if (strcmp(value, nic_providers[i]))
+			continue;
+		n->provider = (enum nic_provider)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void print_nic_provider(const struct nic_config *n, FILE *out)
+{
+	if (n->provider)
+		fprintf(out, ",provider=%s", nic_providers[n->provider]);
+}
+
+static int set_nic_wire(struct nic_config *n, const char *value)
+{
+	if (!value[0] || strlen(value) >= sizeof(n->wire))
+		return -EINVAL;
+	strcpy(n->wire, value);
+	return 0;
+}
+
+static void print_nic_wire(const struct nic_config *n, FILE *out)
+{
+	if (n->wire[0])
+		fprintf(out, ",wire=%s", n->wire);
+}
+
 /* Prints itself, if it is not the default. */
 static const struct nic_option {
 	const char *name;
@@ -122,6 +163,8 @@ static const struct nic_option {
 	void (*print)(const struct nic_config *n, FILE *out);
 } nic_options[] = {
 	{ "filters", set_nic_filters, print_nic_filters },
+	{ "provider", set_nic_provider, print_nic_provider },
+	{ "wire", set_nic_wire, print_nic_wire },
 };
 
 static int set_nic_option(struct nic_config *n, const char *text)
@@ -147,6 +190,9 @@ static int set_nic(struct nic_config *n, char *text)
 	strcpy(n->name, name);
 	while (rest && !rc)
 		rc = set_nic_option(n, strsep(&rest, ","));
+	/* A device of the kernel's has its own wire. */
+	if (!rc && (n->provider == NIC_PROVIDER_MODEL) != (n->wire[0] != '\0'))
+		rc = -EINVAL;
 	return rc;
 }
 
@@ -267,7 +313,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
-	{ "nics", "none, or up to 8 of 'device[,filters=1..16]'", set_nics, print_nics },
+	{ "nics", "none, or up to 8 of 'device[,filters=1..16][,provider=afxdp|model][,wire=device]'", set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },

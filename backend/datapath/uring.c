@@ -396,6 +396,7 @@ static int init_ring(struct io_uring *ring)
 
 static const struct nic_port_ops *const nic_providers[NIC_PROVIDERS] = {
 	[NIC_PROVIDER_AFXDP] = &afxdp_port_ops,
+	[NIC_PROVIDER_MODEL] = &model_port_ops,
 };
 
 int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_size)

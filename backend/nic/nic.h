@@ -257,4 +257,8 @@ struct nic_port_ops {
 extern const struct nic_device_ops afxdp_device_ops;
 extern const struct nic_port_ops afxdp_port_ops;
 
+/* A multi-queue NIC in software. */
+extern const struct nic_device_ops model_device_ops;
+extern const struct nic_port_ops model_port_ops;
+
 #endif

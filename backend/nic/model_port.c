@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model NIC in the datapath: the driver's side of its queues.
+ *
+ * A chunk of the device's memory is a packet: the frame begins 256 bytes into its page, with
+ * room for the virtio_net_hdr before it. Each is at any time in exactly one of: the device's
+ * free list, a queue's FIFO, a user's hands, the port's free list (for frames to inject), a
+ * ring of injected frames, or on its way back by one of the two rings of chunks.
+ */
+#include "backend/nic/model_hw.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "packet.h"
+
+#define CHUNK	 4096u
+#define HEADROOM 256u
+#define N_CHUNKS 65536u
+#define N_OURS	 (NIC_PLACES_MAX * MODEL_INJECTED) /* of them: for frames to inject */
+static_assert((N_CHUNKS & (N_CHUNKS - 1)) == 0, "the size of a ring");
+static_assert(HEADROOM + MODEL_FRAME_MAX <= CHUNK, "a frame fits its chunk");
+
+struct nic_port {
+	struct model_hw hw;
+	int fds[3]; /* registers, wire, TAP */
+	uint8_t *memory;
+	struct packet *all; /* [N_CHUNKS] */
+	struct packet *free;
+	uint32_t n_free;
+};
+
+struct nic_place {
+	struct model_queue queue;
+	struct nic_port *port;
+	uint32_t number; /* control's; the queue has its own */
+	struct packet_fifo older; /* of what receive() gives, before the FIFO's */
+	uint32_t n_posted;	  /* and not reaped */
+	struct log_limit log_limit;
+};
+
+static struct model_queue_regs *regs_of(const struct nic_place *place)
+{
+	return &place->port->hw.regs->queue[place->queue.number];
+}
+
+/* ---- chunks ---- */
+
+static bool is_of(const struct nic_port *port, const struct packet *p)
+{
+	return p >= port->all && p < port->all + N_CHUNKS;
+}
+
+/* Keeps what was taken from our own share; the rest is the device's. */
+static void give_back(struct nic_port *port, struct packet *p)
+{
+	struct model_chunks *r = &port->hw.returned;
+
+	if (port->n_free < N_OURS) {
+		p->next = port->free;
+		port->free = p;
+		port->n_free++;
+		return;
+	}
+	r->chunk[r->ring.head % r->size] = p;
+	model_ring_push(&r->ring, 1);
+}
+
+static int make_chunks(struct nic_port *port)
+{
+	size_t size = (size_t)N_CHUNKS * CHUNK;
+
+	port->all = calloc(N_CHUNKS, sizeof(*port->all));
+	port->memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (port->memory == MAP_FAILED)
+		port->memory = NULL;
+	if (!port->all || !port->memory)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < N_CHUNKS; i++) {
+		port->all[i].frame = port->memory + (size_t)i * CHUNK + HEADROOM;
+		port->all[i].next = i + 1 < N_CHUNKS && i + 1 != N_OURS ? &port->all[i + 1] : NULL;
+	}
+	port->free = port->all;
+	port->n_free = N_OURS;
+	return 0;
+}
+
+/* ---- the port ---- */
+
+static void free_port(struct nic_port *port)
+{
+	model_wire_close(&port->hw.wire);
+	if (port->hw.regs)
+		munmap(port->hw.regs, sizeof(*port->hw.regs));
+	if (port->memory)
+		munmap(port->memory, (size_t)N_CHUNKS * CHUNK);
+	free(port->all);
+	free(port);
+}
+
+static void port_close(struct nic_port *port)
+{
+	if (!port)
+		return;
+	model_hw_stop(&port->hw);
+	for (size_t i = 0; i < ARRAY_SIZE(port->fds); i++)
+		close(port->fds[i]);
+	free_port(port);
+}
+
+static int map_regs(struct model_hw *hw, int fd)
+{
+	void *regs = mmap(NULL, sizeof(*hw->regs), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (regs == MAP_FAILED)
+		return -errno;
+	hw->regs = regs;
+	return 0;
+}
+
+static int start(struct nic_port *port, const char **step)
+{
+	int err;
+
+	*step = "mapping its registers";
+	err = map_regs(&port->hw, port->fds[0]);
+	if (err)
+		return err;
+	*step = "mapping the wire's ring";
+	err = model_wire_open(&port->hw.wire, port->fds[1], port->hw.regs->wire_next);
+	if (err)
+		return err;
+	port->hw.tap = port->fds[2];
+	*step = "making its memory";
+	err = make_chunks(port);
+	if (err)
+		return err;
+	*step = "starting its thread";
+	return model_hw_start(&port->hw, &port->all[N_OURS], N_CHUNKS);
+}
+
+static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **out, char *why,
+		     size_t why_size)
+{
+	struct nic_port *port = aligned_alloc(64, sizeof(*port));
+	const char *step = "";
+	int err;
+
+	(void)ifindex;
+	if (!port)
+		return -ENOMEM;
+	memset(port, 0, sizeof(*port));
+	if (n_fds != (int)ARRAY_SIZE(port->fds)) {
+		free(port);
+		return -EPROTO;
+	}
+	memcpy(port->fds, fds, sizeof(port->fds));
+	err = start(port, &step);
+	if (err) {
+		snprintf(why, why_size, "the model NIC: %s: %s", step, strerror(-err));
+		free_port(port); /* the fds stay the caller's */
+		return err;
+	}
+	*out = port;
+	return 0;
+}
+
+/* ---- interrupts ---- */
+
+/* The queue was found dry: asks to be told when it is not. False: it was asked already, and
+ * what came since is about to be told. Else it is to be looked at again. */
+static bool ask_for_interrupt(struct model_queue *q)
+{
+	eventfd_t told;
+
+	if (__atomic_load_n(&q->irq_wanted, __ATOMIC_ACQUIRE))
+		return false;
+	eventfd_read(q->irq, &told);
+	__atomic_store_n(&q->irq_wanted, 1, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* As the device does, of what we did ourselves. */
+static void interrupt_ourselves(struct model_queue *q)
+{
+	if (__atomic_exchange_n(&q->irq_wanted, 0, __ATOMIC_SEQ_CST))
+		eventfd_write(q->irq, 1);
+}
+
+static int poll_fd(const struct nic_place *place)
+{
+	return place->queue.irq;
+}
+
+/* ---- ordinary ---- */
+
+static bool is_posting(const struct model_queue *q)
+{
+	return q->posting; /* ours to write */
+}
+
+static struct packet *pop_fifo(struct model_queue *q)
+{
+	struct packet *p = q->fifo_frame[q->fifo.tail % MODEL_FIFO_FRAMES];
+
+	__atomic_store_n(&q->fifo_out, q->fifo_out + p->size, __ATOMIC_RELEASE);
+	model_ring_pop(&q->fifo, 1);
+	p->next = NULL;
+	memset(packet_vnet(p), 0, PACKET_VNET_SIZE);
+	return p;
+}
+
+static uint32_t take(struct nic_place *place, struct packet *out[], uint32_t n)
+{
+	struct model_queue *q = &place->queue;
+	uint32_t got = 0, n_ready;
+
+	while (got < n && place->older.head)
+		out[got++] = packet_fifo_pop(&place->older);
+	n_ready = is_posting(q) ? 0 : model_ring_ready(&q->fifo);
+	while (got < n && n_ready--)
+		out[got++] = pop_fifo(q);
+	return got;
+}
+
+static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t n)
+{
+	uint32_t got = take(place, out, n);
+
+	if (got < n && !is_posting(&place->queue) && ask_for_interrupt(&place->queue))
+		got += take(place, out + got, n - got);
+	return got;
+}
+
+static void stats(const struct nic_place *place, struct nic_place_stats *out)
+{
+	const struct model_queue_regs *r = regs_of(place);
+
+	out->lost = __atomic_load_n(&r->lost, __ATOMIC_RELAXED);
+	out->faults = __atomic_load_n(&r->faults, __ATOMIC_RELAXED);
+}
+
+/* ---- places ---- */
+
+static int find_number(const struct nic_port *port, uint32_t *out)
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
+		if (port->hw.queue[i])
+			continue;
+		*out = i;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+/* A queue is free once its place was left, which may be after control has given the place's
+ * number to another. */
+static int init_place(struct nic_place *place, struct nic_port *port)
+{
+	struct model_queue *q = &place->queue;
+
+	place->port = port;
+	q->irq_wanted = 1;
+	model_iommu_init(&q->iommu);
+	if (find_number(port, &q->number))
+		return -ENOSPC;
+	q->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return q->irq < 0 ? -errno : 0;
+}
+
+static int join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
+		struct nic_place **out, char *why, size_t why_size)
+{
+	struct nic_place *place = aligned_alloc(64, sizeof(*place));
+	struct model_regs *regs = port->hw.regs;
+	int err;
+
+	(void)fds;
+	if (!place)
+		return -ENOMEM;
+	memset(place, 0, sizeof(*place));
+	err = n_fds == 0 && number < NIC_PLACES_MAX ? init_place(place, port) : -EPROTO;
+	if (err) {
+		snprintf(why, why_size, "a queue of the model NIC: %s", strerror(-err));
+		free(place);
+		return err;
+	}
+	place->number = number;
+	memset(regs_of(place), 0, sizeof(*regs_of(place)));
+	__atomic_store_n(&port->hw.queue[place->queue.number], &place->queue, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&regs->queue_of[number], place->queue.number + 1, __ATOMIC_RELEASE);
+	*out = place;
+	return 0;
+}
+
+/* What was injected and is not delivered, now that the device does not look there. */
+static void take_back_injected(struct nic_place *place)
+{
+	struct model_queue *q = &place->queue;
+
+	for (uint32_t n = model_ring_ready(&q->injected); n; n--) {
+		packet_fifo_push(&place->older, q->injected_frame[q->injected.tail % MODEL_INJECTED]);
+		model_ring_pop(&q->injected, 1);
+	}
+}
+
+static void leave(struct nic_place *place)
+{
+	struct nic_port *port;
+	struct packet *p;
+
+	if (!place)
+		return;
+	port = place->port;
+	if (port->hw.regs->queue_of[place->number] == place->queue.number + 1)
+		__atomic_store_n(&port->hw.regs->queue_of[place->number], 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&port->hw.queue[place->queue.number], NULL, __ATOMIC_SEQ_CST);
+	model_hw_settle(port->hw.regs);
+	place->queue.posting = 0;
+	take_back_injected(place);
+	while (take(place, &p, 1))
+		give_back(port, p);
+	close(place->queue.irq);
+	free(place);
+}
+
+/* ---- posting ---- */
+
+static int authorise(struct nic_place *place, void *page, nic_page *out)
+{
+	return model_iommu_map(&place->queue.iommu, page, out);
+}
+
+static void revoke_page(struct nic_place *place, nic_page page)
+{
+	int err = model_iommu_unmap(&place->queue.iommu, page);
+
+	assert(!err);
+	model_hw_quiesce(&place->queue);
+}
+
+static void begin(struct nic_place *place)
+{
+	struct model_queue *q = &place->queue;
+
+	for (uint32_t n = model_ring_ready(&q->fifo); n; n--)
+		packet_fifo_push(&place->older, pop_fifo(q));
+	__atomic_store_n(&q->posting, 1, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t post(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n)
+{
+	struct model_queue *q = &place->queue;
+
+	n = MIN(n, MODEL_DESCRIPTORS - place->n_posted);
+	for (uint32_t i = 0; i < n; i++)
+		q->buffer[(q->posted.head + i) % MODEL_DESCRIPTORS] = buffers[i];
+	model_ring_push(&q->posted, n);
+	place->n_posted += n;
+	if (n && model_queue_waits(q))
+		model_hw_ring(&place->port->hw);
+	return n;
+}
+
+static void tell_fault(struct nic_place *place)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	log_limited(&place->log_limit, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec,
+		    LOG_LVL_WARNING, LOG_NOBODY,
+		    "NIC %s, place %u: kept from writing to a page it was not to: %llu so far",
+		    place->port->hw.regs->name, place->queue.number,
+		    (unsigned long long)__atomic_load_n(&regs_of(place)->faults, __ATOMIC_RELAXED));
+}
+
+static uint32_t take_done(struct nic_place *place, struct nic_completion out[], uint32_t n)
+{
+	struct model_queue *q = &place->queue;
+
+	n = MIN(n, model_ring_ready(&q->done));
+	for (uint32_t i = 0; i < n; i++) {
+		out[i] = q->completion[(q->done.tail + i) % MODEL_DESCRIPTORS];
+		if (out[i].status == -EFAULT)
+			tell_fault(place);
+	}
+	model_ring_pop(&q->done, n);
+	place->n_posted -= n;
+	return n;
+}
+
+static uint32_t reap(struct nic_place *place, struct nic_completion out[], uint32_t n)
+{
+	uint32_t got = take_done(place, out, n);
+
+	if (got < n && is_posting(&place->queue) && !place->older.head &&
+	    ask_for_interrupt(&place->queue))
+		got += take_done(place, out + got, n - got);
+	return got;
+}
+
+static void recall(struct nic_place *place)
+{
+	struct model_queue *q = &place->queue;
+	uint32_t n;
+
+	if (!is_posting(q))
+		return;
+	__atomic_store_n(&q->posting, 0, __ATOMIC_SEQ_CST);
+	model_hw_quiesce(q);
+	n = model_ring_ready(&q->posted);
+	model_ring_pop(&q->posted, n);
+	place->n_posted -= n;
+	take_back_injected(place);
+	interrupt_ourselves(q);
+}
+
+/* ---- transmit switching ---- */
+
+static struct packet *get_chunk(struct nic_port *port)
+{
+	struct model_chunks *s = &port->hw.spent;
+	struct packet *p;
+
+	for (uint32_t n = model_ring_ready(&s->ring); n; n--) {
+		p = s->chunk[s->ring.tail % s->size];
+		p->next = port->free;
+		port->free = p;
+		port->n_free++;
+		model_ring_pop(&s->ring, 1);
+	}
+	p = port->free;
+	if (p) {
+		port->free = p->next;
+		port->n_free--;
+	}
+	return p;
+}
+
+static int inject(struct nic_place *place, const struct packet *frame)
+{
+	struct model_queue *q = &place->queue;
+	struct packet *p;
+
+	if (frame->size > MODEL_FRAME_MAX)
+		return -EMSGSIZE;
+	if (!is_posting(q) || !model_ring_room(&q->injected, MODEL_INJECTED))
+		return -EAGAIN;
+	p = get_chunk(place->port);
+	if (!p)
+		return -EAGAIN;
+	memcpy(p->frame, frame->frame, frame->size);
+	p->size = frame->size;
+	q->injected_frame[q->injected.head % MODEL_INJECTED] = p;
+	model_ring_push(&q->injected, 1);
+	model_hw_ring(&place->port->hw);
+	return 0;
+}
+
+const struct nic_port_ops model_port_ops = {
+	.open = port_open,
+	.close = port_close,
+	.join = join,
+	.leave = leave,
+	.poll_fd = poll_fd,
+	.receive = receive,
+	.is_of = is_of,
+	.give_back = give_back,
+	.stats = stats,
+	.authorise = authorise,
+	.revoke = revoke_page,
+	.begin = begin,
+	.post = post,
+	.reap = reap,
+	.recall = recall,
+	.inject = inject,
+};

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* See model_wire.h. */
+#include "backend/nic/model_wire.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * TPACKET_V2: a slot is handed over as soon as its frame is there; V3's blocks only when they
+ * are full, or after a millisecond at least.
+ */
+#define SLOT_SIZE  4096u
+#define BLOCK_SIZE (16 * SLOT_SIZE)
+#define N_SLOTS	   2048u
+#define RESERVE	   16u /* room for the tag, which the kernel takes off */
+#define RING_SIZE  ((size_t)N_SLOTS * SLOT_SIZE)
+#define SEND_BYTES (4 << 20)
+#define TAG_SIZE   4u
+static_assert(TPACKET2_HDRLEN + RESERVE + 32 + MODEL_FRAME_MAX <= SLOT_SIZE,
+	      "a frame fits its slot");
+
+/* ---- in control ---- */
+
+static int set_int(int fd, int option, int value)
+{
+	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value));
+}
+
+/* Only what other hosts send, whomever to; sent past the queueing of the stack. */
+static int set_up(int fd, int ifindex, const char **step)
+{
+	struct tpacket_req ring = { .tp_block_size = BLOCK_SIZE,
+				    .tp_block_nr = RING_SIZE / BLOCK_SIZE,
+				    .tp_frame_size = SLOT_SIZE,
+				    .tp_frame_nr = N_SLOTS };
+	struct packet_mreq all = { .mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC };
+	struct sockaddr_ll addr = { .sll_family = AF_PACKET,
+				    .sll_protocol = htons(ETH_P_ALL),
+				    .sll_ifindex = ifindex };
+	int send_bytes = SEND_BYTES;
+
+	*step = "setting up its packet socket";
+	if (set_int(fd, PACKET_VERSION, TPACKET_V2) || set_int(fd, PACKET_RESERVE, RESERVE) ||
+	    set_int(fd, PACKET_IGNORE_OUTGOING, 1) || set_int(fd, PACKET_QDISC_BYPASS, 1) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes)))
+		return -errno;
+	*step = "making its ring";
+	if (setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)))
+		return -errno;
+	*step = "taking what it receives";
+	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return -errno;
+	return 0;
+}
+
+int model_wire_socket(int ifindex, char *why, size_t why_size)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); /* nothing comes before bind */
+	const char *step = "making a packet socket";
+	int err = fd < 0 ? -errno : set_up(fd, ifindex, &step);
+
+	if (!err)
+		return fd;
+	snprintf(why, why_size, "the wire: %s: %s", step, strerror(-err));
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* ---- the device's ---- */
+
+int model_wire_open(struct model_wire *w, int fd, uint32_t next)
+{
+	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (ring == MAP_FAILED)
+		return -errno;
+	*w = (struct model_wire){ .fd = fd, .ring = ring, .next = next % N_SLOTS };
+	return 0;
+}
+
+void model_wire_close(struct model_wire *w)
+{
+	if (w->ring)
+		munmap(w->ring, RING_SIZE);
+	w->ring = NULL;
+}
+
+static struct tpacket2_hdr *next_slot(const struct model_wire *w)
+{
+	return (struct tpacket2_hdr *)(void *)(w->ring + (size_t)w->next * SLOT_SIZE);
+}
+
+/* Puts the tag back between the addresses and the rest. */
+static void insert_tag(struct model_frame *f, const struct tpacket2_hdr *slot)
+{
+	uint16_t type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
+	uint16_t tag[2] = { htons(type), htons(slot->tp_vlan_tci) };
+
+	memmove(f->data - TAG_SIZE, f->data, 2 * ETH_ALEN);
+	f->data -= TAG_SIZE;
+	f->size += TAG_SIZE;
+	memcpy(f->data + 2 * ETH_ALEN, tag, sizeof(tag));
+}
+
+int model_wire_peek(struct model_wire *w, struct model_frame *out)
+{
+	struct tpacket2_hdr *slot = next_slot(w);
+	uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);
+
+	if (!(status & TP_STATUS_USER))
+		return 0;
+	*out = (struct model_frame){ (uint8_t *)slot + slot->tp_mac, slot->tp_snaplen };
+	if (status & TP_STATUS_CSUMNOTREADY || slot->tp_snaplen != slot->tp_len ||
+	    slot->tp_len > MODEL_FRAME_MAX - TAG_SIZE || slot->tp_len < ETH_HLEN)
+		return -EMSGSIZE;
+	if (status & TP_STATUS_VLAN_VALID)
+		insert_tag(out, slot);
+	return 1;
+}
+
+void model_wire_take(struct model_wire *w)
+{
+	__atomic_store_n(&next_slot(w)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	w->next = (w->next + 1) % N_SLOTS;
+}
+
+uint32_t model_wire_send(struct model_wire *w, struct iovec frames[], uint32_t n)
+{
+	struct mmsghdr msgs[MODEL_WIRE_BATCH];
+	uint32_t at = 0, n_sent = 0;
+
+	assert(n <= MODEL_WIRE_BATCH);
+	memset(msgs, 0, n * sizeof(*msgs));
+	for (uint32_t i = 0; i < n; i++) {
+		msgs[i].msg_hdr.msg_iov = &frames[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	while (at < n) {
+		int rc = sendmmsg(w->fd, msgs + at, n - at, MSG_DONTWAIT);
+
+		if (rc <= 0) { /* this one is lost */
+			at++;
+			continue;
+		}
+		at += (uint32_t)rc;
+		n_sent += (uint32_t)rc;
+	}
+	return n_sent;
+}
