@@ -155,8 +155,8 @@ static json_t *view_nic(const struct nic *n)
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if (n->place[i])
 			json_array_append_new(vifs, json_string(n->place[i]->name));
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:o}", "nic", n->config.name, "provider", "afxdp",
-			 "open", n->state == NIC_OPEN, "error", n->why[0] ? n->why : NULL, "worker",
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:o}", "nic", n->config.name, "provider",
+			 config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error", n->why[0] ? n->why : NULL, "worker",
 			 (int)n->worker, "filters", n->device ? (int)n->ops->caps(n->device).n_places : 0,
 			 "vifs", vifs);
 }

@@ -4,7 +4,6 @@
  * a child of lab init that ends when all is up; what it started stays with init.
  */
 #include <err.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,9 +42,21 @@ static int start_host(const struct lab *lab)
 	return err;
 }
 
+/* The word for vifd's --nics. */
+static void print_nic(const struct lab *lab, char *out, size_t size)
+{
+	int n = snprintf(out, size, "%.15s", lab_uplink(lab).s);
+
+	if (lab->model_nic)
+		n += snprintf(out + n, size - (size_t)n, ",provider=model,wire=%.15s",
+			      lab_cable(lab).s);
+	if (lab->n_filters)
+		snprintf(out + n, size - (size_t)n, ",filters=%u", lab->n_filters);
+}
+
 static int start_vifd(const struct lab *lab, char *const flags[])
 {
-	char vifd[PATH_MAX], workers[12], queues[12], nic[IFNAMSIZ];
+	char vifd[PATH_MAX], workers[12], queues[12], nic[128];
 	struct daemon d = { .name = "vifd", .argv = { vifd } };
 	size_t n = 1;
 	int err;
@@ -61,7 +72,7 @@ static int start_vifd(const struct lab *lab, char *const flags[])
 		d.argv[n++] = "--max-queues";
 		d.argv[n++] = queues;
 	}
-	snprintf(nic, sizeof(nic), "%.*sw0", LAB_NAME_MAX, lab->name);
+	print_nic(lab, nic, sizeof(nic));
 	if (lab->mq) {
 		d.argv[n++] = "--nics";
 		d.argv[n++] = nic;

@@ -43,6 +43,16 @@ struct lab_name lab_bridge(const struct lab *lab)
 	return name_of(lab, "br0");
 }
 
+struct lab_name lab_cable(const struct lab *lab)
+{
+	return name_of(lab, "w0");
+}
+
+struct lab_name lab_uplink(const struct lab *lab)
+{
+	return name_of(lab, lab->mq && lab->model_nic ? "mq0" : "w0");
+}
+
 int lab_defaults(struct lab *lab)
 {
 	ssize_t n;
@@ -96,6 +106,9 @@ void lab_export(const struct lab *lab)
 	snprintf(value, sizeof(value), "%u", lab->n_queues);
 	setenv("VIF_LAB_QUEUES", value, 1);
 	setenv("VIF_LAB_MODEL", lab->mq ? "mq" : "bridge", 1);
+	setenv("VIF_LAB_NIC", lab->model_nic ? "model" : "afxdp", 1);
+	snprintf(value, sizeof(value), "%u", lab->n_filters);
+	setenv("VIF_LAB_FILTERS", value, 1);
 	setenv("VIF_LAB_FRONTEND", lab->frontend, 1);
 	setenv("VIF_LAB_WITHOUT", lab->without, 1);
 	setenv("XENSTORED_RUNDIR", LAB_STORE, 1);
@@ -111,17 +124,20 @@ int lab_import(struct lab *lab)
 	const char *name = getenv("VIF_LAB_NAME"), *guests = getenv("VIF_LAB_GUESTS");
 	const char *frontend = getenv("VIF_LAB_FRONTEND"), *queues = getenv("VIF_LAB_QUEUES");
 	const char *without = getenv("VIF_LAB_WITHOUT"), *model = getenv("VIF_LAB_MODEL");
+	const char *nic = getenv("VIF_LAB_NIC"), *filters = getenv("VIF_LAB_FILTERS");
 	int err = lab_defaults(lab);
 
 	if (err)
 		return err;
 	if (!name || !guests || !frontend || !queues || !without || !model ||
-	    !lab_name_valid(name) || access(LAB_PIDS, F_OK))
+	    !nic || !filters || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
 		return -ENOENT;
 	strcpy(lab->name, name);
 	lab->n_guests = (uint32_t)strtoul(guests, NULL, 10);
 	lab->n_queues = (uint32_t)strtoul(queues, NULL, 10);
 	lab->mq = !strcmp(model, "mq");
+	lab->model_nic = !strcmp(nic, "model");
+	lab->n_filters = (uint32_t)strtoul(filters, NULL, 10);
 	snprintf(lab->frontend, sizeof(lab->frontend), "%s", frontend);
 	snprintf(lab->without, sizeof(lab->without), "%s", without);
 	return 0;

@@ -45,6 +45,8 @@ struct lab {
 	uint32_t n_workers; /* 0: vifd's own choice */
 	uint32_t n_queues; /* of a guest's frontend */
 	bool mq; /* vifd serves the uplink, beside the bridge, as a multi-queue NIC */
+	bool model_nic;	    /* which is the one in software, between wire and bridge */
+	uint32_t n_filters; /* it has; 0: as many as it likes */
 	char frontend[32], without[96]; /* vif-guest's options */
 	char bin_dir[PATH_MAX - 64]; /* where vif-lab and the programs beside it are */
 };
@@ -57,6 +59,10 @@ struct lab_name lab_wire(const struct lab *lab);
 struct lab_name lab_dom0(const struct lab *lab);
 struct lab_name lab_guest(const struct lab *lab, uint32_t guest);
 struct lab_name lab_bridge(const struct lab *lab);
+/* The bridge's port towards the wire, and what the wire ends in: the same, but with a model
+ * NIC between the two. */
+struct lab_name lab_uplink(const struct lab *lab);
+struct lab_name lab_cable(const struct lab *lab);
 
 /* Prepares *lab for this program: bin_dir and the defaults. 0 or -errno. */
 int lab_defaults(struct lab *lab) must_check;

@@ -298,18 +298,24 @@ int netns_configure(const struct lab *lab)
 				    "link set eth0 up\n"
 				    "addr add 10.77.0.1/24 dev eth0\n"
 				    "addr add fd77::1/64 dev eth0 nodad\n";
-	struct lab_name bridge = lab_bridge(lab), wire = lab_wire(lab);
+	struct lab_name bridge = lab_bridge(lab), wire = lab_wire(lab), cable = lab_cable(lab);
+	struct lab_name uplink = lab_uplink(lab);
+	bool model = lab->mq && lab->model_nic;
 	char dom0_commands[1024];
 	int err;
 
 	snprintf(dom0_commands, sizeof(dom0_commands),
 		 "link set lo up\n"
 		 "link add %s type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
-		 "link add %sw0 type veth peer name eth0 netns %s\n"
-		 "link set %sw0 master %s\n"
-		 "link set %sw0 up\n"
+		 "link add %s type veth peer name eth0 netns %s\n"
+		 "link set %s up\n"
+		 "%s%s%s"
+		 "link set %s master %s\n"
+		 "link set %s up\n"
 		 "link set %s up\n",
-		 bridge.s, lab->name, wire.s, lab->name, bridge.s, lab->name, bridge.s);
+		 bridge.s, cable.s, wire.s, cable.s, model ? "tuntap add dev " : "",
+		 model ? uplink.s : "", model ? " mode tap\n" : "", uplink.s, bridge.s, uplink.s,
+		 bridge.s);
 	err = ip_batch(NULL, dom0_commands);
 	if (!err)
 		err = ip_batch(wire.s, wire_commands);

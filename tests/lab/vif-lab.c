@@ -23,18 +23,22 @@
 
 #define STOP_WAIT_MS 15000
 #define WORKERS_MAX  16 /* vifd.conf(5) "workers" */
+#define FILTERS_MAX  16 /* vifd.conf(5) "nics" */
 
 static const char usage[] =
     "vif-lab: a Xen host with guests and a wire, on a machine without Xen\n"
     "\n"
     "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--queues N]\n"
-    "              [--without FEATURE,...] [--model bridge|mq]\n"
-    "              [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
+    "              [--without FEATURE,...] [--model bridge|mq] [--nic afxdp|model]\n"
+    "              [--filters M] [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
     "      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
     "      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
     "      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
     "      NAME-g2 (10.77.0.12, fd77::12), ...; the bridge is NAMEbr0. COMMAND finds\n"
     "      the lab's name in VIF_LAB_NAME and its logs in the folder VIF_LAB_DIR.\n"
+    "      With --model mq the wire is a NIC with room for M guests (16), which get their\n"
+    "      frames past the bridge: --nic afxdp, the device NAMEw0 with an XDP program, or\n"
+    "      model, a multi-queue NIC in software, NAMEmq0, whose cable NAMEw0 is.\n"
     "  vif-lab exec [--name lab] -- COMMAND...   runs COMMAND in a running lab\n"
     "  vif-lab list                              the labs that run\n"
     "  vif-lab stop [--name lab]                 ends a lab\n"
@@ -113,6 +117,8 @@ enum run_option {
 	RUN_QUEUES,
 	RUN_WITHOUT,
 	RUN_MODEL,
+	RUN_NIC,
+	RUN_FILTERS,
 	RUN_WORKERS,
 	RUN_KEEP,
 	RUN_LOGS
@@ -141,6 +147,14 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 			errx(LAB_EXIT_FAILED, "--model is bridge or mq, not '%s'", value);
 		lab->mq = !strcmp(value, "mq");
 		break;
+	case RUN_NIC:
+		if (strcmp(value, "afxdp") && strcmp(value, "model"))
+			errx(LAB_EXIT_FAILED, "--nic is afxdp or model, not '%s'", value);
+		lab->model_nic = !strcmp(value, "model");
+		break;
+	case RUN_FILTERS:
+		lab->n_filters = number("--filters", value, 1, FILTERS_MAX);
+		break;
 	case RUN_WORKERS:
 		lab->n_workers = number("--workers", value, 1, WORKERS_MAX);
 		break;
@@ -161,6 +175,7 @@ static int run_main(struct lab *lab, int argc, char **argv)
 		{ "name", 1, NULL, RUN_NAME },	       { "guests", 1, NULL, RUN_GUESTS },
 		{ "frontend", 1, NULL, RUN_FRONTEND }, { "queues", 1, NULL, RUN_QUEUES },
 		{ "without", 1, NULL, RUN_WITHOUT },   { "model", 1, NULL, RUN_MODEL },
+		{ "nic", 1, NULL, RUN_NIC },	       { "filters", 1, NULL, RUN_FILTERS },
 		{ "workers", 1, NULL, RUN_WORKERS },   { "keep", 0, NULL, RUN_KEEP },
 		{ "logs", 1, NULL, RUN_LOGS },	       { 0 },
 	};

@@ -6,4 +6,4 @@ flows-objs := tests/nic/flows.c
 TESTS += test-placement
 test-placement-objs = tests/nic/test_placement.c $(hostile-objs)
 test-placement-libs = $(hostile-libs)
-SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_bridge.sh
+SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_bridge.sh

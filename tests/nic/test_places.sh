@@ -1,16 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Guests with a place on a NIC (AF_XDP on the uplink): frames come past the bridge, and
-# no change of the path loses, doubles or reorders any.
+# Guests with a place on a NIC: frames come past the bridge, and no change of the path
+# loses, doubles or reorders any.
 #
 #	SWAPS=100 tests/nic/test_places.sh	more of them
+#	NIC=model tests/nic/test_places.sh	not AF_XDP on the uplink, but the NIC in software
 set -euo pipefail
 # shellcheck source=tests/lab/helpers.bash
 . "$(dirname "$0")/../lab/helpers.bash"
-[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "p$$" --guests 2 --model mq --workers 2 -- "$0"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "p$$" --guests 2 --model mq --nic "${NIC:-afxdp}" --workers 2 -- "$0"
 
 n=$VIF_LAB_NAME
+uplink=$([ "$VIF_LAB_NIC" = model ] && echo "${n}mq0" || echo "${n}w0")
 wire() { ip netns exec "$n-wire" "$@"; }
 guest() { ip netns exec "$n-g$1" "${@:2}"; }
 model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
@@ -27,6 +29,7 @@ placed() { for g in 1 2; do [ "$(model $g)" != mq ] || echo $g; done; }
 other() { echo $((3 - $1)); }
 has_program() { ip -d link show "${n}w0" | grep -q vifd_nic; }
 no_program() { ! has_program; }
+nowhere() { ip link show "$uplink" | grep NO-CARRIER; }
 
 past_the_bridge()
 {
@@ -57,6 +60,7 @@ tell_losses()
 	vifctl stats "vif$g.0" | grep -E 'NIC|dropped|netdev'
 	wire ip -s -s link show eth0 | sed -n '3,8p'
 	ip -s -s link show "${n}w0" | sed -n '3,8p'
+	ip -s -s link show "$uplink" | sed -n '3,8p'
 	guest "$g" cat /proc/net/snmp | grep Udp:
 	return 1
 }
@@ -90,10 +94,10 @@ datapath_killed()
 
 out_of_the_bridge()
 {
-	ip link set "${n}w0" nomaster
+	ip link set "$uplink" nomaster
 	await 10 model_is "$g" bridge
 	placement "$g" why_not | grep 'no NIC of vifd.conf is in its bridge'
-	ip link set "${n}w0" master "${n}br0"
+	ip link set "$uplink" master "${n}br0"
 	await 10 model_is "$g" mq
 	pings "$g"
 }
@@ -110,9 +114,13 @@ stopped()
 {
 	vif-lab vifd restart
 	await 10 nic_is open true
-	await 10 has_program
+	[ "$VIF_LAB_NIC" = model ] || await 10 has_program
 	vif-lab vifd restart --nics none # as the last flag, it counts
 	await 10 no_program
+	if [ "$VIF_LAB_NIC" = model ]; then # it is vifd's: the wire is cut
+		await 10 nowhere
+		vif-lab vifd restart
+	fi
 	await 10 pings 1
 	await 10 pings 2
 }
@@ -127,4 +135,4 @@ ok "there and back ${SWAPS:-20} times: nothing lost, doubled, reordered" swapped
 ok "the datapath killed: the bridge serves it, then the NIC again" datapath_killed
 ok "the NIC leaves the bridge and comes back" out_of_the_bridge
 ok "detached and attached" detached
-ok "vifd without NICs takes its program off the device" stopped
+ok "vifd without NICs leaves nothing of it behind" stopped
