@@ -116,6 +116,9 @@ static void show_one(const json_t *answer)
 	printf("  model wanted %s", text(placement, "wish"));
 	if (json_is_string(json_object_get(placement, "nic")))
 		printf(", on NIC %s", text(placement, "nic"));
+	if (number(placement, "vlan"))
+		printf(" for VLAN %jd, %stagged on the wire", number(placement, "vlan"),
+		       number(placement, "wire_vlan") ? "" : "un");
 	if (json_is_string(json_object_get(placement, "why_not")))
 		printf("; on the bridge: %s", text(placement, "why_not"));
 	if (json_is_string(json_object_get(placement, "failure")))

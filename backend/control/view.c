@@ -142,8 +142,10 @@ static json_t *view_placement(const struct vif *v)
 {
 	const struct placement *p = &v->placement;
 
-	return json_pack("{s:s, s:s?, s:s?, s:s?, s:I}", "wish", placement_wish_name(p->wish), "nic",
-			 p->nic ? p->nic->config.name : NULL, "why_not",
+	return json_pack("{s:s, s:s?, s:i, s:i, s:s?, s:s?, s:I}", "wish",
+			 placement_wish_name(p->wish), "nic", p->nic ? p->nic->config.name : NULL,
+			 "vlan", p->nic ? p->form.vlan : 0, "wire_vlan",
+			 p->nic ? p->form.on_wire : 0, "why_not",
 			 p->state == PLACED_BRIDGE ? p->why_not : NULL, "failure",
 			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
 }

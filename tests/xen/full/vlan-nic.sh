@@ -1,0 +1,220 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Guests in a bridge that filters VLANs, with places on its uplink, the NIC: each gets what
+# it would get by the bridge, byte by byte, and nothing else; and goes on doing so while the
+# VLANs are changed.
+#
+#	u1 eth0: access port, VLAN 10			\
+#	u2 eth0: trunk, VLANs 30, 40			 > vlanbr - uplink | nic: the wire
+#	u2 eth1: access port, VLAN 20, u1's address	/
+#
+# shellcheck disable=SC2317,SC2034 # 'check' calls them; 'frame' and 'attach' look at 'to' and 'mac'
+set -euo pipefail
+# shellcheck source=tests/xen/cases.bash
+. "$(dirname "$0")/../cases.bash"
+# shellcheck source=tests/xen/traffic.bash
+. "$(dirname "$0")/../traffic.bash"
+# shellcheck source=tests/xen/vlans.bash
+. "$(dirname "$0")/../vlans.bash"
+
+WIRE=wire:nic ACCESS=u1:eth0 TRUNK=u2:eth0 OTHER=u2:eth1
+MAC=00:16:3e:00:00:11
+
+# A real wire has checksums and tags in the frame.
+build()
+{
+	build_vlans
+	dom0 "$dom0_net ethtool -K nic tx off txvlan off"
+}
+
+# shown GUEST DEVID TEXT: 'vifctl show' says so, or comes to.
+shown()
+{
+	dom0 "for i in \$(seq 100); do
+			vifctl show $(netdev_of "$1" "$2") >/run/shown
+			! grep -qE '$3' /run/shown || exit 0
+			sleep 0.1
+		done
+		cat /run/shown; exit 1"
+}
+
+# by_nic N GUEST DEVID COMMAND...: meanwhile at least so many frames of it pass the bridge by;
+# 0: none does.
+count_by_nic() { dom0 "vifctl stats $(netdev_of "$1" "$2") | sed -n 's/.*by the NIC: frames \([0-9]*\).*/\1/p'"; }
+by_nic()
+{
+	local before after
+	before=$(count_by_nic "$2" "$3")
+	"${@:4}"
+	after=$(count_by_nic "$2" "$3")
+	echo "by the NIC: ${before:-0} frames, then ${after:-0}"
+	if (($1)); then
+		((after - before >= $1))
+	else
+		((after == before))
+	fi
+}
+
+# Both have the same address: only the tag tells whose a frame is.
+from_wire()
+{
+	local to=${MAC//:/} all
+	listen "$ACCESS" "$TRUNK" "$OTHER"
+	all=$(to='' frame "$WIRE" "$(tag 30)" last)
+	send "$WIRE" "$(frame "$WIRE" "$(tag 10)" ten)" "$(frame "$WIRE" "$(tag 20)" twenty)" \
+		"$(frame "$WIRE" "$(tag 30)" thirty)" "$(frame "$WIRE" '' untagged)" \
+		"$(frame "$WIRE" "$(tag "$PRIORITY_5")" 'a priority only')" \
+		"$(frame "$WIRE" "$(tag $((PRIORITY_5 | 10)))" urgent)" \
+		"$(frame "$WIRE" "$(tag 10)$(tag 20)" stacked)" \
+		"$(frame "$WIRE" "$(service_tag 10)" 'a service tag')" \
+		"$(frame "$WIRE" "$(tag 10)" full 1500)" \
+		"$(frame "$WIRE" "$(tag 10)" last)" "$(frame "$WIRE" "$(tag 20)" last)" "$all"
+	got "$ACCESS" "$(frame "$WIRE" '' ten)" "$(frame "$WIRE" '' urgent)" \
+		"$(frame "$WIRE" "$(tag 20)" stacked)" "$(frame "$WIRE" '' full 1500)" \
+		"$(frame "$WIRE" '' last)"
+	got "$OTHER" "$(frame "$WIRE" '' twenty)" "$(frame "$WIRE" '' last)"
+	got "$TRUNK" "$all"
+}
+
+# model MODEL: of both.
+model() { dom0 "vifctl model $(netdev_of u1) $1; vifctl model $(netdev_of u2 1) $1"; }
+both_shown() { shown u1 0 "$1"; shown u2 1 "$1"; }
+
+the_same_by_the_bridge()
+{
+	model bridge
+	both_shown 'on the bridge: the operator'
+	by_nic 0 u1 0 from_wire
+	model auto
+	both_shown 'on NIC uplink'
+}
+
+have_places()
+{
+	shown u1 0 'on NIC uplink for VLAN 10, tagged'
+	shown u2 1 'on NIC uplink for VLAN 20, tagged'
+}
+
+# A ping each 50 ms meanwhile: each answered, once.
+swapped()
+{
+	local vif
+	vif=$(netdev_of u1)
+	dom0 "$dom0_net ping -q -c 100 -i 0.05 -W 5 10.10.0.11 >/run/shown &
+		for i in 1 2 3 4; do
+			vifctl model $vif bridge; sleep 0.5
+			vifctl model $vif mq; sleep 0.5
+		done
+		wait
+		cat /run/shown
+		grep -q '100 received, 0% packet loss' /run/shown"
+}
+
+# The wire is heard of by its frames past the bridge only.
+learned()
+{
+	dom0 "mac=\$($dom0_net cat /sys/class/net/nic/address)
+		bridge fdb del \$mac dev uplink master vlan 10
+		$dom0_net ping -q -c 3 -i 0.1 -W 5 10.10.0.11
+		for i in \$(seq 50); do
+			bridge fdb show dev uplink | grep \"^\$mac vlan 10 .*master\" && exit 0
+			sleep 0.1
+		done
+		bridge fdb show dev uplink; exit 1"
+}
+
+changes_vlan()
+{
+	dom0 "bridge vlan add dev $(netdev_of u1) vid 40 pvid untagged
+		bridge vlan del dev $(netdev_of u1) vid 10"
+	shown u1 0 'on NIC uplink for VLAN 40, tagged'
+	addresses u1 eth0 40
+	pings 10.40.0.11
+	dom0 "! $dom0_net ping -c 2 -i 0.2 -W 1 10.10.0.11"
+	dom0 "bridge vlan add dev $(netdev_of u1) vid 10 pvid untagged
+		bridge vlan del dev $(netdev_of u1) vid 40"
+	shown u1 0 'on NIC uplink for VLAN 10, tagged'
+	pings 10.10.0.11
+}
+
+# The NIC's own untagged VLAN: 10, which was tagged before.
+becomes_native()
+{
+	dom0 "bridge vlan add dev uplink vid 10 pvid untagged
+		ip -n wire link del nic.10
+		ip -n wire addr add 10.10.0.1/24 dev nic"
+	shown u1 0 'on NIC uplink for VLAN 10, untagged'
+	shown u2 1 'on NIC uplink for VLAN 20, tagged'
+	by_nic 3 u1 0 pings 10.10.0.11
+	by_nic 3 u2 1 pings 10.20.0.12
+}
+
+one_way()
+{
+	dom0 'bridge vlan add dev uplink vid 10 pvid'
+	shown u1 0 'on the bridge: .*VLAN is tagged one way'
+	dom0 'bridge vlan add dev uplink vid 10 pvid untagged'
+	shown u1 0 'on NIC uplink'
+}
+
+# Frames come and go as they are then, and filters are for untagged ones. An address that two
+# have would be the first one's.
+filters_no_more()
+{
+	dom0 "vifctl model $(netdev_of u2 1) bridge"
+	dom0 'ip link set vlanbr type bridge vlan_filtering 0'
+	shown u1 0 'on NIC uplink$'
+	pings 10.10.0.11
+	dom0 'ip link set vlanbr type bridge vlan_filtering 1'
+	shown u1 0 'on NIC uplink for VLAN 10, untagged'
+	pings 10.10.0.11
+	dom0 "vifctl model $(netdev_of u2 1) auto"
+	shown u2 1 'on NIC uplink for VLAN 20, tagged'
+	pings 10.20.0.12
+}
+
+one_vlan_left()
+{
+	dom0 "bridge vlan del dev $(netdev_of u2) vid 40"
+	shown u2 0 'on NIC uplink for VLAN 30, tagged'
+	by_nic 3 u2 0 pings 10.30.0.12
+}
+
+service_bridge()
+{
+	dom0 'ip link set vlanbr type bridge vlan_protocol 802.1ad'
+	shown u1 0 'on the bridge: .*802.1ad'
+	dom0 'ip link set vlanbr type bridge vlan_protocol 802.1Q'
+	shown u1 0 'on NIC uplink for VLAN 10'
+	pings 10.10.0.11
+}
+
+begin
+machine_load "$build/xen-frames"
+know_domids
+need "a bridge with vlan_filtering, a trunk to the wire" build
+check "vifd starts" dom0 "start-vifd --nics=uplink"
+need "access port, VLAN 10" eval "attach u1 0 vlanbr 'vid 10 pvid untagged'; addresses u1 eth0 10"
+need "trunk port, VLANs 30 and 40" eval "attach u2 0 vlanbr 'vid 30' 'vid 40'; vlan_in_guest u2 eth0 30"
+need "access port, VLAN 20, the other's address" eval "mac=$MAC attach u2 1 vlanbr 'vid 20 pvid untagged'; addresses u2 eth1 20"
+check "access ports have places, by their VLANs" have_places
+check "the trunk port has none, and it is said why" shown u2 0 'on the bridge: its bridge port is in several VLANs'
+check "traffic past the bridge, VLAN 10" by_nic 500 u1 0 carries u1 10
+check "traffic past the bridge, VLAN 20" by_nic 500 u2 1 carries u2 20
+check "traffic by the bridge, VLAN 30" carries u2 30
+check "a program for single frames reaches the guests" eval 'give_program u1 10.10.0.11; give_program u2 10.20.0.12'
+((failed == 0)) || finish
+check "frames from the wire: each to its VLAN's guest, without its tag" by_nic 4 u1 0 from_wire
+check "by the bridge they are the same" the_same_by_the_bridge
+check "there and back four times: no ping lost or doubled" swapped
+check "the bridge learns of the wire in its VLAN" learned
+check "a port moves to another VLAN and back" changes_vlan
+check "the VLAN becomes the NIC's untagged one" becomes_native
+check "tagged one way: on the bridge, and it is said why" one_way
+check "the bridge filters no more, and again" filters_no_more
+check "802.1ad: on the bridge, and it is said why" service_bridge
+check "a trunk of one VLAN: past the bridge, tagged" one_vlan_left
+check "no frame was dropped" nothing_lost
+check "vifd stops" dom0 stop-vifd
+finish
