@@ -15,7 +15,8 @@ CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c link
 # Providers of NICs, and the half of each that the datapath has.
 NIC_PORT_OBJS := backend/nic/afxdp_port.c \
 		 $(addprefix backend/nic/,model_port.c model_hw.c model_iommu.c model_wire.c)
-NIC_OBJS      := $(NIC_PORT_OBJS) backend/nic/afxdp_device.c backend/nic/model_device.c
+NIC_OBJS      := $(NIC_PORT_OBJS) $(addprefix backend/nic/,afxdp_device.c afxdp_program.c guest_queues.c ethtool.c \
+		 rules_ntuple.c model_device.c)
 
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.

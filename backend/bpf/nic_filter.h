@@ -16,4 +16,9 @@ struct nic_filter_key {
 	__u16 vlan; /* 0: not tagged */
 };
 
+/* The program's constants: it serves up to NIC_DEVICE_QUEUES_MAX queues. */
+struct nic_device_queues {
+	__u32 first;
+};
+
 #endif

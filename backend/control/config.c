@@ -136,6 +136,23 @@ static int set_nic_provider(struct nic_config *n, const char *value)
 	return -EINVAL;
 }
 
+static const char *const nic_steerings[] = {
+	[NIC_STEERING_PROGRAM] = "program",
+	[NIC_STEERING_DEVICE] = "device",
+	[NIC_STEERING_AUTO] = "auto",
+};
+
+static int set_nic_steering(struct nic_config *n, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(nic_steerings); i++) {
+		if (strcmp(value, nic_steerings[i]))
+			continue;
+		n->steering = (enum nic_steering)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 static void print_nic_provider(const struct nic_config *n, FILE *out)
 {
 	if (n->provider)
@@ -156,6 +173,12 @@ static void print_nic_wire(const struct nic_config *n, FILE *out)
 		fprintf(out, ",wire=%s", n->wire);
 }
 
+static void print_nic_steering(const struct nic_config *n, FILE *out)
+{
+	if (n->steering != NIC_STEERING_PROGRAM)
+		fprintf(out, ",steering=%s", nic_steerings[n->steering]);
+}
+
 /* Prints itself, if it is not the default. */
 static const struct nic_option {
 	const char *name;
@@ -165,6 +188,7 @@ static const struct nic_option {
 	{ "filters", set_nic_filters, print_nic_filters },
 	{ "provider", set_nic_provider, print_nic_provider },
 	{ "wire", set_nic_wire, print_nic_wire },
+	{ "steering", set_nic_steering, print_nic_steering },
 };
 
 static int set_nic_option(struct nic_config *n, const char *text)
@@ -192,6 +216,9 @@ static int set_nic(struct nic_config *n, char *text)
 		rc = set_nic_option(n, strsep(&rest, ","));
 	/* A device of the kernel's has its own wire. */
 	if (!rc && (n->provider == NIC_PROVIDER_MODEL) != (n->wire[0] != '\0'))
+		rc = -EINVAL;
+	/* A model is always steered by its filters. */
+	if (!rc && n->provider == NIC_PROVIDER_MODEL && n->steering != NIC_STEERING_PROGRAM)
 		rc = -EINVAL;
 	return rc;
 }
@@ -313,7 +340,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
-	{ "nics", "none, or up to 8 of 'device[,filters=1..16][,provider=afxdp|model][,wire=device]'", set_nics, print_nics },
+	{ "nics", "none, or up to 8 of 'device[,filters=1..16][,steering=program|device|auto][,provider=afxdp|model][,wire=device]'", set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },

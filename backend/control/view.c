@@ -152,15 +152,19 @@ static json_t *view_placement(const struct vif *v)
 
 static json_t *view_nic(const struct nic *n)
 {
+	struct nic_caps caps = { .n_places = 0 };
 	json_t *vifs = json_array();
 
+	if (n->device)
+		caps = n->ops->caps(n->device);
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if (n->place[i])
 			json_array_append_new(vifs, json_string(n->place[i]->name));
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:o}", "nic", n->config.name, "provider",
-			 config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error", n->why[0] ? n->why : NULL, "worker",
-			 (int)n->worker, "filters", n->device ? (int)n->ops->caps(n->device).n_places : 0,
-			 "vifs", vifs);
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s?, s:s?, s:b, s:o}", "nic",
+			 n->config.name, "provider", config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error",
+			 n->why[0] ? n->why : NULL, "worker", (int)n->worker, "filters",
+			 (int)caps.n_places, "steering", caps.steering, "receive", caps.receive,
+			 "untested_on_hardware", caps.untested, "vifs", vifs);
 }
 
 static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)

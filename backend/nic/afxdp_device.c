@@ -1,48 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AF_XDP in control: the XDP program on the device, its maps, and the sockets that the
- * worker binds. Not steered: the device spreads frames over its queues as it pleases,
- * the program picks the place, on whatever queue they come.
+ * worker binds. The program decides what goes to a place; who picks the queue a frame
+ * comes by differs:
  *
- * The program stays on the device until close(), or until the next vifd's open() finds it
- * by its name. Without open sockets it lets everything pass, so one left by a crash does
- * no harm.
+ *	program	the device spreads frames over all its queues as it pleases. A place has a
+ *		socket on each.
+ *	device	the device's own rules direct a place's frames to the queue that is this
+ *		place's alone (guest_queues.h). A place has one socket, there. What else comes
+ *		by that queue passes to the stack, and so does what comes for the place by
+ *		another queue, while a rule comes or goes.
+ *
+ * So a device that does not keep to its rules costs the bridge's price, and never brings a
+ * guest another's frames.
  */
 #include "backend/nic/afxdp.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <linux/ethtool.h>
-#include <linux/if_link.h>
 #include <linux/if_xdp.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/bpf/nic_filter.h"
-#include "backend/bpf/objects.h"
+#include "backend/nic/afxdp_program.h"
+#include "backend/nic/guest_queues.h"
+#include "backend/nic/rules.h"
 #include "log.h"
 
-#define PROGRAM_NAME "vifd_nic"
-
-static_assert(NIC_FILTERS_MAX >= NIC_PLACES_MAX, "a filter for each place");
-static_assert(NIC_DEVICE_QUEUES_MAX == NIC_QUEUES_MAX, "the program knows every queue");
+/* A receive queue's interrupt, and the kernel's turn to look at it, come within this time. */
+#define DEVICE_SETTLE_NS (20 * NS_PER_MS)
 
 struct nic_device {
 	char name[NIC_NAME_SIZE];
 	int ifindex;
-	int n_queues;
 	uint32_t n_places;
-	uint32_t xdp_flags; /* how the program is attached; 0: it is not */
-	struct bpf_object *object;
-	int filters, sockets; /* maps; the object's */
+	struct guest_queues queues;
+	struct afxdp_program program;
 	int grace, grace_inner;
+	const char *receive; /* nic_caps.receive */
 };
 
 static int fail(char *why, size_t size, int err, const char *step)
@@ -51,61 +52,9 @@ static int fail(char *why, size_t size, int err, const char *step)
 	return err;
 }
 
-/* ---- what is on the device ---- */
-
-/* Removes a program of ours that an earlier vifd left; another's is not ours to remove. */
-static int remove_left(int ifindex, char *why, size_t why_size)
+static bool by_device(const struct nic_device *d)
 {
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-	struct bpf_prog_info info = { .type = 0 };
-	uint32_t size = sizeof(info);
-	int fd, err = bpf_xdp_query(ifindex, 0, &query);
-
-	if (err || !query.prog_id)
-		return err;
-	fd = bpf_prog_get_fd_by_id(query.prog_id);
-	err = fd < 0 ? fd : bpf_obj_get_info_by_fd(fd, &info, &size);
-	if (fd >= 0)
-		close(fd);
-	if (err)
-		return err;
-	if (strcmp(info.name, PROGRAM_NAME)) {
-		snprintf(why, why_size, "another XDP program is on it: %s", info.name);
-		return -EBUSY;
-	}
-	return bpf_xdp_detach(ifindex, 0, NULL);
-}
-
-/* In the driver where it can, else in the stack: slower, but the same. */
-static int attach(struct nic_device *d)
-{
-	static const uint32_t modes[] = { XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE };
-	int fd = bpf_program__fd(bpf_object__find_program_by_name(d->object, PROGRAM_NAME));
-	int err = -ENOENT;
-
-	for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(modes); i++) {
-		err = bpf_xdp_attach(d->ifindex, fd, XDP_FLAGS_UPDATE_IF_NOEXIST | modes[i], NULL);
-		if (err)
-			continue;
-		d->xdp_flags = modes[i];
-		return 0;
-	}
-	return err;
-}
-
-/* Its receive queues: of combined channels or, if it has none, of its own. */
-static int count_queues(const char *name)
-{
-	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
-	struct ifreq req = { .ifr_data = (void *)&channels };
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), n = 1;
-
-	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
-	if (s >= 0 && !ioctl(s, SIOCETHTOOL, &req))
-		n = (int)(channels.combined_count + channels.rx_count);
-	if (s >= 0)
-		close(s);
-	return MAX(n, 1);
+	return d->queues.ops;
 }
 
 static int make_grace(struct nic_device *d)
@@ -122,13 +71,20 @@ static int make_grace(struct nic_device *d)
 
 /* ---- life ---- */
 
+/* What was taken from the device goes back to it, in the opposite order. */
+static void give_up(struct nic_device *d)
+{
+	if (d->program.xdp_flags)
+		guest_queues_put_back(d->name, &d->queues.was, d->program.filters);
+	afxdp_program_remove(&d->program);
+	guest_queues_close(&d->queues);
+}
+
 static void device_close(struct nic_device *d)
 {
 	if (!d)
 		return;
-	if (d->xdp_flags)
-		bpf_xdp_detach(d->ifindex, d->xdp_flags, NULL);
-	bpf_object__close(d->object);
+	give_up(d);
 	if (d->grace >= 0)
 		close(d->grace);
 	if (d->grace_inner >= 0)
@@ -136,55 +92,64 @@ static void device_close(struct nic_device *d)
 	free(d);
 }
 
-static int load(struct nic_device *d, char *why, size_t why_size)
+/* The record of what the device was is kept by the program before anything is changed. */
+static int open_by(struct nic_device *d, bool device_steers, const struct nic_config *cfg,
+		   char *why, size_t why_size)
 {
-	int err;
+	int err =
+	    guest_queues_open(&d->queues, d->name, device_steers, cfg->filters, why, why_size);
 
-	d->object = bpf_object__open_mem(nic_object, nic_object_size, NULL);
-	if (!d->object)
-		return fail(why, why_size, -errno, "reading the XDP program");
-	err = bpf_object__load(d->object);
 	if (err)
-		return fail(why, why_size, err, "loading the XDP program");
-	d->filters = bpf_object__find_map_fd_by_name(d->object, "filters");
-	d->sockets = bpf_object__find_map_fd_by_name(d->object, "sockets");
-	err = make_grace(d);
-	if (err)
-		return fail(why, why_size, err, "making a map of maps");
-	err = attach(d);
-	return err ? fail(why, why_size, err, "putting the XDP program on the device") : 0;
+		return err;
+	err = afxdp_program_put(&d->program, d->ifindex, &d->queues.was, why, why_size);
+	if (!err)
+		err = guest_queues_take(&d->queues, why, why_size);
+	if (err) {
+		give_up(d);
+		return err;
+	}
+	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
+	if (device_steers)
+		d->n_places = MIN(d->n_places, d->queues.was.n);
+	return 0;
+}
+
+/* As the operator wants it; 'auto' takes the device's rules if they can be had. */
+static int open_steered(struct nic_device *d, const struct nic_config *cfg, char *why,
+			size_t why_size)
+{
+	int err = -EOPNOTSUPP;
+
+	if (cfg->steering != NIC_STEERING_PROGRAM)
+		err = open_by(d, true, cfg, why, why_size);
+	if (err && cfg->steering == NIC_STEERING_AUTO)
+		log_info(LOG_NOBODY,
+			 "NIC %s: an XDP program picks the place, as not the device: %s", d->name,
+			 why);
+	if (err && cfg->steering != NIC_STEERING_DEVICE)
+		err = open_by(d, false, cfg, why, why_size);
+	return err;
 }
 
 static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,
 		       size_t why_size)
 {
 	struct nic_device *d = calloc(1, sizeof(*d));
-	const char *name = cfg->name;
 	int err = 0;
 
 	if (!d)
 		return -ENOMEM;
-	d->grace = d->grace_inner = -1;
-	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->ifindex = (int)if_nametoindex(name);
+	d->grace = d->grace_inner = d->program.was = -1;
+	snprintf(d->name, sizeof(d->name), "%s", cfg->name);
+	d->ifindex = (int)if_nametoindex(d->name);
 	if (!d->ifindex)
-		err = fail(why, why_size, -ENODEV, name);
-	d->n_queues = count_queues(name);
-	if (!err && d->n_queues > (int)NIC_QUEUES_MAX) {
-		snprintf(why, why_size, "it has %d receive queues, at most %u are served: "
-					"ethtool -L %s combined %u", d->n_queues, NIC_QUEUES_MAX, name,
-			 NIC_QUEUES_MAX);
-		err = -EOPNOTSUPP;
-	}
-	if (!err) {
-		why[0] = '\0';
-		err = remove_left(d->ifindex, why, why_size);
-		if (err && !why[0])
-			fail(why, why_size, err, "looking for XDP programs");
-	}
+		err = fail(why, why_size, -ENODEV, d->name);
 	if (!err)
-		err = load(d, why, why_size);
+		err = afxdp_program_remove_left(d->ifindex, d->name, why, why_size);
+	if (!err && (err = make_grace(d)))
+		fail(why, why_size, err, "making a map of maps");
+	if (!err)
+		err = open_steered(d, cfg, why, why_size);
 	if (err) {
 		device_close(d);
 		return err;
@@ -201,16 +166,18 @@ static int ifindex(const struct nic_device *d)
 static struct nic_caps caps(const struct nic_device *d)
 {
 	return (struct nic_caps){ .n_places = d->n_places,
-				   .vlan_filters = true,
-				   .steering = "XDP program" };
+				  .vlan_filters = true,
+				  .steering = by_device(d) ? d->queues.ops->name : "XDP program",
+				  .receive = d->receive,
+				  .untested = true };
 }
 
 /* ---- sockets ---- */
 
-/* A socket for each queue, made here as it takes CAP_NET_RAW; bound by who maps it. */
-static int sockets_for(const struct nic_device *d, int fds[])
+/* Made here as it takes CAP_NET_RAW; bound by who maps them. */
+static int make_sockets(uint32_t n, int fds[])
 {
-	for (int i = 0; i < d->n_queues; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		fds[i] = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 		if (fds[i] < 0) {
 			int err = -errno;
@@ -220,48 +187,53 @@ static int sockets_for(const struct nic_device *d, int fds[])
 			return err;
 		}
 	}
-	return d->n_queues;
-}
-
-/* Registers the memory with the first queue's socket; nobody keeps it mapped here. */
-static int register_umem(int memfd, size_t size, int socket_fd)
-{
-	struct xdp_umem_reg umem = { .len = size, .chunk_size = AFXDP_CHUNK };
-	void *memory;
-	int err = 0;
-
-	if (ftruncate(memfd, (off_t)size))
-		return -errno;
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	umem.addr = (uintptr_t)memory;
-	if (setsockopt(socket_fd, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem)))
-		err = -errno;
-	munmap(memory, size);
-	return err;
+	return (int)n;
 }
 
 static int place_fds(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX])
 {
 	(void)place; /* they are alike */
-	return sockets_for(d, fds);
+	return make_sockets(by_device(d) ? 1 : d->queues.was.n, fds);
+}
+
+/* Registers the memory with the first queue's socket; nobody keeps it mapped here. */
+static int register_umem(int memfd, const struct afxdp_terms *terms, int socket_fd)
+{
+	struct xdp_umem_reg umem = { .len = afxdp_umem_size(terms), .chunk_size = AFXDP_CHUNK };
+	void *memory;
+	int err = 0;
+
+	if (ftruncate(memfd, (off_t)(sizeof(*terms) + umem.len)) ||
+	    pwrite(memfd, terms, sizeof(*terms), (off_t)umem.len) != sizeof(*terms))
+		return -errno;
+	memory = mmap(NULL, umem.len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	umem.addr = (uintptr_t)memory;
+	if (setsockopt(socket_fd, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem)))
+		err = -errno;
+	munmap(memory, umem.len);
+	return err;
 }
 
 /* The memory, then the sockets that have the queues' rings. */
 static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 {
+	const struct afxdp_terms terms = { .first_queue = d->queues.was.first,
+					   .n_queues = d->queues.was.n,
+					   .by_device = by_device(d),
+					   .copy = !afxdp_program_in_driver(&d->program) };
 	int n, err;
 
 	fds[0] = memfd_create("vifd-umem", MFD_CLOEXEC);
 	if (fds[0] < 0)
 		return -errno;
-	n = sockets_for(d, fds + 1);
+	n = make_sockets(terms.n_queues, fds + 1);
 	if (n < 0) {
 		close(fds[0]);
 		return n;
 	}
-	err = register_umem(fds[0], afxdp_umem_size(n), fds[1]);
+	err = register_umem(fds[0], &terms, fds[1]);
 	if (!err)
 		return n + 1;
 	while (n >= 0)
@@ -271,12 +243,29 @@ static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 
 /* ---- filters ---- */
 
+/* Whether the worker's bind() got the driver to write to our memory by itself. */
+static const char *how_received(int fd)
+{
+	struct xdp_options options = { .flags = 0 };
+	socklen_t size = sizeof(options);
+
+	if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &size))
+		return NULL;
+	return options.flags & XDP_OPTIONS_ZEROCOPY ? "zero-copy" : "copy";
+}
+
+/* A place's queues, counted from the first that is served. */
+static uint32_t first_of(const struct nic_device *d, uint32_t place)
+{
+	return by_device(d) ? place : 0;
+}
+
 static void direct_nowhere(struct nic_device *d, uint32_t place)
 {
 	for (uint32_t i = 0; i < NIC_QUEUES_MAX; i++) {
 		uint32_t key = place * NIC_QUEUES_MAX + i;
 
-		bpf_map_delete_elem(d->sockets, &key); /* or it is not there */
+		bpf_map_delete_elem(d->program.sockets, &key); /* or it is not there */
 	}
 }
 
@@ -288,45 +277,83 @@ static struct nic_filter_key key_of(const struct nic_filter *f)
 	return key;
 }
 
-static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
-		      const struct nic_filter *filter)
+/* In the program's maps, and read back. */
+static int tell_program(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
+			const struct nic_filter_key *key)
 {
-	struct nic_filter_key key = key_of(filter);
 	uint32_t found = UINT32_MAX;
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < (uint32_t)n_fds; i++) {
-		uint32_t at = place * NIC_QUEUES_MAX + i;
+		uint32_t at = place * NIC_QUEUES_MAX + first_of(d, place) + i;
 
-		err = bpf_map_update_elem(d->sockets, &at, &fds[i], BPF_ANY);
+		err = bpf_map_update_elem(d->program.sockets, &at, &fds[i], BPF_ANY);
 	}
 	if (!err)
-		err = bpf_map_update_elem(d->filters, &key, &place, BPF_NOEXIST);
-	if (!err && (bpf_map_lookup_elem(d->filters, &key, &found) || found != place))
+		err = bpf_map_update_elem(d->program.filters, key, &place, BPF_NOEXIST);
+	if (!err && (bpf_map_lookup_elem(d->program.filters, key, &found) || found != place))
 		err = -EIO;
-	if (err)
-		direct_nowhere(d, place);
 	return err == -E2BIG ? -ENOSPC : err;
-}
-
-static int filter_del(struct nic_device *d, const struct nic_filter *filter)
-{
-	struct nic_filter_key key = key_of(filter);
-	int err = bpf_map_delete_elem(d->filters, &key);
-
-	return err == -ENOENT ? 0 : err;
 }
 
 /* The program and all that follows it, up to the place or the TAP, run in one piece, which
  * the kernel waits for before it returns from changing a map of maps (synchronize_rcu).
- * What may stay longer is GRO's: segments it collects, for a tick of the timer. */
+ * What may stay longer is GRO's: segments it collects, for a tick of the timer; and what a
+ * device sorted by its rules, in its queue until the kernel looks there. */
 static void settle(struct nic_device *d)
 {
+	const struct timespec device = { .tv_nsec = DEVICE_SETTLE_NS };
 	uint32_t zero = 0;
-	int err = bpf_map_update_elem(d->grace, &zero, &d->grace_inner, BPF_ANY);
+	int err;
 
+	if (by_device(d))
+		nanosleep(&device, NULL);
+	err = bpf_map_update_elem(d->grace, &zero, &d->grace_inner, BPF_ANY);
 	if (err)
-		log_error(LOG_NOBODY, "%s: waiting for the XDP program: %s", d->name, strerror(-err));
+		log_error(LOG_NOBODY, "%s: waiting for the XDP program: %s", d->name,
+			  strerror(-err));
+}
+
+static struct rule rule_of(const struct nic_device *d, const struct nic_filter *f, uint32_t place)
+{
+	return (struct rule){ .filter = *f, .queue = d->queues.was.first + place };
+}
+
+/* The program first: nothing that the device directs is then in its way. */
+static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
+		      const struct nic_filter *filter)
+{
+	const struct nic_filter_key key = key_of(filter);
+	const struct rule rule = rule_of(d, filter, place);
+	int err = tell_program(d, place, fds, n_fds, &key);
+
+	if (!err && by_device(d)) {
+		err = d->queues.ops->add(d->queues.rules, &rule);
+		if (err)
+			bpf_map_delete_elem(d->program.filters, &key);
+	}
+	if (err)
+		direct_nowhere(d, place);
+	else if (n_fds > 0)
+		d->receive = how_received(fds[0]);
+	return err;
+}
+
+/* The device's rule first: what it has sorted still finds its place. */
+static int filter_del(struct nic_device *d, const struct nic_filter *filter)
+{
+	const struct nic_filter_key key = key_of(filter);
+	uint32_t place;
+	int err = 0, rc;
+
+	if (by_device(d) && !bpf_map_lookup_elem(d->program.filters, &key, &place)) {
+		const struct rule rule = rule_of(d, filter, place);
+
+		err = d->queues.ops->del(d->queues.rules, &rule);
+		settle(d);
+	}
+	rc = bpf_map_delete_elem(d->program.filters, &key);
+	return rc && rc != -ENOENT ? rc : err;
 }
 
 const struct nic_device_ops afxdp_device_ops = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AF_XDP in the datapath: one UMEM a port, registered by control, and sockets that share it:
- * one a queue of the device that holds the queue's fill ring, and one a queue for each
- * place.
+ * one a queue of the device that holds the queue's fill ring, and for each place one on each
+ * queue or, where the device picks the queue, on the queue that is its own.
  *
  * A frame of the UMEM is a packet: the kernel writes a received frame 256 bytes into its
  * page, and the virtio_net_hdr has room before it. Each packet is at any time in exactly
@@ -30,7 +30,8 @@
 
 struct nic_port {
 	int ifindex;
-	int n_queues;
+	struct afxdp_terms terms;
+	int n_queues; /* terms.n_queues; an index here is from terms.first_queue on */
 	int fd[NIC_QUEUES_MAX];
 	struct xsk_ring_prod fill[NIC_QUEUES_MAX];
 	void *fill_map[NIC_QUEUES_MAX];
@@ -45,6 +46,7 @@ struct nic_port {
 
 struct nic_place {
 	struct nic_port *port;
+	int first, n_queues; /* of the port's */
 	int poll_fd; /* an epoll of them all where there are several; else fd[0] */
 	int fd[NIC_QUEUES_MAX];
 	struct xsk_ring_cons rx[NIC_QUEUES_MAX];
@@ -106,21 +108,21 @@ static int map_fill(struct nic_port *port, int queue)
 	return 0;
 }
 
-static int map_rx(struct nic_place *place, int queue)
+static int map_rx(struct nic_place *place, int at)
 {
 	struct xsk_ring_prod r;
 	struct xdp_mmap_offsets off;
 	size_t size;
 
-	if (mmap_offsets(place->fd[queue], &off))
+	if (mmap_offsets(place->fd[at], &off))
 		return -1;
 	size = off.rx.desc + RX_FRAMES * sizeof(struct xdp_desc);
-	place->rx_map[queue] = map_ring(place->fd[queue], XDP_PGOFF_RX_RING, size);
-	if (!place->rx_map[queue])
+	place->rx_map[at] = map_ring(place->fd[at], XDP_PGOFF_RX_RING, size);
+	if (!place->rx_map[at])
 		return -1;
-	place->rx_size[queue] = size;
-	set_up_ring(&r, place->rx_map[queue], &off.rx, RX_FRAMES);
-	place->rx[queue] = (struct xsk_ring_cons){ .mask = r.mask, .size = r.size,
+	place->rx_size[at] = size;
+	set_up_ring(&r, place->rx_map[at], &off.rx, RX_FRAMES);
+	place->rx[at] = (struct xsk_ring_cons){ .mask = r.mask, .size = r.size,
 						   .producer = r.producer, .consumer = r.consumer,
 						   .flags = r.flags, .ring = r.ring };
 	return 0;
@@ -131,18 +133,22 @@ static int set_size(int fd, int option, uint32_t size)
 	return setsockopt(fd, SOL_XDP, option, &size, sizeof(size));
 }
 
-/* Shared with 'umem_fd' unless that is -1. */
-static int bind_to(int fd, int ifindex, int queue, int umem_fd)
+/*
+ * Shared with 'umem_fd' unless that is -1. Then the kernel tries zero-copy first and copies
+ * where the driver has none (net/xdp/xsk_buff_pool.c xp_assign_dev()), and every socket that
+ * shares the memory follows.
+ */
+static int bind_to(const struct nic_port *port, int fd, int queue, int umem_fd)
 {
 	struct sockaddr_xdp addr = { .sxdp_family = AF_XDP,
-				     .sxdp_ifindex = (uint32_t)ifindex,
-				     .sxdp_queue_id = (uint32_t)queue };
+				     .sxdp_ifindex = (uint32_t)port->ifindex,
+				     .sxdp_queue_id = port->terms.first_queue + (uint32_t)queue };
 
 	if (umem_fd >= 0) {
 		addr.sxdp_flags = XDP_SHARED_UMEM;
 		addr.sxdp_shared_umem_fd = (uint32_t)umem_fd;
 	} else {
-		addr.sxdp_flags = XDP_USE_NEED_WAKEUP;
+		addr.sxdp_flags = XDP_USE_NEED_WAKEUP | (port->terms.copy ? XDP_COPY : 0);
 	}
 	return bind(fd, (struct sockaddr *)&addr, sizeof(addr));
 }
@@ -228,14 +234,29 @@ static int open_queue(struct nic_port *port, int queue, const char **step)
 	    map_fill(port, queue))
 		return -1;
 	*step = "binding to the device's queue (does another program use it?)";
-	return bind_to(fd, port->ifindex, queue, queue ? port->fd[0] : -1);
+	return bind_to(port, fd, queue, queue ? port->fd[0] : -1);
+}
+
+/* What control wrote behind the memory. */
+static int read_terms(struct nic_port *port, const int fds[], int n_fds)
+{
+	struct afxdp_terms *t = &port->terms;
+	off_t end = lseek(fds[0], 0, SEEK_END);
+	bool whole = end >= (off_t)sizeof(*t) &&
+		     pread(fds[0], t, sizeof(*t), end - (off_t)sizeof(*t)) == sizeof(*t);
+
+	if (whole && t->n_queues == (uint32_t)n_fds - 1 &&
+	    (uint64_t)end == afxdp_umem_size(t) + sizeof(*t))
+		return 0;
+	errno = EPROTO;
+	return -1;
 }
 
 static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **out, char *why,
 		     size_t why_size)
 {
 	struct nic_port *port = calloc(1, sizeof(*port));
-	const char *step = "mapping the UMEM";
+	const char *step = "reading control's terms";
 	int err = 0;
 
 	if (!port)
@@ -245,10 +266,13 @@ static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **
 		return -EPROTO;
 	}
 	port->ifindex = ifindex;
+	if (read_terms(port, fds, n_fds))
+		err = fail(why, why_size, step);
+	step = "mapping the UMEM";
 	port->n_queues = n_fds - 1; /* the first is the memory */
-	port->n_chunks = afxdp_n_chunks(port->n_queues);
+	port->n_chunks = afxdp_n_chunks(&port->terms);
 	memcpy(port->fd, fds + 1, (size_t)port->n_queues * sizeof(*fds));
-	if (make_packets(port, fds[0]))
+	if (!err && make_packets(port, fds[0]))
 		err = fail(why, why_size, step);
 	for (int i = 0; !err && i < port->n_queues; i++)
 		if (open_queue(port, i, &step))
@@ -304,13 +328,13 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 	struct nic_port *port = place->port;
 	uint32_t got = 0;
 
-	for (int i = 0; i < port->n_queues && got < n; i++) {
-		int queue = (place->next + i) % port->n_queues;
+	for (int i = 0; i < place->n_queues && got < n; i++) {
+		int at = (place->next + i) % place->n_queues;
 
-		got += receive_queue(place, queue, out + got, n - got);
-		refill(port, queue);
+		got += receive_queue(place, at, out + got, n - got);
+		refill(port, place->first + at);
 	}
-	place->next = (place->next + 1) % port->n_queues;
+	place->next = (place->next + 1) % place->n_queues;
 	return got;
 }
 
@@ -327,9 +351,9 @@ static void leave(struct nic_place *place)
 	while ((n = receive(place, p, ARRAY_SIZE(p))))
 		while (n)
 			give_back(port, p[--n]);
-	if (port->n_queues > 1 && place->poll_fd >= 0)
+	if (place->n_queues > 1 && place->poll_fd >= 0)
 		close(place->poll_fd);
-	for (int i = 0; i < port->n_queues; i++) {
+	for (int i = 0; i < place->n_queues; i++) {
 		munmap(place->rx_map[i], place->rx_size[i]);
 		close(place->fd[i]);
 	}
@@ -339,7 +363,7 @@ static void leave(struct nic_place *place)
 static int open_poll(struct nic_place *place)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	int n = place->port->n_queues;
+	int n = place->n_queues;
 
 	place->poll_fd = n > 1 ? epoll_create1(EPOLL_CLOEXEC) : place->fd[0];
 	if (place->poll_fd < 0)
@@ -353,12 +377,10 @@ static int open_poll(struct nic_place *place)
 /* join() failed: what it made goes, the fds stay the caller's. */
 static void abandon(struct nic_place *place)
 {
-	struct nic_port *port = place->port;
-
-	for (int i = 0; i < port->n_queues; i++)
+	for (int i = 0; i < place->n_queues; i++)
 		if (place->rx_map[i])
 			munmap(place->rx_map[i], place->rx_size[i]);
-	if (port->n_queues > 1 && place->poll_fd >= 0)
+	if (place->n_queues > 1 && place->poll_fd >= 0)
 		close(place->poll_fd);
 	free(place);
 }
@@ -367,15 +389,17 @@ static int join(struct nic_port *port, uint32_t number, const int fds[], int n_f
 		struct nic_place **out, char *why, size_t why_size)
 {
 	struct nic_place *place = calloc(1, sizeof(*place));
-	const char *step = "one socket for each of the device's queues";
+	const char *step = "a socket for each of its queues";
 	int err = 0;
 
-	(void)number; /* a socket for each queue, whatever place it is */
 	if (!place)
 		return -ENOMEM;
 	place->port = port;
 	place->poll_fd = -1;
-	if (n_fds != port->n_queues) {
+	place->first = port->terms.by_device ? (int)number : 0;
+	place->n_queues = port->terms.by_device ? 1 : port->n_queues;
+	if (n_fds != place->n_queues || number >= NIC_PLACES_MAX ||
+	    place->first >= port->n_queues) {
 		errno = EPROTO;
 		err = fail(why, why_size, step);
 	}
@@ -383,7 +407,7 @@ static int join(struct nic_port *port, uint32_t number, const int fds[], int n_f
 		place->fd[i] = fds[i];
 		step = "joining the device's queue";
 		if (set_size(fds[i], XDP_RX_RING, RX_FRAMES) || map_rx(place, i) ||
-		    bind_to(fds[i], port->ifindex, i, port->fd[i]))
+		    bind_to(port, fds[i], place->first + i, port->fd[place->first + i]))
 			err = fail(why, why_size, step);
 	}
 	if (!err && open_poll(place))
@@ -404,7 +428,7 @@ static int poll_fd(const struct nic_place *place)
 static void stats(const struct nic_place *place, struct nic_place_stats *out)
 {
 	*out = (struct nic_place_stats){ 0 };
-	for (int i = 0; i < place->port->n_queues; i++) {
+	for (int i = 0; i < place->n_queues; i++) {
 		struct xdp_statistics s;
 		socklen_t size = sizeof(s);
 

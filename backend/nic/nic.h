@@ -52,9 +52,9 @@ enum nic_policy {
 
 /* Who picks the receive queue, where the provider has the choice. */
 enum nic_steering {
-	NIC_STEERING_AUTO,
-	NIC_STEERING_DEVICE,  /* the device's own filters */
 	NIC_STEERING_PROGRAM, /* an XDP program, on whatever queue a frame comes */
+	NIC_STEERING_DEVICE,  /* the device's own filters */
+	NIC_STEERING_AUTO,    /* those if it has any, else the program */
 };
 
 /* A NIC as vifd.conf has it. */
@@ -74,7 +74,10 @@ struct nic_caps {
 	bool vlan_filters;	/* nic_filter.vlan may be other than 0 */
 	bool guest_buffers;	/* nic_port_ops.post and its company are there */
 	bool transmit;		/* nic_port_ops.transmit is */
-	const char *steering;	/* who picks the queue, for people: "XDP program" */
+	/* For people: */
+	const char *steering;	/* who picks the queue: "XDP program" */
+	const char *receive;	/* "zero-copy", "copy"; NULL: not known before the first place */
+	bool untested;		/* on hardware */
 };
 
 /* Of one place, since it was joined. */
@@ -139,7 +142,7 @@ struct nic_device_ops {
 
 	int (*ifindex)(const struct nic_device *d);
 
-	/* Constant while it is open. */
+	/* Constant while it is open, but for 'receive'. */
 	struct nic_caps (*caps)(const struct nic_device *d);
 
 	/* New fds for nic_port_ops.open and .join, for the caller to close: their number, or

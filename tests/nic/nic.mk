@@ -7,3 +7,6 @@ TESTS += test-placement
 test-placement-objs = tests/nic/test_placement.c $(hostile-objs)
 test-placement-libs = $(hostile-libs)
 SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_bridge.sh
+TESTS += test-rules
+test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
+test-rules-libs = -lcmocka -Wl,--wrap=ioctl

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* See guest_queues.h. */
+#include "backend/nic/guest_queues.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/bpf/nic_filter.h"
+#include "backend/nic/ethtool.h"
+#include "backend/nic/rules.h"
+#include "log.h"
+
+static_assert(ARRAY_SIZE(((struct guest_queues_record *)0)->spread) == ETHTOOL_SPREAD_MAX, "all");
+
+/* Tried in this order. */
+static const struct rules_ops *const kinds[] = { &ntuple_rules };
+
+/* ---- what the device has ---- */
+
+static int find_rules(struct guest_queues *q, uint32_t *n_free, char *why, size_t why_size)
+{
+	char none[96];
+	size_t used = 0;
+	int err = -EOPNOTSUPP;
+
+	for (uint32_t i = 0; err && i < ARRAY_SIZE(kinds); i++) {
+		none[0] = '\0';
+		err = kinds[i]->open(q->device, &q->rules, n_free, none, sizeof(none));
+		if (!err) {
+			q->ops = kinds[i];
+			q->was.kind = i + 1;
+		} else if (used < why_size) {
+			used += (size_t)snprintf(why + used, why_size - used, "%s%s",
+						 used ? "; " : "", none);
+		}
+	}
+	return err;
+}
+
+/* Whether the table is what the driver makes by itself. */
+static bool is_even(const uint32_t table[], uint32_t n, uint32_t n_queues)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (table[i] != i % n_queues)
+			return false;
+	return true;
+}
+
+static int look_at_spread(const struct ethtool *e, struct guest_queues_record *was,
+			  uint32_t n_queues, char *why, size_t why_size)
+{
+	int err = ethtool_spread(e, was->spread, &was->n_spread);
+
+	if (err)
+		snprintf(why, why_size, "its spreading over queues (ethtool -x): %s",
+			 strerror(-err));
+	else if (is_even(was->spread, was->n_spread, n_queues))
+		was->n_spread = 0;
+	return err;
+}
+
+/* The last of the queues, leaving one at least for all others. */
+static int choose_queues(struct guest_queues_record *was, uint32_t n_queues, uint32_t n_filters,
+			 uint32_t n_free, char *why, size_t why_size)
+{
+	if (n_queues < 2) {
+		snprintf(why, why_size, "it has one receive queue only");
+		return -EOPNOTSUPP;
+	}
+	was->n = n_filters ? n_filters : n_queues / 2;
+	was->n = MIN(MIN(was->n, n_queues - 1), MIN(n_free, NIC_QUEUES_MAX));
+	was->first = n_queues - was->n;
+	if (was->n)
+		return 0;
+	snprintf(why, why_size, "its table of rules is full");
+	return -ENOSPC;
+}
+
+static int open_all_queues(struct guest_queues *q, uint32_t n_queues, char *why, size_t why_size)
+{
+	q->was.n = n_queues;
+	if (n_queues <= NIC_QUEUES_MAX)
+		return 0;
+	snprintf(why, why_size,
+		 "it has %u receive queues, at most %u are served: ethtool -L %s combined %u",
+		 n_queues, NIC_QUEUES_MAX, q->device, NIC_QUEUES_MAX);
+	return -EOPNOTSUPP;
+}
+
+static int open_own_queues(struct guest_queues *q, const struct ethtool *e, uint32_t n_filters,
+			   char *why, size_t why_size)
+{
+	uint32_t n_queues = ethtool_n_queues(e), n_free;
+	int err = find_rules(q, &n_free, why, why_size);
+
+	if (!err)
+		err = choose_queues(&q->was, n_queues, n_filters, n_free, why, why_size);
+	if (!err)
+		err = look_at_spread(e, &q->was, n_queues, why, why_size);
+	return err;
+}
+
+int guest_queues_open(struct guest_queues *q, const char *device, bool by_device,
+		      uint32_t n_filters, char *why, size_t why_size)
+{
+	struct ethtool e;
+	int err;
+
+	memset(q, 0, sizeof(*q));
+	snprintf(q->device, sizeof(q->device), "%s", device);
+	err = ethtool_open(&e, device);
+	if (err) {
+		snprintf(why, why_size, "a socket for ethtool: %s", strerror(-err));
+		return err;
+	}
+	if (ethtool_flags(&e, &q->was.flags))
+		q->was.flags = 0; /* a driver without: nothing to put back */
+	err = by_device ? open_own_queues(q, &e, n_filters, why, why_size)
+			: open_all_queues(q, ethtool_n_queues(&e), why, why_size);
+	ethtool_close(&e);
+	if (err)
+		guest_queues_close(q);
+	return err;
+}
+
+void guest_queues_close(struct guest_queues *q)
+{
+	if (q->ops)
+		q->ops->close(q->rules);
+	q->ops = NULL;
+	q->rules = NULL;
+}
+
+/* ---- what is changed ---- */
+
+/* Entries that lead to a guest's queue lead to another; an operator's choice among those
+ * stays. */
+static int limit_spread(const struct guest_queues *q, const struct ethtool *e)
+{
+	uint32_t *table = calloc(ETHTOOL_SPREAD_MAX, sizeof(*table)), n;
+	int err = table ? ethtool_spread(e, table, &n) : -ENOMEM;
+
+	for (uint32_t i = 0; !err && i < n; i++)
+		if (table[i] >= q->was.first)
+			table[i] = i % q->was.first;
+	if (!err)
+		err = ethtool_set_spread(e, table, n);
+	free(table);
+	return err;
+}
+
+int guest_queues_take(struct guest_queues *q, char *why, size_t why_size)
+{
+	struct ethtool e;
+	uint32_t flags;
+	int err = ethtool_open(&e, q->device);
+
+	if (err)
+		return err;
+	if (!ethtool_flags(&e, &flags) && (flags & ETH_FLAG_RXVLAN)) {
+		err = ethtool_set_flags(&e, flags & ~ETH_FLAG_RXVLAN);
+		if (err)
+			snprintf(why, why_size,
+				 "keeping tags in frames (ethtool -K rxvlan off): %s",
+				 strerror(-err));
+	}
+	if (!err && q->ops) {
+		err = limit_spread(q, &e);
+		if (err)
+			snprintf(why, why_size,
+				 "keeping frames off guests' queues (ethtool -X): %s",
+				 strerror(-err));
+	}
+	ethtool_close(&e);
+	return err;
+}
+
+/* ---- and put back ---- */
+
+static void say(const char *device, const char *what, int err)
+{
+	if (err)
+		log_warning(LOG_NOBODY, "%s: putting back %s: %s", device, what, strerror(-err));
+}
+
+static void remove_rules(const char *device, const struct guest_queues_record *was, int filters)
+{
+	const struct rules_ops *ops = kinds[was->kind - 1];
+	struct nic_filter_key key;
+	char why[96] = "";
+	struct rules *rules;
+	uint32_t n_free;
+	int err = ops->open(device, &rules, &n_free, why, sizeof(why));
+
+	if (err) {
+		log_warning(LOG_NOBODY, "%s: removing guests' rules: %s", device, why);
+		return;
+	}
+	for (void *last = NULL; !bpf_map_get_next_key(filters, last, &key); last = &key) {
+		struct rule rule = { .filter.vlan = key.vlan };
+		uint32_t place;
+
+		memcpy(rule.filter.mac, key.mac, sizeof(key.mac));
+		if (bpf_map_lookup_elem(filters, &key, &place))
+			continue;
+		rule.queue = was->first + place;
+		say(device, "a rule", ops->del(rules, &rule));
+	}
+	ops->close(rules);
+}
+
+void guest_queues_put_back(const char *device, const struct guest_queues_record *was, int filters)
+{
+	struct ethtool e;
+	uint32_t flags;
+	int err;
+
+	if (was->kind && was->kind <= ARRAY_SIZE(kinds))
+		remove_rules(device, was, filters);
+	err = ethtool_open(&e, device);
+	if (err) {
+		say(device, "its settings", err);
+		return;
+	}
+	if (was->kind)
+		say(device, "its spreading", ethtool_set_spread(&e, was->spread, was->n_spread));
+	if (!ethtool_flags(&e, &flags) && flags != was->flags)
+		say(device, "its flags", ethtool_set_flags(&e, was->flags));
+	ethtool_close(&e);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rules of a device's own, at the level of messages: what is said to the kernel, byte for
+ * byte, and what vifd makes of a driver's answers. The driver is the lab's (tests/lab/
+ * nic_driver.c), in front of which this test refuses, forgets and lies.
+ */
+#include "tests/unit/unit.h"
+
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "backend/nic/ethtool.h"
+#include "backend/nic/rules.h"
+#include "tests/lab/nic_driver.h"
+
+static struct nic_table device;
+static uint32_t kernel_flags; /* of the device, ETH_FLAG_NTUPLE is device.flags */
+
+static struct {
+	uint32_t refused;			      /* this command ... */
+	int error;				      /* ... with this */
+	void (*lie)(struct ethtool_rx_flow_spec *fs); /* about a rule that is asked for */
+	struct ethtool_rxnfc inserted;		      /* as it came */
+	uint32_t n_inserted;
+} driver;
+
+static int flags(struct ethtool_value *v)
+{
+	if (v->cmd == ETHTOOL_SFLAGS) {
+		device.flags = v->data & ETH_FLAG_NTUPLE;
+		kernel_flags = v->data & ~(uint32_t)ETH_FLAG_NTUPLE;
+	}
+	v->data = kernel_flags | device.flags;
+	return 0;
+}
+
+static int answer(void *command)
+{
+	uint32_t cmd;
+	int rc;
+
+	memcpy(&cmd, command, sizeof(cmd));
+	if (cmd == driver.refused)
+		return driver.error;
+	if (cmd == ETHTOOL_SRXCLSRLINS) {
+		memcpy(&driver.inserted, command, sizeof(driver.inserted));
+		driver.n_inserted++;
+	}
+	if (cmd == ETHTOOL_GFLAGS || cmd == ETHTOOL_SFLAGS)
+		return flags(command);
+	rc = nic_driver_command(&device, command);
+	if (!rc && cmd == ETHTOOL_GRXCLSRULE && driver.lie)
+		driver.lie(&((struct ethtool_rxnfc *)command)->fs);
+	return rc > 0 ? -EOPNOTSUPP : rc;
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	struct ifreq *req;
+	va_list args;
+	int rc;
+
+	va_start(args, request);
+	req = va_arg(args, struct ifreq *);
+	va_end(args);
+	assert_true(fd >= 0);
+	assert_int_equal(request, SIOCETHTOOL);
+	assert_string_equal(req->ifr_name, "eth7");
+	rc = answer(req->ifr_data);
+	errno = -rc;
+	return rc ? -1 : 0;
+}
+
+/* ---- a test's beginning and end ---- */
+
+static struct rules *rules;
+static char why[96];
+
+static int open_rules(uint32_t *n_free)
+{
+	return ntuple_rules.open("eth7", &rules, n_free, why, sizeof(why));
+}
+
+static int start(void **state)
+{
+	uint32_t n_free;
+
+	(void)state;
+	memset(&driver, 0, sizeof(driver));
+	nic_driver_init(&device, 8, 16);
+	kernel_flags = ETH_FLAG_LRO;
+	return open_rules(&n_free);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	ntuple_rules.close(rules);
+	rules = NULL;
+	return 0;
+}
+
+static const struct rule untagged = { { { 0x00, 0x16, 0x3e, 0, 0, 1 }, 0 }, 6 };
+static const struct rule tagged = { { { 0x00, 0x16, 0x3e, 0, 0, 1 }, 5 }, 7 };
+
+static uint32_t n_rules(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < NIC_TABLE_RULES; i++)
+		n += device.rule[i].used;
+	return n;
+}
+
+/* ---- bytes ---- */
+
+/* "ethtool -N eth7 flow-type ether dst 00:16:3e:00:00:01 action 6", and for the second with
+ * "vlan 5 m 0xf000" and "action 7", as ethtool 6.1 says them; at 'at' is what is not 0. */
+struct bytes {
+	size_t at;
+	const char *what;
+	size_t n;
+};
+
+static void insert_is(const struct bytes *b, size_t n)
+{
+	uint8_t want[sizeof(struct ethtool_rxnfc)] = { 0 };
+
+	assert_int_equal(sizeof(struct ethtool_rxnfc), 192);
+	for (size_t i = 0; i < n; i++)
+		memcpy(want + b[i].at, b[i].what, b[i].n);
+	assert_memory_equal(&driver.inserted, want, sizeof(want));
+}
+
+static void bytes_untagged(void **state)
+{
+	static const struct bytes bytes[] = {
+		{ 0x00, "\x32", 1 }, /* ETHTOOL_SRXCLSRLINS */
+		{ 0x10, "\x12", 1 }, /* ETHER_FLOW */
+		{ 0x14, "\x00\x16\x3e\x00\x00\x01", 6 },
+		{ 0x5c, "\xff\xff\xff\xff\xff\xff", 6 },
+		{ 0xa8, "\x06", 1 }, /* the queue */
+		{ 0xb0, "\x0f", 1 }, /* the last location of 16 */
+	};
+
+	(void)state;
+	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	insert_is(bytes, ARRAY_SIZE(bytes));
+}
+
+static void bytes_tagged(void **state)
+{
+	static const struct bytes bytes[] = {
+		{ 0x00, "\x32", 1 },
+		{ 0x10, "\x12\x00\x00\x80", 4 }, /* | FLOW_EXT */
+		{ 0x14, "\x00\x16\x3e\x00\x00\x01", 6 },
+		{ 0x52, "\x00\x05", 2 }, /* in network order */
+		{ 0x5c, "\xff\xff\xff\xff\xff\xff", 6 },
+		{ 0x9a, "\x0f\xff", 2 },
+		{ 0xa8, "\x07", 1 },
+		{ 0xb0, "\xff\xff\xff\xff", 4 }, /* RX_CLS_LOC_ANY */
+	};
+
+	(void)state;
+	device.places_itself = 1;
+	end(NULL);
+	assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
+	assert_int_equal(ntuple_rules.add(rules, &tagged), 0);
+	insert_is(bytes, ARRAY_SIZE(bytes));
+	assert_true(device.rule[0].used); /* where the driver put it */
+	assert_int_equal(ntuple_rules.del(rules, &tagged), 0);
+	assert_int_equal(n_rules(), 0);
+}
+
+/* ---- opening ---- */
+
+static void the_flag(void **state)
+{
+	(void)state;
+	assert_int_equal(device.flags, ETH_FLAG_NTUPLE);
+	assert_int_equal(kernel_flags, ETH_FLAG_LRO); /* is not ours to change */
+}
+
+static void no_rules(void **state)
+{
+	uint32_t n_free;
+
+	(void)state;
+	end(NULL);
+	driver.refused = ETHTOOL_GRXCLSRLCNT;
+	driver.error = -EOPNOTSUPP;
+	assert_int_equal(open_rules(&n_free), -EOPNOTSUPP);
+	assert_string_equal(why, "no ntuple filters (ethtool -N): Operation not supported");
+}
+
+static void room_for_others(void **state)
+{
+	uint32_t n_free;
+
+	(void)state;
+	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	end(NULL);
+	assert_int_equal(open_rules(&n_free), 0);
+	assert_int_equal(n_free, 15);
+}
+
+/* ---- rules among others' ---- */
+
+static void add_and_remove(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) { /* as after a crash: nothing is remembered */
+		assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+		assert_int_equal(ntuple_rules.add(rules, &tagged), 0);
+		assert_int_equal(n_rules(), 2);
+		end(NULL);
+		assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
+		assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
+		assert_int_equal(n_rules(), 1);
+		assert_int_equal(ntuple_rules.del(rules, &untagged), 0); /* none: well */
+		assert_int_equal(ntuple_rules.del(rules, &tagged), 0);
+		assert_int_equal(n_rules(), 0);
+	}
+}
+
+/* What an operator has is not taken for ours, and not replaced. */
+static void others_stay(void **state)
+{
+	struct ethtool_rxnfc c = { .cmd = ETHTOOL_SRXCLSRLINS };
+	struct ethtool_rx_flow_spec *fs = &c.fs;
+
+	(void)state;
+	fs->flow_type = ETHER_FLOW;
+	memcpy(fs->h_u.ether_spec.h_dest, untagged.filter.mac, 6);
+	memset(fs->m_u.ether_spec.h_dest, 0xff, 6);
+	fs->ring_cookie = 1; /* another queue */
+	fs->location = 15;
+	assert_int_equal(nic_driver_command(&device, &c), 0);
+	fs->ring_cookie = untagged.queue;
+	fs->m_u.ether_spec.h_proto = 0xffff; /* one type only */
+	fs->location = 14;
+	assert_int_equal(nic_driver_command(&device, &c), 0);
+	fs->m_u.ether_spec.h_proto = 0;
+	fs->m_u.ether_spec.h_dest[5] = 0xf0; /* more than one address */
+	fs->location = 3;
+	assert_int_equal(nic_driver_command(&device, &c), 0);
+
+	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	assert_true(device.rule[13].used);
+	assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
+	assert_int_equal(n_rules(), 3);
+	assert_false(device.rule[13].used);
+}
+
+/* ---- drivers that do not ---- */
+
+static void full(void **state)
+{
+	struct rule rule = untagged;
+
+	(void)state;
+	for (unsigned i = 0; i < 16; i++) {
+		rule.filter.mac[5] = (uint8_t)i;
+		assert_int_equal(ntuple_rules.add(rules, &rule), 0);
+	}
+	rule.filter.mac[5] = 16;
+	assert_int_equal(ntuple_rules.add(rules, &rule), -ENOSPC);
+	assert_int_equal(driver.n_inserted, 16);
+	end(NULL);
+	assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
+}
+
+static void refused(void **state)
+{
+	(void)state;
+	driver.refused = ETHTOOL_SRXCLSRLINS;
+	driver.error = -EINVAL;
+	assert_int_equal(ntuple_rules.add(rules, &untagged), -EINVAL);
+	assert_int_equal(n_rules(), 0);
+	driver.refused = 0;
+	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	driver.refused = ETHTOOL_SRXCLSRLDEL;
+	driver.error = -EIO;
+	assert_int_equal(ntuple_rules.del(rules, &untagged), -EIO);
+}
+
+static void another_queue(struct ethtool_rx_flow_spec *fs)
+{
+	fs->ring_cookie = 0;
+}
+
+static void any_vlan(struct ethtool_rx_flow_spec *fs)
+{
+	fs->m_ext.vlan_tci = 0;
+}
+
+static void any_address(struct ethtool_rx_flow_spec *fs)
+{
+	fs->m_u.ether_spec.h_dest[5] = 0;
+}
+
+/* Read back, it is something else: then it does not stay. */
+static void not_what_was_asked(void **state)
+{
+	static void (*const lies[])(struct ethtool_rx_flow_spec * fs) = { another_queue, any_vlan,
+									  any_address };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		driver.lie = lies[i];
+		assert_int_equal(ntuple_rules.add(rules, &tagged), -EIO);
+		assert_int_equal(n_rules(), 0);
+	}
+	driver.lie = NULL;
+	driver.refused = ETHTOOL_GRXCLSRULE;
+	driver.error = -EINVAL;
+	assert_int_equal(ntuple_rules.add(rules, &tagged), -EINVAL);
+	assert_int_equal(n_rules(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, start, end)
+		T(bytes_untagged), T(bytes_tagged), T(the_flag), T(no_rules), T(room_for_others),
+		T(add_and_remove), T(others_stay),  T(full),	 T(refused),  T(not_what_was_asked),
+#undef T
+	};
+
+	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+}
