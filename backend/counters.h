@@ -27,14 +27,19 @@
 	X(from_guest_notifies)	  /* times we woke the guest */                                    \
 	X(from_guest_credit_waits) /* times a queue waited for the vif's rate */                                   \
 	X(to_guest_frames)                                                                         \
-	X(to_guest_nic_frames)	  /* read from its place on a NIC */                               \
+	X(to_guest_nic_frames)	  /* that came by its place on a NIC, injected ones included */    \
 	X(to_guest_nic_lost)	  /* that found no room there */                                   \
+	X(to_guest_nic_written)	  /* the NIC put them into the guest's own pages: no copy */       \
+	X(to_guest_nic_injected)  /* came by the TAP, and the NIC delivered them */                \
+	X(to_guest_nic_faults)	  /* it could not write to the buffer: lost */                     \
 	X(to_guest_bytes)                                                                          \
 	X(to_guest_gso_frames)                                                                     \
 	X(to_guest_gso_cut)	  /* GSO frames given as segments, which are frames each */        \
 	X(to_guest_csum_blank)                                                                     \
 	X(to_guest_grant_ops)                                                                      \
 	X(to_guest_static_copies)                                                                  \
+	X(to_guest_copied_bytes)  /* of frames, by whatever copy, once for each */                 \
+	X(to_guest_summed_bytes)  /* of frames, for checksums that were finished in software */    \
 	X(to_guest_events)                                                                         \
 	X(to_guest_notifies)                                                                       \
 	X(to_guest_waits)	  /* times frames waited because the guest posted no buffers */    \

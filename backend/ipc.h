@@ -87,7 +87,6 @@ struct shared_vif {
 /* What belongs to a NIC. Control clears it before a worker opens the NIC. */
 struct shared_nic {
 	struct stations heard; /* its worker: who sends by its places */
-	struct stations_behind behind; /* control: who is behind it */
 } __attribute__((aligned(64)));
 
 /* The shared memfd. */
@@ -168,6 +167,7 @@ struct ipc_nic {
 	uint32_t provider; /* NIC_OPEN: whose other half, enum nic_provider */
 	uint32_t vlan;	   /* PLACE_JOIN: of the bridge's, of frames that come by it; 0: it has none */
 	uint32_t tag_off;  /* PLACE_JOIN: the guest is not to see its tag */
+	uint32_t mtu;	 /* PLACE_JOIN: the vif's; another one is another place */
 };
 
 struct ipc_msg {

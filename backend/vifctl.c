@@ -167,6 +167,18 @@ static void show_drops(const json_t *direction)
 	printf("%s\n", any ? "" : "none");
 }
 
+static void show_nic_frames(const json_t *d)
+{
+	printf("             by the NIC: frames %jd  lost %jd", number(d, "nic_frames"),
+	       number(d, "nic_lost"));
+	if (number(d, "nic_written"))
+		printf("  into the guest's pages %jd  injected %jd", number(d, "nic_written"),
+		       number(d, "nic_injected"));
+	if (number(d, "nic_faults"))
+		printf("  faults %jd", number(d, "nic_faults"));
+	printf("\n");
+}
+
 static void show_direction(const json_t *vif, const char *name, const char *label)
 {
 	const json_t *d = json_object_get(vif, name);
@@ -183,9 +195,11 @@ static void show_direction(const json_t *vif, const char *name, const char *labe
 	if (number(d, "stalls"))
 		printf("  times stalled %jd", number(d, "stalls"));
 	printf("\n");
+	if (!strcmp(name, "to_guest"))
+		printf("             bytes copied %jd  summed %jd\n", number(d, "copied_bytes"),
+		       number(d, "summed_bytes"));
 	if (number(d, "nic_frames"))
-		printf("             by the NIC: frames %jd  lost %jd\n", number(d, "nic_frames"),
-		       number(d, "nic_lost"));
+		show_nic_frames(d);
 	printf("             dropped: ");
 	show_drops(d);
 	if (nd)

@@ -111,6 +111,14 @@ static inline void ring_consume(struct ring *r, uint32_t n)
 	r->req_cons += n;
 }
 
+/* Gives back the n requests consumed last: they are pending again, and what was read of
+ * them is not to be used. Precondition: they are not answered. */
+static inline void ring_give_back(struct ring *r, uint32_t n)
+{
+	assert(n <= r->req_cons - r->rsp_prod);
+	r->req_cons -= n;
+}
+
 /*
  * Answers the next n consumed requests, unused bytes of each slot zero (protocol.md 2).
  * Give all of a frame's answers in one call: whoever takes the ring over after a crash

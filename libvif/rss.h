@@ -26,6 +26,12 @@ void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY
  */
 void rss_commit(struct steering *s, const struct rss *rss);
 
+/* Whether the guest's settings count, and not our own hash. */
+static inline bool rss_is_set(const struct steering *s)
+{
+	return __atomic_load_n(&s->active, __ATOMIC_RELAXED) != STEER_OWN;
+}
+
 /*
  * The settings of the last commit, for who finds the map; zeroed before the first. Returns
  * false, and those, if the map is not one rss_init() made for n_queues or holds nonsense:

@@ -167,6 +167,7 @@ static int map_entry(struct static_grants *s, uint32_t i, uint64_t entry)
 	s->page[i] = page;
 	static_index_insert(&s->index, s->entry, i);
 	s->n_mapped++;
+	s->n_writable += !(entry & STATIC_GRANT_READONLY);
 	return 0;
 }
 
@@ -174,6 +175,9 @@ static void unmap_entry(struct static_grants *s, uint32_t i)
 {
 	if (!s->entry[i])
 		return;
+	if (s->on_unmap)
+		s->on_unmap(s->on_unmap_arg, i);
+	s->n_writable -= !(s->entry[i] & STATIC_GRANT_READONLY);
 	static_index_remove(&s->index, s->entry, i);
 	grant_unmap_static(s->grants, s->page[i]);
 	s->entry[i] = 0;
@@ -281,7 +285,14 @@ bool static_grants_step(struct static_grants *s, int *status)
 	return false;
 }
 
-/* ---- copying ---- */
+/* ---- using ---- */
+
+int static_grants_writable(const struct static_grants *s, uint32_t gref)
+{
+	int i = static_index_find(&s->index, s->entry, gref);
+
+	return i >= 0 && !(s->entry[i] & STATIC_GRANT_READONLY) ? i : -1;
+}
 
 /* GNTST_* of a copy of op->len bytes at 'offset' of entry i's page. */
 static int16_t copy_page(const struct static_grants *s, uint32_t i, const grant_op *op,

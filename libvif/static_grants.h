@@ -110,16 +110,22 @@ struct static_grants {
 	uint32_t at;	/* where the phase stands */
 	int error;	/* of STATIC_UNDO */
 	bool apply_due; /* the next list is to be applied */
-	uint32_t n_mapped;
+	uint32_t n_mapped, n_writable;
+	/* Called before entry i's page is unmapped: whoever else uses it is to let go of it. */
+	void (*on_unmap)(void *arg, uint32_t i);
+	void *on_unmap_arg;
 	struct static_index index;
 	uint64_t entry[STATIC_GRANTS_MAX]; /* 0: not mapped */
 	uint8_t *page[STATIC_GRANTS_MAX];
 };
 
 /* 'resume': the active list is to be mapped again, by and by. What cannot be mapped then
- * is copied like any other grant. */
+ * is copied like any other grant. on_unmap is the caller's to set. */
 void static_grants_init(struct static_grants *s, struct grants *grants, uint16_t domid,
 			struct static_lists *lists, bool resume);
+
+/* The entry whose page 'gref' names, if that is mapped and writable; else -1. */
+int static_grants_writable(const struct static_grants *s, uint32_t gref) must_check;
 
 /* Unmaps some. Returns whether any are left: then call it again, or static_grants_fini(). */
 bool static_grants_release(struct static_grants *s) must_check;

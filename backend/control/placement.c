@@ -149,9 +149,9 @@ static void fail_to_join(struct vif *v, uint64_t now_ns, const char *what, const
 static void join(struct control *c, struct vif *v, struct nic *n, const struct vlan_form *form,
 		 uint64_t now_ns)
 {
-	struct ipc_msg msg = { .type = IPC_PLACE_JOIN, .nic.nic = n->number };
+	struct ipc_msg msg = { .type = IPC_PLACE_JOIN,
+			       .nic = { .nic = n->number, .mtu = v->link.mtu } };
 	struct placement *p = &v->placement;
-	bool device_untags = form->tag_off && n->ops->caps(n->device).tag_off;
 	int rc;
 
 	if (!placement_take(c, v, n, &p->why_not))
@@ -160,7 +160,7 @@ static void join(struct control *c, struct vif *v, struct nic *n, const struct v
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
 	msg.nic.vlan = form->vlan;
-	msg.nic.tag_off = form->tag_off && !device_untags;
+	msg.nic.tag_off = form->tag_off;
 	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
@@ -171,7 +171,8 @@ static void join(struct control *c, struct vif *v, struct nic *n, const struct v
 		return;
 	}
 	p->form = *form;
-	p->filter = (struct nic_filter){ .vlan = form->on_wire, .tag_off = device_untags };
+	p->filter = (struct nic_filter){ .vlan = form->on_wire };
+	p->mtu = v->link.mtu;
 	memcpy(p->filter.mac, v->keys.mac, sizeof(p->filter.mac));
 	p->state = PLACED_JOINING;
 }
@@ -294,7 +295,8 @@ static bool is_to_leave(struct control *c, const struct vif *v)
 	struct vlan_form form;
 	const char *why_not;
 
-	return placement_choose(c, v, &form, &why_not) != p->nic || !same_form(&form, &p->form);
+	return placement_choose(c, v, &form, &why_not) != p->nic ||
+	       !same_form(&form, &p->form) || v->link.mtu != p->mtu;
 }
 
 /* Returns when v wants its next step. */

@@ -57,6 +57,7 @@ struct placement {
 	uint32_t to_tell, to_hear; /* bits of the vif's queues: not told yet, no answer yet */
 	struct nic_filter filter;
 	struct vlan_form form; /* of the frames it matches */
+	uint32_t mtu;	       /* of the vif: what fits the buffers of its guest follows from it */
 	bool filtered;
 	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
 	uint64_t until_ns;	     /* of SETTLING_* */

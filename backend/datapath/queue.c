@@ -5,7 +5,8 @@
  *
  * Invariants of all of them:
  *   - a frame is answered in the pass that consumed it: nothing of the guest's is
- *     held between passes but the ring pages and what it asked to keep mapped;
+ *     held between passes but the ring pages, what it asked to keep mapped, and the
+ *     requests posted to a NIC (queue_posted.c);
  *   - a broken queue touches neither ring again (XSA-39, XSA-374);
  *   - a port is unmasked only when its ring was found dry (XSA-332).
  */
@@ -23,6 +24,7 @@ void queue_break(struct queue *q, const char *why)
 
 	q->broken = true;
 	q->tx_due = false;
+	posted_end(q);
 	/* Control logs it, as often as it allows the vif; a queue's bucket is as new as the queue. */
 	log_debug(&scope, "disabled: %s", why);
 }
@@ -193,6 +195,7 @@ void queue_close(struct queue *q)
 {
 	if (!q)
 		return;
+	posted_close(q);
 	drop_queued(q);
 	if (q->place)
 		q->nic->leave(q->place);
@@ -264,7 +267,8 @@ uint64_t queue_deadline(const struct queue *q)
 	uint64_t ctrl = q->ctrl_wait_ns ? q->ctrl_wait_ns : UINT64_MAX;
 
 	return q->broken ? UINT64_MAX :
-			   MIN(MIN(tx, ctrl), MIN(wait_deadline(q), drain_deadline(q)));
+			   MIN(MIN(MIN(tx, ctrl), MIN(wait_deadline(q), drain_deadline(q))),
+			       posted_deadline(q));
 }
 
 void queue_on_time(struct queue *q)

@@ -144,6 +144,7 @@ struct queue {
 	enum queue_place_state place_state;
 	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
 	bool place_tag_off;	/* the guest is not to see its tag */
+	struct queue_posted *posted;	/* the guest's buffers there; NULL: it takes none */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
 
@@ -278,6 +279,9 @@ void queue_place_forget(struct queue *q);
 /* Reads what waits in the place, as far as the guest has buffers. Returns whether the queue
  * needs another pass: frames may be left there without anything that will tell of them. */
 bool queue_place_receive(struct queue *q);
+
+/* Whether the place is to be watched now: what comes there can be used. */
+bool queue_place_watched(const struct queue *q);
 
 /* Unmasks the ports whose work is done. Call at the end of a pass. */
 void queue_settle(struct queue *q);

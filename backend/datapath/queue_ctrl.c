@@ -84,6 +84,8 @@ int queue_ctrl_open(struct queue *q, const struct ipc_queue *cfg, const char **s
 		return -ENOMEM;
 	static_grants_init(&q->grants->pages, q->env->grants, q->vif.domid,
 			   &q->shared_vif->ctrl.grants[cfg->queue], cfg->resume);
+	q->grants->pages.on_unmap = posted_on_unmap;
+	q->grants->pages.on_unmap_arg = q;
 	q->grants_due = static_grants_busy(&q->grants->pages);
 	return cfg->queue == 0 ? open_ring(q, cfg, step) : 0;
 }
@@ -237,7 +239,13 @@ void queue_grants_apply(struct queue *q)
 
 bool queue_grants_release(struct queue *q)
 {
+	posted_end(q);
 	return q->grants && static_grants_release(&q->grants->pages);
+}
+
+struct static_grants *queue_static_grants(const struct queue *q)
+{
+	return q->grants ? &q->grants->pages : NULL;
 }
 
 bool queue_grants_applied(struct queue *q, int *status)
@@ -254,8 +262,10 @@ static void step_grants(struct queue *q)
 	struct queue_grants *g = q->grants;
 	struct log_scope scope = queue_scope(q);
 	int status = 0;
-	bool ended = static_grants_step(&g->pages, &status);
+	bool ended;
 
+	posted_end(q); /* no buffer of theirs is posted while they change */
+	ended = static_grants_step(&g->pages, &status);
 	q->grants_due = static_grants_busy(&g->pages);
 	if (!ended)
 		return;
@@ -287,6 +297,14 @@ uint32_t queue_copy(struct queue *q, uint32_t n)
 	for (uint32_t i = 0; i < n_rest; i++)
 		s->ops[s->rest[i]].status = s->rest_ops[i].status;
 	return n_rest;
+}
+
+void queue_copy_to_guest(struct queue *q, uint32_t n)
+{
+	uint32_t n_left = queue_copy(q, n);
+
+	counter_add(&q->counters->to_guest_grant_ops, n_left);
+	counter_add(&q->counters->to_guest_static_copies, n - n_left);
 }
 
 /* ---- passes ---- */

@@ -25,7 +25,7 @@
 
 bool queue_tap_held(const struct queue *q)
 {
-	return q->drain.held;
+	return q->drain.held || posted_holds_tap(q);
 }
 
 bool queue_tap_wanted(const struct queue *q)

@@ -76,14 +76,83 @@ static inline bool queue_is_place_frame(const struct queue *q, const struct pack
 	return q->port && q->nic->is_of(q->port, p);
 }
 
+/* ---- queue_to_guest.c: the frames of from_tap, in order ---- */
+
 /* Gives a frame of from_tap, or a segment of one, back to where it came from. */
 void queue_put_frame(struct queue *q, struct packet *p);
+
+/* The same, and counts it as dropped. */
+void queue_drop_frame(struct queue *q, enum to_guest_fault fault, struct packet *p);
+
+/* Drops from_tap's head if the guest asked not to get it. Returns whether it did. */
+bool queue_drop_filtered(struct queue *q);
+
+/* What to give next: from_tap's head, or the segment of it whose turn it is if somebody with
+ * these features does not take it whole. Once that is done with, queue_take_frame() takes it
+ * off from_tap, as far as it goes; if it is not, give a segment back. */
+struct packet *queue_next_frame(struct queue *q, uint32_t features, int *next_cut);
+void queue_take_frame(struct queue *q, const struct packet *p, int next_cut);
+
+/* to_guest_prepare(), and counts what it sums. */
+void queue_prepare(struct queue *q, struct to_guest_frame *f, struct packet *p, uint32_t features,
+		   uint32_t headroom);
+
+/* ---- queue_posted.c: the guest's buffers, posted to the NIC ---- */
+
+/* With a place whose provider takes buffers, if frames of this MTU fit them. 0 or -ENOMEM. */
+int posted_open(struct queue *q, uint32_t mtu) must_check;
+/* Before the place is left: the device has nothing of the guest's from now on. */
+void posted_close(struct queue *q);
+
+/* At the beginning of a pass; before anything changes that the guest's buffers rest on. */
+void posted_check(struct queue *q);
+void posted_end(struct queue *q);
+
+/* While it is on, that is the pass to the guest. ring_pending()'s error or 0. */
+bool posted_is_on(const struct queue *q);
+int posted_pass(struct queue *q) must_check;
+
+/* At the end of another pass: takes the next step, if it is time. Returns the same. */
+int posted_go_on(struct queue *q) must_check;
+
+uint64_t posted_deadline(const struct queue *q);
+
+/* Whether the place is to be read by receive(); n frames were, and were all there are ('dry').
+ * Returns whether a pass is due for that. */
+bool posted_reads_place(const struct queue *q);
+bool posted_note_read(struct queue *q, uint32_t n, bool dry) must_check;
+
+/* Whether its poll_fd says anything that is of use now. */
+bool posted_watches_place(const struct queue *q);
+
+/* Where frames of the TAP go; whether it is to be left alone. */
+struct packet_fifo *posted_tap_fifo(struct queue *q);
+bool posted_holds_tap(const struct queue *q);
+
+/* A static grant is about to be unmapped; arg: the queue. */
+void posted_on_unmap(void *arg, uint32_t entry);
+
+/* ---- queue_place.c ---- */
+
+/* Counts what the place has lost by now. Returns how many frames wait on the device. */
+uint32_t queue_place_look(struct queue *q);
+
+/* A frame with this source came off the wire, and the bridge has not seen it. */
+void queue_place_hear(struct queue *q, const uint8_t source[6]);
+
+/* ---- queue_ctrl.c ---- */
+
+/* NULL: it has none, and will have none. */
+struct static_grants *queue_static_grants(const struct queue *q);
 
 /*
  * grant_copy() of the scratch's first n operations, which are this queue's own, through
  * its static grants where it can. Returns how many were left for Xen.
  */
 uint32_t queue_copy(struct queue *q, uint32_t n);
+
+/* The same for copies to the guest, and counts them. */
+void queue_copy_to_guest(struct queue *q, uint32_t n);
 
 /* If the vif has a control ring: makes room for the queue's grants, and for queue 0 maps
  * the ring and binds its port. 0, or -errno with *step set. */

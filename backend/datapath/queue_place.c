@@ -41,9 +41,16 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 		snprintf(why, why_size, "the queue has a place already");
 		return -EBUSY;
 	}
-	err = ops->join(port, how->place, fds, n_fds, &q->place, why, why_size);
-	if (err)
+	err = ops->begin ? posted_open(q, how->mtu) : 0;
+	if (err) {
+		snprintf(why, why_size, "out of memory");
 		return err;
+	}
+	err = ops->join(port, how->place, fds, n_fds, &q->place, why, why_size);
+	if (err) {
+		posted_close(q);
+		return err;
+	}
 	q->nic = ops;
 	q->port = port;
 	q->place_vlan = (uint16_t)how->vlan;
@@ -81,24 +88,26 @@ enum ipc_type queue_place_answer(struct queue *q)
 
 static bool is_read(const struct queue *q)
 {
-	return q->place_state >= QUEUE_PLACE_READING;
+	return q->place_state >= QUEUE_PLACE_READING && posted_reads_place(q);
 }
 
-/* What the place lost since we last asked; not for each frame, as it is a system call. */
-static void count_lost(struct queue *q)
+/* Not for each frame: it may be a system call. */
+uint32_t queue_place_look(struct queue *q)
 {
-	struct nic_place_stats stats;
+	struct nic_place_stats stats = { 0 };
 
 	q->nic->stats(q->place, &stats);
 	counter_add(&q->counters->to_guest_nic_lost, stats.lost - q->place_lost);
 	q->place_lost = stats.lost;
 	q->place_looked_ns = q->env->now_ns;
+	return stats.waiting;
 }
 
 /* The last of its frames may still wait for buffers: the port keeps their memory. */
 static void give_up(struct queue *q)
 {
-	count_lost(q);
+	queue_place_look(q);
+	posted_close(q);
 	q->nic->leave(q->place);
 	q->place = NULL;
 	q->place_state = QUEUE_PLACE_NONE;
@@ -110,6 +119,7 @@ void queue_place_forget(struct queue *q)
 	struct packet_fifo others = { 0 };
 	struct packet *p;
 
+	posted_close(q);
 	/* Not by wait_pop(): the others stay. */
 	while ((p = packet_fifo_pop(&q->from_tap))) {
 		if (!queue_is_place_frame(q, p)) {
@@ -119,8 +129,7 @@ void queue_place_forget(struct queue *q)
 		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
 		queue_put_frame(q, p);
 	}
-	q->from_tap = others;
-	q->cut_at = 0;
+	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
 	if (q->place)
 		q->nic->leave(q->place);
 	q->place = NULL;
@@ -129,12 +138,17 @@ void queue_place_forget(struct queue *q)
 	q->place_answer = 0;
 }
 
-/* For the bridge, which does not see the frame. */
+void queue_place_hear(struct queue *q, const uint8_t source[6])
+{
+	q->heard_new |= stations_note(q->heard, source, q->place_vlan, q->env->now_ns);
+}
+
+/* For the bridge, which does not see the frame; unless it may be one of the bridge's own, that
+ * was injected. */
 static void note_sender(struct queue *q, const struct packet *p)
 {
-	if (p->size >= ETH_HLEN)
-		q->heard_new |= stations_note(q->heard, p->frame + ETH_ALEN, q->place_vlan,
-					      q->env->now_ns);
+	if (p->size >= ETH_HLEN && !posted_holds_tap(q))
+		queue_place_hear(q, p->frame + ETH_ALEN);
 }
 
 /* As the bridge does for a port that has its VLAN untagged, priority and all (Linux'
@@ -173,10 +187,17 @@ bool queue_place_receive(struct queue *q)
 	}
 	counter_add(&q->counters->to_guest_nic_frames, n);
 	if (n < budget && q->env->now_ns - q->place_looked_ns >= NS_PER_S)
-		count_lost(q);
+		queue_place_look(q);
+	if (posted_note_read(q, n, n < budget))
+		return true;
 	if (n < budget && q->place_state == QUEUE_PLACE_LAST) {
 		give_up(q);
 		return true;
 	}
 	return n > 0;
+}
+
+bool queue_place_watched(const struct queue *q)
+{
+	return q->place && posted_watches_place(q);
 }

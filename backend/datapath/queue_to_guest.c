@@ -14,7 +14,7 @@ uint32_t queue_budget(struct queue *q)
 
 	if (q->broken || q->from_tap.n_packets > 0)
 		return 0;
-	if (wait_is_dropping(q))
+	if (wait_is_dropping(q) || posted_is_on(q))
 		return QUEUE_READ_MAX;
 	if (q->rx_starved)
 		return 0;
@@ -50,7 +50,7 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 	if (result > (int)PACKET_VNET_SIZE) {
 		p->size = (uint32_t)result - (uint32_t)PACKET_VNET_SIZE;
 		wait_note_read(q, p);
-		packet_fifo_push(&q->from_tap, p);
+		packet_fifo_push(posted_tap_fifo(q), p);
 		return;
 	}
 	if (result == -EAGAIN)
@@ -72,32 +72,42 @@ void queue_put_frame(struct queue *q, struct packet *p)
 	packet_put(packet_is_of(&q->pool, p) ? &q->pool : &q->env->scratch->segments, p);
 }
 
-static void drop_to_guest(struct queue *q, enum to_guest_fault fault, struct packet *p)
+void queue_drop_frame(struct queue *q, enum to_guest_fault fault, struct packet *p)
 {
 	counter_add(&q->counters->to_guest_drops[fault], 1);
 	queue_put_frame(q, p);
 }
 
-/* What to give next: from_tap's head, or the segment of it whose turn it is, if the guest
- * does not take it whole; then *next_cut is offload_cut()'s result. A batch has a packet
- * for each segment. What cannot be cut is to_guest_prepare()'s to drop. */
-static struct packet *next_frame(struct queue *q, int *next_cut)
+/* What the checksum of p is over, if somebody is still to write it; of the frame that p is
+ * a segment of, with all its checksums, what was summed. */
+static uint32_t blank_bytes(const struct packet *p, const struct packet *frame)
+{
+	const struct virtio_net_hdr *h = packet_vnet(frame);
+
+	return h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && h->csum_start < p->size ?
+		       p->size - h->csum_start :
+		       0;
+}
+
+/* A batch has a packet for each segment. What cannot be cut is to_guest_prepare()'s to drop. */
+struct packet *queue_next_frame(struct queue *q, uint32_t features, int *next_cut)
 {
 	struct packet *head = q->from_tap.head, *segment;
 
 	*next_cut = 0;
-	if (!to_guest_must_cut(head, q->features))
+	if (!to_guest_must_cut(head, features))
 		return head;
 	segment = packet_get(&q->env->scratch->segments);
 	*next_cut = offload_cut(head, q->cut_at, segment);
-	if (*next_cut >= 0)
+	if (*next_cut >= 0) {
+		counter_add(&q->counters->to_guest_summed_bytes, blank_bytes(segment, head));
 		return segment;
+	}
 	queue_put_frame(q, segment);
 	return head;
 }
 
-/* p, of next_frame(), is done with as far as from_tap goes. */
-static void take_frame(struct queue *q, const struct packet *p, int next_cut)
+void queue_take_frame(struct queue *q, const struct packet *p, int next_cut)
 {
 	if (p == q->from_tap.head) {
 		(void)wait_pop(q);
@@ -110,6 +120,15 @@ static void take_frame(struct queue *q, const struct packet *p, int next_cut)
 	queue_put_frame(q, wait_pop(q));
 }
 
+void queue_prepare(struct queue *q, struct to_guest_frame *f, struct packet *p, uint32_t features,
+		   uint32_t headroom)
+{
+	uint32_t blank = blank_bytes(p, p);
+
+	to_guest_prepare(f, p, features, headroom);
+	counter_add(&q->counters->to_guest_summed_bytes, blank - blank_bytes(p, p));
+}
+
 /* netif.h "request-multicast-control"; broadcast always passes, as with Linux' netback. */
 static bool is_filtered(const struct queue *q, const struct packet *p)
 {
@@ -118,6 +137,14 @@ static bool is_filtered(const struct queue *q, const struct packet *p)
 	return multicast_is_group(p->frame) &&
 	       __atomic_load_n(&vif->multicast_filter, __ATOMIC_RELAXED) &&
 	       !multicast_is_broadcast(p->frame) && !multicast_has(&vif->multicast, p->frame);
+}
+
+bool queue_drop_filtered(struct queue *q)
+{
+	if (q->cut_at || !is_filtered(q, q->from_tap.head))
+		return false;
+	queue_drop_frame(q, TO_GUEST_FILTERED, wait_pop(q));
+	return true;
 }
 
 /* Looks at the receive ring in one pass: two empty a full from_tap, and one may be lost to
@@ -145,12 +172,10 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 		struct packet *p;
 		int next_cut;
 
-		if (q->cut_at == 0 && is_filtered(q, q->from_tap.head)) {
-			drop_to_guest(q, TO_GUEST_FILTERED, wait_pop(q));
+		if (queue_drop_filtered(q))
 			continue;
-		}
-		p = next_frame(q, &next_cut);
-		to_guest_prepare(f, p, q->features, headroom);
+		p = queue_next_frame(q, q->features, &next_cut);
+		queue_prepare(q, f, p, q->features, headroom);
 		if (f->verdict == VIF_OK && q->steering)
 			to_guest_hash(f, p, q->steering);
 		if (f->verdict == VIF_OK && f->n_ring_slots > n - at) {
@@ -159,9 +184,9 @@ static void fill_batch(struct queue *q, uint32_t n, struct rx_batch *b)
 				queue_put_frame(q, p);
 			return;
 		}
-		take_frame(q, p, next_cut);
+		queue_take_frame(q, p, next_cut);
 		if (f->verdict != VIF_OK) {
-			drop_to_guest(q, f->fault, p);
+			queue_drop_frame(q, f->fault, p);
 			continue;
 		}
 		q->rx_slots_last = f->n_ring_slots;
@@ -185,11 +210,12 @@ static void answer_batch(struct queue *q, uint32_t n_frames)
 		to_guest_answer(&q->rx, f, ops, f->n_data_slots);
 		ops += f->n_data_slots;
 		if (f->verdict != VIF_OK) {
-			drop_to_guest(q, f->fault, s->packets[i]);
+			queue_drop_frame(q, f->fault, s->packets[i]);
 			continue;
 		}
 		counter_add(&c->to_guest_frames, 1);
 		counter_add(&c->to_guest_bytes, size);
+		counter_add(&c->to_guest_copied_bytes, size);
 		if (f->offload.csum_blank)
 			counter_add(&c->to_guest_csum_blank, 1);
 		if (f->offload.gso_type)
@@ -208,12 +234,8 @@ static int to_guest_batch(struct queue *q, struct rx_batch *batch)
 		return pending;
 	to_guest_peek(&q->rx, (uint32_t)pending, s->requests);
 	fill_batch(q, (uint32_t)pending, batch);
-	if (batch->n_ops) {
-		uint32_t n_left = queue_copy(q, batch->n_ops);
-
-		counter_add(&q->counters->to_guest_grant_ops, n_left);
-		counter_add(&q->counters->to_guest_static_copies, batch->n_ops - n_left);
-	}
+	if (batch->n_ops)
+		queue_copy_to_guest(q, batch->n_ops);
 	answer_batch(q, batch->n_frames);
 	return 0;
 }
@@ -230,16 +252,13 @@ static int await_buffers(struct queue *q, uint32_t n)
 	return MIN(pending, 0);
 }
 
-enum vif_verdict queue_to_guest(struct queue *q)
+/* Moves what waits in from_tap, as far as there are buffers. Returns the same. */
+static int give_frames(struct queue *q)
 {
+	int err = q->rx_due ? MIN(ring_pending(&q->rx), 0) : 0;
 	struct rx_batch batch;
 	bool any = false;
-	int err;
 
-	if (q->broken)
-		return VIF_OK;
-	wait_check(q);
-	err = q->rx_due ? MIN(ring_pending(&q->rx), 0) : 0;
 	/* A producer that goes to and fro must not keep us here. */
 	for (int i = 0; i < RX_BATCHES_MAX && !err && q->from_tap.head && !q->rx_starved; i++) {
 		err = to_guest_batch(q, &batch);
@@ -253,9 +272,23 @@ enum vif_verdict queue_to_guest(struct queue *q)
 	}
 	if (any)
 		queue_publish(q, &q->rx, q->rx_port, &q->counters->to_guest_notifies);
+	q->rx_due = q->from_tap.head && !q->rx_starved;
+	return err;
+}
+
+enum vif_verdict queue_to_guest(struct queue *q)
+{
+	int err;
+
+	if (q->broken)
+		return VIF_OK;
+	wait_check(q);
+	posted_check(q);
+	err = posted_is_on(q) ? posted_pass(q) : give_frames(q);
+	if (!err && !posted_is_on(q))
+		err = posted_go_on(q);
 	wait_settle(q);
 	drain_check(q);
-	q->rx_due = q->from_tap.head && !q->rx_starved;
 	if (!err)
 		return VIF_OK;
 	counter_add(&q->counters->to_guest_drops[TO_GUEST_BAD_INDEX], 1);

@@ -247,7 +247,7 @@ static void read_place(struct uring_loop *l, struct queue *q)
 		worker_mark_ready(l->w, q);
 	if (!q->place && t->place_polling)
 		cancel_poll(l, COOKIE_PLACE_POLL, q); /* it was given up */
-	else if (q->place && !t->place_polling && !q->from_tap.head && !q->rx_starved) {
+	else if (!t->place_polling && queue_place_watched(q)) {
 		sqe = get_sqe(l);
 		io_uring_prep_poll_add(sqe, q->nic->poll_fd(q->place), POLLIN);
 		io_uring_sqe_set_data64(sqe, cookie(COOKIE_PLACE_POLL, q->slot, 0));

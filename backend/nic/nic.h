@@ -35,7 +35,6 @@
 struct nic_filter {
 	uint8_t mac[6];
 	uint16_t vlan;
-	bool tag_off; /* the device takes that tag off; only where caps.tag_off */
 };
 
 enum nic_provider {
@@ -73,7 +72,6 @@ struct nic_config {
 struct nic_caps {
 	uint32_t n_places;	/* 1..NIC_PLACES_MAX */
 	bool vlan_filters;	/* nic_filter.vlan may be other than 0 */
-	bool tag_off;		/* nic_filter.tag_off may be true; else the datapath does it */
 	bool guest_buffers;	/* nic_port_ops.post and its company are there */
 	bool transmit;		/* nic_port_ops.transmit is */
 	/* For people: */
@@ -85,7 +83,9 @@ struct nic_caps {
 /* Of one place, since it was joined. */
 struct nic_place_stats {
 	uint64_t lost;	 /* matched the filter, and found no room in the place */
-	uint64_t faults; /* descriptors the device could not write to; guest_buffers only */
+	/* Of caps.guest_buffers only: */
+	uint64_t faults;  /* descriptors the device could not write to */
+	uint32_t waiting; /* frames that wait on the device, now */
 };
 
 /*
@@ -124,6 +124,9 @@ struct nic_completion {
 			 * the device's to write, and nothing was; -EMSGSIZE: the buffer is too
 			 * small for the frame */
 	uint32_t size;	/* of the frame, from the buffer's beginning; of status 0 only */
+	/* Of a frame off the wire, as the device saw it (in its page the guest may have changed
+	 * it since), of an injected one: zeros. So too if the device does not say. */
+	uint8_t source[6];
 };
 
 /* ---- in control ---- */
@@ -193,10 +196,10 @@ struct nic_port_ops {
 	/* Readable while receive() or reap() has something; for poll only. */
 	int (*poll_fd)(const struct nic_place *place);
 
-	/* Takes up to n frames that wait, as on the wire but for nic_filter.tag_off; oldest first
-	 * of each of the device's queues. They are the port's: give each back, the frame moved
-	 * forward at most. Fewer than n: there are no more, on the device neither (unless it is
-	 * posting). Never waits. */
+	/* Takes up to n frames that wait, as on the wire, tags and all; oldest first of each of the
+	 * device's queues. They are the port's: give each back, the frame moved forward at most.
+	 * Fewer than n: there are no more, on the device neither (unless it is posting). Never
+	 * waits. */
 	uint32_t (*receive)(struct nic_place *place, struct packet *out[], uint32_t n);
 
 	bool (*is_of)(const struct nic_port *port, const struct packet *p);
@@ -218,8 +221,8 @@ struct nic_port_ops {
 	void (*revoke)(struct nic_place *place, nic_page page);
 
 	/*
-	 * From now on the place is posting. receive() has what was put into the port's memory
-	 * before, and soon nothing more: that is older than all that will be reaped.
+	 * The place is posting once this returns: receive() has what was put into the port's
+	 * memory before, older than all that will be reaped, and nothing more comes there.
 	 */
 	void (*begin)(struct nic_place *place);
 

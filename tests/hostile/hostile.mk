@@ -2,7 +2,7 @@
 #
 # Guests that break every rule, beside one that keeps them, on the stepped system.
 hostile-objs = tests/hostile/rig.c tests/hostile/evil.c tests/unit/frames.c $(SIM_OBJS)
-hostile-libs = $(SIM_LIBS) -Wl,--wrap=xengnttab_grant_copy,--wrap=xenevtchn_notify,--wrap=write
+hostile-libs = $(SIM_LIBS) -Wl,--wrap=xengnttab_grant_copy,--wrap=xenevtchn_notify,--wrap=xengnttab_unmap,--wrap=write
 
 TESTS += test-hostile test-hostile-fuzz test-storm test-wishes test-ctrl-ring
 test-hostile-objs	= tests/hostile/test_hostile.c $(hostile-objs)

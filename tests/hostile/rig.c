@@ -35,6 +35,15 @@ int __wrap_xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 	return the_rig && the_rig->lose_events ? 0 : __real_xenevtchn_notify(xce, port);
 }
 
+int __real_xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count);
+int __wrap_xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count);
+int __wrap_xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count)
+{
+	assert_int_equal(count, 1);
+	assert_false(sim_nic_may_write(start));
+	return __real_xengnttab_unmap(xgt, start, count);
+}
+
 ssize_t __real_write(int fd, const void *data, size_t size);
 ssize_t __wrap_write(int fd, const void *data, size_t size);
 ssize_t __wrap_write(int fd, const void *data, size_t size)
@@ -66,11 +75,25 @@ static ssize_t stack_take(void *stack, uint32_t queue, const struct iovec iov[],
 	return (ssize_t)done;
 }
 
+/* Frame 'number' of a flow has come. */
+static void arrive(const struct good *g, uint32_t *next, uint32_t number)
+{
+	if (g->may_lose)
+		assert_true(number >= *next);
+	else
+		assert_int_equal(number, *next);
+	*next = number + 1;
+}
+
+/* The neighbour's frames have numbers from here on. */
+#define NEIGHBOUR (1u << 31)
+
 static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[], int n)
 {
 	struct good *g = stack;
 	uint8_t frame[PACKET_VNET_SIZE + SIM_FRAME_MAX];
 	size_t size = 0;
+	uint32_t number;
 
 	(void)queue;
 	for (int i = 0; i < n; i++) {
@@ -78,9 +101,11 @@ static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[],
 		memcpy(frame + size, iov[i].iov_base, iov[i].iov_len);
 		size += iov[i].iov_len;
 	}
-	assert_int_equal(sim_frame_check(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE),
-			 g->next_given);
-	g->next_given++;
+	number = sim_frame_check(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE);
+	if (number & NEIGHBOUR)
+		arrive(g, &g->next_neighbour, number & ~NEIGHBOUR);
+	else
+		arrive(g, &g->next_given, number);
 	return (ssize_t)size;
 }
 
@@ -99,8 +124,7 @@ static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, siz
 		r->evil.n_bridge++;
 		return;
 	}
-	assert_int_equal(sim_frame_check(frame, size), r->good.next_bridge);
-	r->good.next_bridge++;
+	arrive(&r->good, &r->good.next_bridge, sim_frame_check(frame, size));
 }
 
 static void bridge_sends(struct rig *r)
@@ -112,6 +136,12 @@ static void bridge_sends(struct rig *r)
 		sim_frame_make(frame, g->n_offered);
 		if (!sim_nic_give(r->datapath, GOOD_DOMID, g->bridge_queue, frame,
 				  sim_frame_size(g->n_offered)))
+			break;
+	}
+	for (; g->n_neighbour < g->neighbour_goal; g->n_neighbour++) {
+		sim_frame_make(frame, NEIGHBOUR | g->n_neighbour);
+		if (!sim_datapath_give(r->datapath, GOOD_DOMID, frame,
+				       sim_frame_size(NEIGHBOUR | g->n_neighbour)))
 			break;
 	}
 }
@@ -136,6 +166,8 @@ void rig_turn(struct rig *r)
 	(void)sim_toolstack_hotplug(EVIL_DOMID, 0);
 	(void)sim_toolstack_hotplug(GOOD_DOMID, 0);
 	bridge_sends(r);
+	if (r->lazy_nic)
+		sim_nic_run(r->datapath, (uint32_t)random() % 64);
 	if (r->good.n_sleeps) {
 		r->good.n_sleeps--;
 		return;
@@ -152,7 +184,17 @@ uint64_t rig_good_carries(struct rig *r, uint32_t n)
 
 	g->goal += n;
 	return rig_turns_until(r, 20 * n + 200,
-			       g->next_bridge == g->goal && g->next_given == g->goal);
+			       g->next_bridge == g->goal && g->next_given == g->goal &&
+				   g->next_neighbour == g->neighbour_goal);
+}
+
+void rig_good_forgets(struct rig *r)
+{
+	struct good *g = &r->good;
+
+	g->next_bridge = g->n_taken = g->goal;
+	g->next_given = g->n_offered = g->goal;
+	g->next_neighbour = g->n_neighbour = g->neighbour_goal;
 }
 
 /* ---- the hostile guest, seen from control ---- */
@@ -201,12 +243,29 @@ void rig_expect_alive(struct rig *r)
 
 /* ---- life ---- */
 
-static void open_good(struct rig *r, uint32_t n_queues)
+enum rig_nic { NO_NIC, WITHOUT_BUFFERS, WITH_BUFFERS };
+
+struct rig_kind {
+	bool split_events, with_ctrl; /* of the hostile guest */
+	uint32_t n_queues, n_good_queues;
+	enum rig_nic nic;
+};
+
+static const struct frontend_dialect *dialect(const char *name)
+{
+	const struct frontend_dialect *d = frontend_dialects;
+
+	while (strcmp(d->name, name))
+		d++;
+	return d;
+}
+
+static void open_good(struct rig *r, const struct rig_kind *kind)
 {
 	const struct netfront_config config = {
 		.vif = { .domid = GOOD_DOMID },
-		.choice.dialect = &frontend_dialects[0],
-		.choice.n_queues = n_queues,
+		.choice.dialect = dialect(kind->nic == WITH_BUFFERS ? "static-grants" : "linux"),
+		.choice.n_queues = kind->n_good_queues,
 		.stack_ops = &stack_ops,
 		.stack = &r->good,
 	};
@@ -215,14 +274,25 @@ static void open_good(struct rig *r, uint32_t n_queues)
 	assert_int_equal(netfront_open(&r->good.nf, &config), 0);
 }
 
-static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues,
-			 uint32_t n_good_queues, bool with_nic)
+static void configure(struct config *config, const struct rig_kind *kind)
+{
+	config_defaults(config);
+	config->n_workers = 1;
+	config->max_queues = MAX(kind->n_good_queues, 2u);
+	config->n_nics = kind->nic != NO_NIC;
+	config->nic[0].provider =
+	    kind->nic == WITH_BUFFERS ? NIC_PROVIDER_MODEL : NIC_PROVIDER_AFXDP;
+	strcpy(config->nic[0].name, SIM_NIC_NAME);
+}
+
+static struct rig *start(const struct rig_kind *kind)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct config config;
 	struct control_env env = {
 		.netdev_ops = &sim_netdev_ops,
-		.nic_ops = { [NIC_PROVIDER_AFXDP] = &sim_nic_device_ops },
+		.nic_ops = { [NIC_PROVIDER_AFXDP] = &sim_nic_device_ops,
+			     [NIC_PROVIDER_MODEL] = &sim_nic_device_ops },
 		.process_ops = &sim_process_ops,
 		.api_listener = -1,
 		.hello = { .version = IPC_VERSION },
@@ -233,21 +303,18 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues,
 	assert_int_equal(hosted_inproc_start(1), 0);
 	sim_store_put("/local/domain/0/domid", "0");
 	env.process_ctx = r->datapath = sim_datapath_new(bridge_receives, r);
-	config_defaults(&config);
-	config.n_workers = 1;
-	config.max_queues = MAX(n_good_queues, 2u);
-	config.n_nics = with_nic;
-	strcpy(config.nic[0].name, SIM_NIC_NAME);
+	configure(&config, kind);
+	sim_frames_keep_mtu(kind->nic == WITH_BUFFERS);
 	act_as(0);
 	assert_int_equal(control_init(&r->control, &config, &env), 0);
 	for (uint32_t domid = EVIL_DOMID; domid <= GOOD_DOMID; domid++) {
 		assert_int_equal(hosted_domain_create(domid), 0);
 		sim_toolstack_attach(domid, 0);
 	}
-	open_good(r, n_good_queues);
-	r->evil.split_events = split_events;
-	r->evil.with_ctrl = with_ctrl;
-	r->evil.n_queues = n_queues;
+	open_good(r, kind);
+	r->evil.split_events = kind->split_events;
+	r->evil.with_ctrl = kind->with_ctrl;
+	r->evil.n_queues = kind->n_queues;
 	evil_open(&r->evil);
 	the_rig = r;
 	rig_turns_until(r, 200, rig_evil_state() == XenbusStateInitWait);
@@ -260,22 +327,27 @@ static struct rig *start(bool split_events, bool with_ctrl, uint32_t n_queues,
 
 struct rig *rig_start(bool split_events)
 {
-	return start(split_events, false, 1, 1, false);
+	return start(&(struct rig_kind){ split_events, false, 1, 1, NO_NIC });
 }
 
 struct rig *rig_start_ctrl(uint32_t n_queues)
 {
-	return start(true, true, n_queues, 1, false);
+	return start(&(struct rig_kind){ true, true, n_queues, 1, NO_NIC });
 }
 
 struct rig *rig_start_nic(void)
 {
-	return start(true, false, 1, 1, true);
+	return rig_start_nic_queues(1);
 }
 
 struct rig *rig_start_nic_queues(uint32_t n)
 {
-	return start(true, false, 1, n, true);
+	return start(&(struct rig_kind){ true, false, 1, n, WITHOUT_BUFFERS });
+}
+
+struct rig *rig_start_posting(uint32_t n_queues, uint32_t n_good_queues)
+{
+	return start(&(struct rig_kind){ true, true, n_queues, n_good_queues, WITH_BUFFERS });
 }
 
 static void detach(struct rig *r, uint32_t domid)

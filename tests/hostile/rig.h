@@ -28,6 +28,9 @@ struct good {
 	uint32_t goal;		     /* frames each way, since the beginning */
 	uint32_t n_taken, n_offered; /* sent by its stack; by the bridge */
 	uint32_t next_bridge, next_given;
+	/* Frames of a neighbour on the bridge, a flow of their own: always by the TAP. */
+	uint32_t neighbour_goal, n_neighbour, next_neighbour;
+	bool may_lose; /* frames, of any flow: never doubled or reordered */
 	uint32_t n_sleeps;     /* turns it does not come to anything */
 	uint32_t bridge_queue; /* of the TAP, where its frames come from the bridge */
 };
@@ -81,6 +84,7 @@ struct rig {
 	/* Called before each batch of copies: the slots were read, not yet answered. */
 	void (*before_copy)(struct rig *r, xengnttab_grant_copy_segment_t *ops, uint32_t n);
 	bool lose_events; /* nobody's reach anybody */
+	bool lazy_nic;	  /* its device does things when it likes: some each turn */
 };
 
 /* Both guests connected. */
@@ -91,6 +95,9 @@ struct rig *rig_start_ctrl(uint32_t n_queues);
 struct rig *rig_start_nic(void);
 /* And the good guest has n queues. */
 struct rig *rig_start_nic_queues(uint32_t n);
+/* ... that takes guests' buffers. The one has a control ring, the other static grants: all its
+ * buffers are. Frames are no more than the MTU. */
+struct rig *rig_start_posting(uint32_t n_queues, uint32_t n_good_queues);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 
@@ -113,8 +120,11 @@ void rig_turn(struct rig *r);
 		(r)->n_turns - begun_;                                                             \
 	})
 
-/* n frames more pass each way of the good guest, none lost. Returns the turns it took. */
+/* n frames more pass each way of the good guest, none lost, and all of its neighbour's. Returns
+ * the turns it took. */
 uint64_t rig_good_carries(struct rig *r, uint32_t n);
+/* After losses: the next frames of all flows are new ones. */
+void rig_good_forgets(struct rig *r);
 
 /* The hostile guest's vif; NULL: none. */
 struct vif *rig_evil_vif(struct rig *r);

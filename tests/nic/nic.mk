@@ -3,14 +3,12 @@
 # The multi-queue NIC model: guests' places on NICs.
 PROGRAMS += flows
 flows-objs := tests/nic/flows.c
-TESTS += test-placement
+TESTS += test-placement test-posted
+test-posted-objs = tests/nic/test_posted.c $(hostile-objs)
+test-posted-libs = $(hostile-libs)
 test-placement-objs = tests/nic/test_placement.c $(hostile-objs)
 test-placement-libs = $(hostile-libs)
 SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_bridge.sh
 TESTS += test-rules
 test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl
-# Root.
-TESTS += test_filters
-test_filters-objs = tests/nic/test_filters.c $(NIC_OBJS) backend/bpf/nic_object.c
-test_filters-libs := -lcmocka -lbpf

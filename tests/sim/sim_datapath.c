@@ -126,6 +126,12 @@ static void read_frames(struct sim_datapath *d, struct queue *q)
 		queue_tap_dry(q);
 }
 
+static void poll_place(struct sim_datapath *d, struct queue *q)
+{
+	if (queue_place_watched(q) && sim_nic_is_readable(q->place))
+		worker_mark_ready(&d->worker, q);
+}
+
 static void flush(void *loop, struct queue *q)
 {
 	struct sim_datapath *d = loop;
@@ -140,12 +146,13 @@ static void flush(void *loop, struct queue *q)
 	if (q->place && queue_place_receive(q))
 		worker_mark_ready(&d->worker, q);
 	read_frames(d, q);
+	poll_place(d, q);
 }
 
 static void forget_place(void *loop, struct queue *q)
 {
 	(void)loop;
-	(void)q; /* nothing is watched: whoever gives a frame wakes the queue */
+	(void)q; /* nothing is watched but in poll_place() */
 }
 
 static const struct tap_ops sim_tap_ops = { attach, detach, flush, forget_place };
@@ -220,10 +227,11 @@ int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *fr
 	return (int)queue;
 }
 
-void sim_datapath_wake(struct sim_datapath *d, uint32_t domid)
+void sim_datapath_poll(struct sim_datapath *d)
 {
-	if (d->queue[domid][0])
-		worker_mark_ready(&d->worker, d->queue[domid][0]);
+	for (uint32_t i = 0; i < DOMAINS_MAX * SIM_QUEUES_MAX; i++)
+		if (d->queue[i / SIM_QUEUES_MAX][i % SIM_QUEUES_MAX])
+			poll_place(d, d->queue[i / SIM_QUEUES_MAX][i % SIM_QUEUES_MAX]);
 }
 
 unsigned sim_datapath_waiting(const struct sim_datapath *d, uint32_t domid)
@@ -286,6 +294,7 @@ void sim_datapath_free(struct sim_datapath *d)
 
 static const struct nic_port_ops *const nic_providers[NIC_PROVIDERS] = {
 	[NIC_PROVIDER_AFXDP] = &sim_nic_port_ops,
+	[NIC_PROVIDER_MODEL] = &sim_nic_buffer_ops,
 };
 
 static void start_worker(struct sim_datapath *d)

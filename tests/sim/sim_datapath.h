@@ -58,8 +58,8 @@ int sim_datapath_steer(struct sim_datapath *d, uint32_t domid, const uint8_t *fr
 /* What guards the TAP of vif<domid>.*, as a map would; NULL: it has no netdev. The host's. */
 struct gate *sim_gate(uint32_t domid);
 
-/* As if something had come for the vif by another way than its TAP. */
-void sim_datapath_wake(struct sim_datapath *d, uint32_t domid);
+/* Places of the NIC may have become readable: who waits for that is woken, as by poll. */
+void sim_datapath_poll(struct sim_datapath *d);
 
 /* Frames that wait in queue 0 of the vif's TAP. */
 unsigned sim_datapath_waiting(const struct sim_datapath *d, uint32_t domid);

@@ -21,11 +21,6 @@ void sim_links_changed(void);
 #define SIM_AGEING_NS (4 * NS_PER_S)
 uint64_t sim_learned(const uint8_t mac[6], uint16_t vlan);
 
-/* The bridge says that a station is behind a port of it, or (0) behind none; or that it could
- * not say all. */
-void sim_bridge_knows(const uint8_t mac[6], int port);
-void sim_bridge_news_lost(void);
-
 /* What the bridge makes of the wire's frames for vif<domid>.<devid>. */
 struct sim_form {
 	struct vlan_form form;
@@ -58,6 +53,8 @@ void sim_toolstack_remove(uint32_t domid, uint32_t devid);
 /* Frame 'number', of an experimental ethertype; its size follows from the number. */
 size_t sim_frame_size(uint32_t number);
 void sim_frame_make(uint8_t *frame, uint32_t number);
+/* From now on none is more than the netdevs' MTU allows. */
+void sim_frames_keep_mtu(bool yes);
 /* Asserts (cmocka) that it is whole; its number. */
 uint32_t sim_frame_check(const uint8_t *frame, size_t size);
 

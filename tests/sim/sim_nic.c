@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/sim/sim_buffers.h"
 #include "tests/sim/sim_host.h"
 
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
@@ -18,6 +19,9 @@
 struct nic_place {
 	ino_t id; /* of the fd */
 	struct packet_fifo waiting;
+	bool posting;
+	uint32_t n_taken; /* while posting: of those waiting, in the port's memory already */
+	struct sim_buffers buffers;
 	struct nic_place *next;
 };
 
@@ -39,6 +43,7 @@ static struct {
 } filters[NIC_PLACES_MAX];
 static uint32_t n_to_refuse;
 static uint64_t n_lost;
+static bool lazy; /* the device writes only in sim_nic_run() */
 
 static ino_t id_of(int fd)
 {
@@ -211,8 +216,11 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 {
 	uint32_t got = 0;
 
+	if (place->posting)
+		n = MIN(n, place->n_taken);
 	while (got < n && place->waiting.head)
 		out[got++] = packet_fifo_pop(&place->waiting);
+	place->n_taken -= MIN(got, place->n_taken);
 	return got;
 }
 
@@ -230,21 +238,160 @@ static void give_back(struct nic_port *p, struct packet *packet)
 
 static void stats(const struct nic_place *place, struct nic_place_stats *out)
 {
-	(void)place;
 	out->lost = n_lost;
+	out->faults = place->buffers.n_faults;
+	out->waiting = place->waiting.n_packets - place->n_taken;
 }
 
-const struct nic_port_ops sim_nic_port_ops = {
-	.open = port_open,
-	.close = port_close,
-	.join = join,
-	.leave = leave,
-	.poll_fd = poll_fd,
-	.receive = receive,
-	.is_of = is_of,
-	.give_back = give_back,
-	.stats = stats,
+#define ANY_PROVIDER                                                                               \
+	.open = port_open, .close = port_close, .join = join, .leave = leave, .poll_fd = poll_fd,  \
+	.receive = receive, .is_of = is_of, .give_back = give_back, .stats = stats
+
+const struct nic_port_ops sim_nic_port_ops = { ANY_PROVIDER };
+
+/* ---- guests' buffers ---- */
+
+/* What waits in front of the device's frames, in the port's memory, is not for it. */
+static struct packet *take_waiting(struct nic_place *place)
+{
+	struct packet_fifo taken = { 0 };
+	struct packet *p;
+
+	for (uint32_t i = 0; i < place->n_taken; i++)
+		packet_fifo_push(&taken, packet_fifo_pop(&place->waiting));
+	p = packet_fifo_pop(&place->waiting);
+	while (place->waiting.head)
+		packet_fifo_push(&taken, packet_fifo_pop(&place->waiting));
+	place->waiting = taken;
+	return p;
+}
+
+static bool is_injected(const struct packet *p)
+{
+	return packet_vnet(p)->flags; /* nobody looks there */
+}
+
+/* The device writes up to n frames. */
+static void run(struct nic_place *place, uint32_t n)
+{
+	for (; n && place->posting && place->buffers.n_posted &&
+	       place->waiting.n_packets > place->n_taken; n--) {
+		struct packet *p = take_waiting(place);
+
+		sim_buffers_write(&place->buffers, p, is_injected(p));
+		packet_vnet(p)->flags = 0;
+		packet_put(&port->pool, p);
+	}
+}
+
+static int authorise(struct nic_place *place, void *page, nic_page *out)
+{
+	return sim_buffers_authorise(&place->buffers, page, out);
+}
+
+static void take_page(struct nic_place *place, nic_page page)
+{
+	sim_buffers_revoke(&place->buffers, page);
+}
+
+static void begin(struct nic_place *place)
+{
+	assert(!place->posting);
+	place->posting = true;
+	place->n_taken = (place->waiting.n_packets + 1) / 2;
+}
+
+static uint32_t post(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n)
+{
+	assert(place->posting && !place->n_taken);
+	n = sim_buffers_post(&place->buffers, buffers, n);
+	if (!lazy)
+		run(place, UINT32_MAX);
+	return n;
+}
+
+static uint32_t reap(struct nic_place *place, struct nic_completion out[], uint32_t n)
+{
+	return sim_buffers_reap(&place->buffers, out, n);
+}
+
+static void recall(struct nic_place *place)
+{
+	assert(place->posting);
+	place->posting = false;
+	place->n_taken = 0;
+	for (struct packet *p = place->waiting.head; p; p = p->next)
+		packet_vnet(p)->flags = 0;
+	sim_buffers_recall(&place->buffers);
+}
+
+static int inject(struct nic_place *place, const struct packet *frame)
+{
+	struct packet *p;
+
+	assert(place->posting && !packet_vnet(frame)->flags && !packet_vnet(frame)->gso_type);
+	if (frame->size > 4096)
+		return -EMSGSIZE;
+	if (place->waiting.n_packets == SIM_PLACE_SIZE)
+		return -EAGAIN;
+	p = packet_get(&port->pool);
+	assert(p);
+	memcpy(p->frame, frame->frame, frame->size);
+	p->size = frame->size;
+	packet_vnet(p)->flags = 1;
+	packet_fifo_push(&place->waiting, p);
+	if (!lazy)
+		run(place, UINT32_MAX);
+	return 0;
+}
+
+const struct nic_port_ops sim_nic_buffer_ops = {
+	ANY_PROVIDER,	  .authorise = authorise, .revoke = take_page, .begin = begin,
+	.post = post,	  .reap = reap,		  .recall = recall, .inject = inject,
 };
+
+bool sim_nic_is_readable(const struct nic_place *place)
+{
+	return place->posting ? place->buffers.n_done || place->n_taken : place->waiting.n_packets;
+}
+
+bool sim_nic_may_write(const void *page)
+{
+	for (const struct nic_place *p = places; p; p = p->next)
+		if (sim_buffers_has(&p->buffers, page))
+			return true;
+	return false;
+}
+
+uint64_t sim_nic_n_faults(void)
+{
+	uint64_t n = 0;
+
+	for (const struct nic_place *p = places; p; p = p->next)
+		n += p->buffers.n_faults;
+	return n;
+}
+
+uint32_t sim_nic_n_posted(void)
+{
+	uint32_t n = 0;
+
+	for (const struct nic_place *p = places; p; p = p->next)
+		n += p->buffers.n_posted;
+	return n;
+}
+
+void sim_nic_be_lazy(bool on)
+{
+	lazy = on;
+}
+
+void sim_nic_run(struct sim_datapath *d, uint32_t n)
+{
+	for (struct nic_place *p = places; p; p = p->next)
+		run(p, n);
+	sim_datapath_poll(d);
+}
 
 /* ---- the wire ---- */
 
@@ -296,7 +443,9 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 	}
 	p->size = (uint32_t)put_tag(p->frame, frame, size, form.on_wire);
 	packet_fifo_push(&place->waiting, p);
-	sim_datapath_wake(d, domid);
+	if (!lazy)
+		run(place, UINT32_MAX);
+	sim_datapath_poll(d);
 	return true;
 }
 

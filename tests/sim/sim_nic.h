@@ -16,6 +16,9 @@
 
 extern const struct nic_device_ops sim_nic_device_ops;
 extern const struct nic_port_ops sim_nic_port_ops;
+/* The same device with guests' buffers. A write to a page it is not, or not any more, allowed
+ * cannot happen: it is a fault. */
+extern const struct nic_port_ops sim_nic_buffer_ops;
 
 /* The wire sends a frame to the guest; without a place it comes to this queue of its TAP.
  * False: too much waits. */
@@ -28,5 +31,22 @@ void sim_nic_refuse(uint32_t n);
 /* Filters that are in; frames lost by all places. */
 uint32_t sim_nic_n_filters(void);
 uint64_t sim_nic_n_lost(void);
+
+/* ---- guests' buffers ---- */
+
+/* The device does nothing by itself any more, but in sim_nic_run(), and there up to n frames
+ * of each place. */
+void sim_nic_be_lazy(bool lazy);
+void sim_nic_run(struct sim_datapath *d, uint32_t n);
+
+/* Whether it may write to the page that begins there. */
+bool sim_nic_may_write(const void *page);
+
+/* Of all places: writes that were not allowed; descriptors it has now. */
+uint64_t sim_nic_n_faults(void);
+uint32_t sim_nic_n_posted(void);
+
+/* Whether a poll of the place's fd would say so. */
+bool sim_nic_is_readable(const struct nic_place *place);
 
 #endif

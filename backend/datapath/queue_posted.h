@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 7: what the two files of posted buffers share: queue_posted.c, when they are posted, and
+ * queue_posted_io.c, how.
+ */
+#ifndef VIF_DATAPATH_QUEUE_POSTED_H
+#define VIF_DATAPATH_QUEUE_POSTED_H
+
+#include "queue_pass.h"
+
+enum posted_state { POSTED_OFF, POSTED_BEGUN, POSTED_ON, POSTED_ENDING };
+
+struct posted_slot {
+	uint16_t id;
+	uint32_t gref;
+	bool bounced; /* posted as a page of ours */
+};
+
+/* A page as the device knows it. */
+struct posted_page {
+	bool authorised;
+	nic_page name;
+};
+
+struct queue_posted {
+	enum posted_state state;
+	bool dry;	  /* of BEGUN, ENDING: the place has been read until there was no more */
+	bool refused;	  /* not in this place any more */
+	uint32_t n_older; /* of ENDING: frames that may yet be older than those held */
+	struct packet_fifo held; /* of ENDING: what was read from the TAP and not injected */
+	uint32_t held_cut_at;
+
+	/* of ON: frames wait for the guest since then, of which so many are still to come */
+	uint64_t since_ns;
+	uint32_t n_waiting;
+	bool any_since; /* ... and a buffer was filled, or posted */
+
+	struct posted_slot slot[RING_SLOTS]; /* those posted are [rx.rsp_prod, rx.req_cons) */
+	struct posted_page granted[STATIC_GRANTS_MAX];
+	struct posted_page bounce[RING_SLOTS];
+	uint8_t *memory; /* of bounce[] */
+};
+
+static inline uint32_t posted_n(const struct queue *q)
+{
+	return q->rx.req_cons - q->rx.rsp_prod;
+}
+
+static inline struct posted_slot *posted_slot_at(const struct queue *q, RING_IDX i)
+{
+	return &q->posted->slot[i % RING_SLOTS];
+}
+
+static inline uint8_t *posted_bounce_at(const struct queue *q, RING_IDX i)
+{
+	return q->posted->memory + (size_t)(i % RING_SLOTS) * XEN_PAGE;
+}
+
+/* Posts every request there is. Returns ring_pending()'s error or 0. */
+int posted_post_all(struct queue *q) must_check;
+
+/* Answers what the device is done with, QUEUE_BATCH at most; of a queue that is broken, throws
+ * it away. Returns how many. */
+uint32_t posted_reap(struct queue *q);
+
+/* Injects from_tap's frames, whole and with their checksums, QUEUE_BATCH at most. Returns how
+ * many were done with. */
+uint32_t posted_inject(struct queue *q);
+
+#endif
