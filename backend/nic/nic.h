@@ -80,6 +80,15 @@ struct nic_caps {
 	bool untested;		/* on hardware */
 };
 
+/* The longest frame transmit() takes. */
+#define NIC_TRANSMIT_MAX 3072u
+
+/* What a port took to transmit, since it was opened, and how much of that, from its
+ * beginning on, has left the host or is lost. */
+struct nic_sent {
+	uint64_t taken, done;
+};
+
 /* Of one place, since it was joined. */
 struct nic_place_stats {
 	uint64_t lost;	 /* matched the filter, and found no room in the place */
@@ -252,13 +261,17 @@ struct nic_port_ops {
 	/* ---- only where caps.transmit; else NULL ---- */
 
 	/*
-	 * Sends frames by the wire; copies them to memory of the device's. Offloads are finished:
-	 * an ordinary frame with its checksums. How many it took; the rest finds no room now.
+	 * Sends frames by the wire, in order; copies them to memory of the device's. Offloads are
+	 * finished: an ordinary frame with its checksums, of NIC_TRANSMIT_MAX bytes at most. How
+	 * many it took; the rest finds no room now.
 	 */
 	uint32_t (*transmit)(struct nic_port *port, struct packet *const p[], uint32_t n);
 
-	/* What it needs to get on with what transmit() took. At the end of a pass. */
-	void (*kick)(struct nic_port *port);
+	/* Gets the device on with what transmit() took, at the end of a pass. Returns whether
+	 * to call again in a while: the device was too busy for some of it. */
+	bool (*kick)(struct nic_port *port);
+
+	void (*sent)(struct nic_port *port, struct nic_sent *out);
 };
 
 /* AF_XDP, unsteered: an XDP program picks the place. */
