@@ -104,14 +104,16 @@ static bool may_fill(const struct model_queue *q)
 	return __atomic_load_n(&q->posting, __ATOMIC_SEQ_CST) && model_ring_ready(&q->posted);
 }
 
-static void fill(struct model_hw *hw, struct model_queue *q, const struct model_frame *f)
+static void fill(struct model_hw *hw, struct model_queue *q, const struct model_frame *f,
+		 const uint8_t source[ETH_ALEN])
 {
 	struct nic_buffer to = q->buffer[q->posted.tail % MODEL_DESCRIPTORS];
 	int err = model_iommu_dma(&q->iommu, &to, f->data, f->size);
-
 	/* There is room: no more are posted than there are completions for. */
-	q->completion[q->done.head % MODEL_DESCRIPTORS] =
-	    (struct nic_completion){ .status = err, .size = f->size };
+	struct nic_completion *done = &q->completion[q->done.head % MODEL_DESCRIPTORS];
+
+	*done = (struct nic_completion){ .status = err, .size = f->size };
+	memcpy(done->source, source, ETH_ALEN);
 	model_ring_pop(&q->posted, 1);
 	model_ring_push(&q->done, 1);
 	if (err == -EFAULT)
@@ -125,7 +127,7 @@ static void fill_from_fifo(struct model_hw *hw, struct model_queue *q)
 {
 	struct packet *p = q->fifo_frame[q->fifo.tail % MODEL_FIFO_FRAMES];
 
-	fill(hw, q, &(struct model_frame){ p->frame, p->size });
+	fill(hw, q, &(struct model_frame){ p->frame, p->size }, p->frame + ETH_ALEN);
 	__atomic_store_n(&q->fifo_out, q->fifo_out + p->size, __ATOMIC_RELEASE);
 	model_ring_pop(&q->fifo, 1);
 	put_chunk(hw, p);
@@ -134,9 +136,10 @@ static void fill_from_fifo(struct model_hw *hw, struct model_queue *q)
 static void fill_from_injected(struct model_hw *hw, struct model_queue *q)
 {
 	struct packet *p = q->injected_frame[q->injected.tail % MODEL_INJECTED];
+	static const uint8_t nobody[ETH_ALEN];
 	struct model_chunks *s = &hw->spent;
 
-	fill(hw, q, &(struct model_frame){ p->frame, p->size });
+	fill(hw, q, &(struct model_frame){ p->frame, p->size }, nobody);
 	model_ring_pop(&q->injected, 1);
 	s->chunk[s->ring.head % s->size] = p;
 	model_ring_push(&s->ring, 1);
@@ -170,7 +173,7 @@ static void deliver(struct model_hw *hw, struct model_queue *q, const struct mod
 		;
 	enter(q);
 	if (may_fill(q) && !model_ring_ready(&q->fifo))
-		fill(hw, q, f);
+		fill(hw, q, f, f->data + ETH_ALEN);
 	else
 		taken = keep(hw, q, f);
 	leave(q);

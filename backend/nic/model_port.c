@@ -244,6 +244,8 @@ static void stats(const struct nic_place *place, struct nic_place_stats *out)
 
 	out->lost = __atomic_load_n(&r->lost, __ATOMIC_RELAXED);
 	out->faults = __atomic_load_n(&r->faults, __ATOMIC_RELAXED);
+	out->waiting =
+	    model_ring_ready(&place->queue.fifo) + model_ring_ready(&place->queue.injected);
 }
 
 /* ---- places ---- */
