@@ -8,7 +8,7 @@ PROGRAMS += vifd vifctl
 BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/stations.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
-CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c netdev.c \
+CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c neighbours.c netdev.c \
 		      notify.c process.c rtnl.c steering.c gating.c \
 		      tap_program.c vlans.c),$(sort $(wildcard backend/control/*.c)))
 
@@ -20,7 +20,7 @@ NIC_OBJS      := $(NIC_PORT_OBJS) $(addprefix backend/nic/,afxdp_device.c afxdp_
 
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.
-NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c rtnl.c steering.c gating.c tap_program.c vlans.c) \
+NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c neighbours.c rtnl.c steering.c gating.c tap_program.c vlans.c) \
 	       $(bpf-objs)
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
 	     $(NIC_OBJS) $(sort $(wildcard backend/control/*.c)) \

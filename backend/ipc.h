@@ -87,6 +87,7 @@ struct shared_vif {
 /* What belongs to a NIC. Control clears it before a worker opens the NIC. */
 struct shared_nic {
 	struct stations heard; /* its worker: who sends by its places */
+	struct stations_behind behind; /* control: who is behind it */
 } __attribute__((aligned(64)));
 
 /* The shared memfd. */

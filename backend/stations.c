@@ -6,7 +6,7 @@
 
 #define STATION_NEW  (1ull << 63)
 #define STATION_ADDR ((1ull << 48) - 1)
-static_assert(STATIONS_SETS == 1u << (64 - 55), "what set_of() takes of the product");
+static_assert(STATIONS_SETS == 1u << (64 - 55), "what set_number() takes of the product");
 
 static uint64_t name_of(const uint8_t mac[6], uint16_t vlan)
 {
@@ -17,10 +17,15 @@ static uint64_t name_of(const uint8_t mac[6], uint16_t vlan)
 	return name;
 }
 
+/* Fibonacci hashing: Knuth, The Art of Computer Programming 3, 6.4 */
+static uint32_t set_number(uint64_t name)
+{
+	return (uint32_t)((name * 0x9e3779b97f4a7c15) >> 55);
+}
+
 static struct station *set_of(struct stations *s, uint64_t name)
 {
-	/* Fibonacci hashing: Knuth, The Art of Computer Programming 3, 6.4 */
-	return s->station[(name * 0x9e3779b97f4a7c15) >> 55];
+	return s->station[set_number(name)];
 }
 
 void stations_init(struct stations *s)
@@ -82,5 +87,61 @@ void stations_look(struct stations *s, uint64_t since_ns,
 		for (uint32_t j = 0; j < 6; j++)
 			mac[j] = (uint8_t)(name >> 8 * j);
 		each(arg, mac, (uint16_t)(name >> 48 & 0xfff));
+	}
+}
+
+void stations_forget(struct stations *s, const uint8_t mac[6], uint16_t vlan)
+{
+	uint64_t name = name_of(mac, vlan);
+	struct station *set = set_of(s, name);
+
+	for (uint32_t i = 0; i < STATIONS_WAYS; i++) {
+		uint64_t found = __atomic_load_n(&set[i].name, __ATOMIC_RELAXED);
+
+		if ((found & ~STATION_NEW) == name) /* if it fails, another took its room */
+			__atomic_compare_exchange_n(&set[i].name, &found, 0, false, __ATOMIC_SEQ_CST,
+						    __ATOMIC_RELAXED);
+	}
+}
+
+/* ---- behind the NIC ---- */
+
+bool stations_is_behind(const struct stations_behind *b, const uint8_t mac[6], uint16_t vlan)
+{
+	uint64_t name = name_of(mac, vlan);
+	const uint64_t *line = b->name[set_number(name)];
+
+	for (uint32_t i = 0; i < STATIONS_LINE; i++)
+		if (__atomic_load_n(&line[i], __ATOMIC_RELAXED) == name)
+			return name != 0;
+	return false;
+}
+
+void stations_nobody_behind(struct stations_behind *b)
+{
+	for (uint32_t i = 0; i < STATIONS_SETS * STATIONS_LINE; i++)
+		__atomic_store_n(&b->name[i / STATIONS_LINE][i % STATIONS_LINE], 0, __ATOMIC_RELAXED);
+}
+
+void stations_take(struct stations_behind *b, const uint8_t mac[6], uint16_t vlan)
+{
+	uint64_t name = name_of(mac, vlan), *line = b->name[set_number(name)];
+
+	for (uint32_t i = 0; i < STATIONS_LINE; i++)
+		if (line[i] == name)
+			__atomic_store_n(&line[i], 0, __ATOMIC_RELAXED);
+}
+
+void stations_put(struct stations_behind *b, const uint8_t mac[6], uint16_t vlan)
+{
+	uint64_t name = name_of(mac, vlan), *line = b->name[set_number(name)];
+
+	if (mac[0] & 1 || stations_is_behind(b, mac, vlan))
+		return;
+	for (uint32_t i = 0; i < STATIONS_LINE; i++) {
+		if (line[i])
+			continue;
+		__atomic_store_n(&line[i], name, __ATOMIC_RELAXED);
+		return;
 	}
 }

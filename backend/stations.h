@@ -44,4 +44,26 @@ bool stations_note(struct stations *s, const uint8_t mac[6], uint16_t vlan,
 void stations_look(struct stations *s, uint64_t since_ns,
 		   void (*each)(void *arg, const uint8_t mac[6], uint16_t vlan), void *arg);
 
+/*
+ * The other way round: who is behind the NIC, as its bridge knows. What a guest sends there
+ * may leave by the NIC; for whoever is not here, the bridge knows the way. Control writes,
+ * workers read. Bounded: who finds no room is not here.
+ */
+#define STATIONS_LINE 8u /* that are looked at for one: a cache line */
+
+struct stations_behind {
+	uint64_t name[STATIONS_SETS][STATIONS_LINE];
+} __attribute__((aligned(64)));
+
+bool stations_is_behind(const struct stations_behind *b, const uint8_t mac[6], uint16_t vlan);
+
+/* Control: all are taken away; one is put there, or taken away. */
+void stations_nobody_behind(struct stations_behind *b);
+void stations_put(struct stations_behind *b, const uint8_t mac[6], uint16_t vlan);
+void stations_take(struct stations_behind *b, const uint8_t mac[6], uint16_t vlan);
+
+/* Control: the bridge does not know any more, or otherwise: when it is heard of again it is
+ * new. */
+void stations_forget(struct stations *s, const uint8_t mac[6], uint16_t vlan);
+
 #endif

@@ -56,12 +56,71 @@ static uint64_t step(struct control *c, struct nic *n, uint64_t now_ns)
 	return n->fdb.news ? n->fdb.looked_ns + LOOK_EVERY_NS : n->fdb.told_ns + every_ns;
 }
 
+/* ---- what bridges know ---- */
+
+static void on_news(void *arg, const struct neighbour *news)
+{
+	struct control *c = arg;
+
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		const struct nic *n = &c->nics.nic[i];
+		struct shared_nic *shared = &c->workers.shared->nic[i];
+		int ifindex = n->device ? n->ops->ifindex(n->device) : 0;
+
+		if (!ifindex || news->bridge != n->fdb.bridge)
+			continue;
+		if (news->port == ifindex) {
+			stations_put(&shared->behind, news->mac, news->vlan);
+		} else {
+			stations_take(&shared->behind, news->mac, news->vlan);
+			stations_forget(&shared->heard, news->mac, news->vlan);
+		}
+	}
+}
+
+/* All that was said about the NIC is void: it is said again. */
+static void start_over(struct control *c, struct nic *n, int bridge)
+{
+	n->fdb.bridge = bridge;
+	stations_nobody_behind(&c->workers.shared->nic[n->number].behind);
+	c->env.netdev_ops->neighbours_again(c->env.netdev_ctx);
+}
+
+static uint64_t hear(struct control *c, uint64_t now_ns)
+{
+	uint64_t next;
+
+	if (c->env.netdev_ops->neighbours_news(c->env.netdev_ctx, now_ns, on_news, c, &next))
+		return next;
+	for (uint32_t i = 0; i < c->nics.n; i++)
+		stations_nobody_behind(&c->workers.shared->nic[i].behind);
+	return next;
+}
+
+void fdb_nic_opens(struct control *c, struct nic *n)
+{
+	stations_init(&c->workers.shared->nic[n->number].heard);
+	stations_nobody_behind(&c->workers.shared->nic[n->number].behind);
+	n->fdb = (struct fdb){ .bridge = 0 };
+}
+
 uint64_t fdb_step(struct control *c, uint64_t now_ns)
 {
-	uint64_t next = UINT64_MAX;
+	uint64_t next = c->nics.n ? hear(c, now_ns) : UINT64_MAX;
 
-	for (uint32_t i = 0; i < c->nics.n; i++)
-		next = MIN(next, step(c, &c->nics.nic[i], now_ns));
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		struct nic *n = &c->nics.nic[i];
+		int bridge = n->state == NIC_OPEN ?
+				     c->env.netdev_ops->master(c->env.netdev_ctx,
+							       n->ops->ifindex(n->device)) :
+				     0;
+
+		if (bridge != n->fdb.bridge) {
+			start_over(c, n, bridge);
+			next = now_ns;
+		}
+		next = MIN(next, step(c, n, now_ns));
+	}
 	return next;
 }
 

@@ -18,7 +18,7 @@
 
 #include "backend/control/notify.h"
 
-enum { AT_SIGNAL, AT_STORE, AT_XENSTORED, AT_LINKS, AT_REST };
+enum { AT_SIGNAL, AT_STORE, AT_XENSTORED, AT_LINKS, AT_NEIGHBOURS, AT_REST };
 
 #define FDS_MAX (AT_REST + 1 + IPC_WORKERS_MAX + API_CLIENTS_MAX)
 
@@ -80,6 +80,9 @@ static nfds_t collect(const struct control *c, int signal_fd, int xenstored_fd, 
 					   .events = POLLIN };
 	p[AT_LINKS] = (struct pollfd){ .fd = c->env.netdev_ops->links_fd(c->env.netdev_ctx),
 				       .events = POLLIN };
+	p[AT_NEIGHBOURS] = (struct pollfd){
+		.fd = c->env.netdev_ops->neighbours_fd(c->env.netdev_ctx), .events = POLLIN
+	};
 	if (api_has_room(&c->api))
 		p[n++] = (struct pollfd){ .fd = c->api.listener, .events = POLLIN };
 	for (uint32_t i = 0; i < c->workers.n_workers; i++)

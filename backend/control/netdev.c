@@ -432,6 +432,23 @@ static void kernel_close(void *ctx, struct netdev *nd, bool destroy)
 	nd->ifindex = 0;
 }
 
+static int kernel_neighbours_fd(void *ctx)
+{
+	return neighbours_fd(&((struct netdev_kernel *)ctx)->neighbours);
+}
+
+static bool kernel_neighbours_news(void *ctx, uint64_t now_ns, neighbour_fn *each, void *arg,
+				   uint64_t *next_ns)
+{
+	return neighbours_news(&((struct netdev_kernel *)ctx)->neighbours, now_ns, each, arg,
+			       next_ns);
+}
+
+static void kernel_neighbours_again(void *ctx)
+{
+	neighbours_again(&((struct netdev_kernel *)ctx)->neighbours);
+}
+
 const struct netdev_ops netdev_kernel_ops = {
 	.open = kernel_open,
 	.set_queues = kernel_set_queues,
@@ -447,6 +464,9 @@ const struct netdev_ops netdev_kernel_ops = {
 	.master = kernel_master,
 	.remembers_ns = kernel_remembers_ns,
 	.learn = kernel_learn,
+	.neighbours_fd = kernel_neighbours_fd,
+	.neighbours_news = kernel_neighbours_news,
+	.neighbours_again = kernel_neighbours_again,
 	.wire_form = kernel_wire_form,
 	.close = kernel_close,
 };
@@ -459,6 +479,7 @@ int netdev_kernel_init(struct netdev_kernel *k)
 	rc = rtnl_open(&k->rtnl);
 	if (rc)
 		return rc;
+	neighbours_init(&k->neighbours);
 	rc = links_open(&k->links);
 	if (rc)
 		rtnl_close(&k->rtnl);
@@ -467,6 +488,7 @@ int netdev_kernel_init(struct netdev_kernel *k)
 
 void netdev_kernel_fini(struct netdev_kernel *k)
 {
+	neighbours_close(&k->neighbours);
 	links_close(&k->links);
 	rtnl_close(&k->rtnl);
 }

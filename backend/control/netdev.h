@@ -16,6 +16,7 @@
 #include <net/if.h>
 
 #include "backend/control/links.h"
+#include "backend/control/neighbours.h"
 #include "backend/control/gating.h"
 #include "backend/control/rtnl.h"
 #include "base.h"
@@ -118,6 +119,12 @@ struct netdev_ops {
 	 * none), had come by the port. 0 or -errno. */
 	int (*learn)(void *ctx, int ifindex, const uint8_t mac[6], uint16_t vlan);
 
+	/* As in neighbours.h: what bridges know of stations. */
+	int (*neighbours_fd)(void *ctx);
+	bool (*neighbours_news)(void *ctx, uint64_t now_ns, neighbour_fn *each, void *arg,
+				uint64_t *next_ns);
+	void (*neighbours_again)(void *ctx);
+
 	/*
 	 * What frames that its bridge delivers to nd look like on the wire behind 'uplink',
 	 * another port of that bridge: zeroed where the bridge does not filter VLANs.
@@ -136,6 +143,7 @@ extern const struct netdev_ops netdev_kernel_ops;
 struct netdev_kernel {
 	struct rtnl rtnl;
 	struct links links;
+	struct neighbours neighbours;
 };
 
 /* 0 or -errno. */

@@ -41,7 +41,7 @@ static void open_nic(struct control *c, struct nic *n, uint64_t now_ns)
 	rc = MIN(n_fds, 0);
 	msg.nic.ifindex = n->ops->ifindex(n->device);
 	msg.nic.provider = n->config.provider;
-	stations_init(&c->workers.shared->nic[n->number].heard);
+	fdb_nic_opens(c, n);
 	if (!rc)
 		rc = workers_say(&c->workers, n->worker, &msg, fds, (uint32_t)n_fds);
 	placement_close_fds(fds, n_fds);

@@ -13,6 +13,10 @@ TESTS += test_links
 test_links-objs := tests/control/test_links.c backend/control/links.c backend/control/vlans.c
 test_links-libs := -lcmocka -lmnl
 
+TESTS += test_neighbours
+test_neighbours-objs := tests/control/test_neighbours.c backend/control/neighbours.c
+test_neighbours-libs := -lcmocka -lmnl
+
 TESTS += test_vlans
 test_vlans-objs := tests/control/test_vlans.c backend/control/vlans.c
 test_vlans-libs := -lcmocka -lmnl

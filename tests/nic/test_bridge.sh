@@ -49,7 +49,17 @@ told_at_once()
 	knows_wire | grep -v static
 }
 
+# The same when the bridge was made to forget it.
+told_anew()
+{
+	bridge fdb del "$(wire_mac)" dev "${n}w0" master
+	refused knows_wire
+	wire ping -q -c 20 -i 0.02 -W 2 10.77.0.11 | grep ' 0% packet loss'
+	await 2 knows_wire
+}
+
 await 20 placed || true
 ok "what a guest sends to the wire is not flooded once the bridge's memory is over" not_flooded
 ok "a station that is silent is forgotten" forgotten
 ok "a station that speaks by the place is known at once" told_at_once
+ok "a station the bridge was made to forget is known again by its next frame" told_anew

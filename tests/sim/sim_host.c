@@ -323,7 +323,52 @@ static const char *netdev_wire_form(void *ctx, const struct netdev *nd, int upli
 	return f->why_not;
 }
 
+static struct neighbour news[64];
+static unsigned n_news;
+static bool news_lost;
+
+static int netdev_neighbours_fd(void *ctx)
+{
+	(void)ctx;
+	return -1;
+}
+
+static bool netdev_neighbours_news(void *ctx, uint64_t now_ns, neighbour_fn *each, void *arg,
+				   uint64_t *next_ns)
+{
+	bool lost = news_lost;
+
+	(void)ctx;
+	(void)now_ns;
+	*next_ns = UINT64_MAX;
+	for (unsigned i = 0; i < n_news; i++)
+		each(arg, &news[i]);
+	n_news = 0;
+	news_lost = false;
+	return !lost;
+}
+
+static void netdev_neighbours_again(void *ctx)
+{
+	(void)ctx; /* a test says what it wants known */
+}
+
+void sim_bridge_knows(const uint8_t mac[6], int port)
+{
+	assert_true(n_news < ARRAY_SIZE(news));
+	news[n_news] = (struct neighbour){ .bridge = SIM_BRIDGE, .port = port };
+	memcpy(news[n_news++].mac, mac, 6);
+}
+
+void sim_bridge_news_lost(void)
+{
+	news_lost = true;
+}
+
 const struct netdev_ops sim_netdev_ops = {
+	.neighbours_fd = netdev_neighbours_fd,
+	.neighbours_news = netdev_neighbours_news,
+	.neighbours_again = netdev_neighbours_again,
 	.wire_form = netdev_wire_form,
 	.master = netdev_master,
 	.remembers_ns = netdev_remembers_ns,

@@ -123,6 +123,67 @@ static void more_than_fit(void **state)
 	}
 }
 
+static void forgotten_ones_are_new(void **state)
+{
+	static const uint8_t one[6] = { 2, 0, 0, 0, 0, 1 };
+
+	(void)state;
+	assert_true(note(1, 0, T0));
+	assert_int_equal(look(UINT64_MAX), 1);
+	stations_forget(s, one, 1); /* in that VLAN it is another's */
+	assert_false(note(1, 0, LATER));
+	stations_forget(s, one, 0);
+	assert_int_equal(look(0), 0);
+	assert_true(note(1, 0, LATER));
+	assert_int_equal(look(UINT64_MAX), 1);
+}
+
+static void who_is_behind(void **state)
+{
+	static const uint8_t one[6] = { 2, 0, 0, 0, 0, 1 }, none[6] = { 0 }, all[6] = { 255, 255 };
+	struct stations_behind *b = aligned_alloc(64, sizeof(*b));
+
+	(void)state;
+	assert_non_null(b);
+	stations_nobody_behind(b);
+	stations_put(b, one, 0);
+	stations_put(b, one, 0);
+	stations_put(b, all, 0);
+	assert_true(stations_is_behind(b, one, 0));
+	assert_false(stations_is_behind(b, one, 1));
+	assert_false(stations_is_behind(b, none, 0));
+	assert_false(stations_is_behind(b, all, 0)); /* a group is everywhere */
+	stations_take(b, one, 0);
+	assert_false(stations_is_behind(b, one, 0));
+	stations_put(b, one, 0);
+	stations_nobody_behind(b);
+	assert_false(stations_is_behind(b, one, 0));
+	free(b);
+}
+
+/* Who finds no room is not there; nobody else is in his stead. */
+static void more_are_behind_than_fit(void **state)
+{
+	uint32_t n = 0, most = STATIONS_SETS * STATIONS_LINE;
+	struct stations_behind *b = aligned_alloc(64, sizeof(*b));
+
+	(void)state;
+	assert_non_null(b);
+	stations_nobody_behind(b);
+	for (uint32_t i = 0; i < 2 * most; i++) {
+		const uint8_t mac[6] = { 2, 0, 1, 0, (uint8_t)(i >> 8), (uint8_t)i };
+
+		stations_put(b, mac, 0);
+	}
+	for (uint32_t i = 0; i < 2 * most; i++) {
+		const uint8_t mac[6] = { 2, 0, 1, 0, (uint8_t)(i >> 8), (uint8_t)i };
+
+		n += stations_is_behind(b, mac, 0);
+	}
+	assert_in_range(n, most * 8 / 10, most);
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +192,9 @@ int main(void)
 		T(those_heard_of_since),
 		T(addresses_that_are_no_stations),
 		T(more_than_fit),
+		T(forgotten_ones_are_new),
+		T(who_is_behind),
+		T(more_are_behind_than_fit),
 #undef T
 	};
 
