@@ -152,6 +152,7 @@ static void join(struct control *c, struct vif *v, struct nic *n, const struct v
 	struct ipc_msg msg = { .type = IPC_PLACE_JOIN,
 			       .nic = { .nic = n->number, .mtu = v->link.mtu } };
 	struct placement *p = &v->placement;
+	bool device_untags = form->tag_off && n->ops->caps(n->device).tag_off;
 	int rc;
 
 	if (!placement_take(c, v, n, &p->why_not))
@@ -160,7 +161,7 @@ static void join(struct control *c, struct vif *v, struct nic *n, const struct v
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
 	msg.nic.vlan = form->vlan;
-	msg.nic.tag_off = form->tag_off;
+	msg.nic.tag_off = form->tag_off && !device_untags;
 	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
@@ -171,7 +172,7 @@ static void join(struct control *c, struct vif *v, struct nic *n, const struct v
 		return;
 	}
 	p->form = *form;
-	p->filter = (struct nic_filter){ .vlan = form->on_wire };
+	p->filter = (struct nic_filter){ .vlan = form->on_wire, .tag_off = device_untags };
 	p->mtu = v->link.mtu;
 	memcpy(p->filter.mac, v->keys.mac, sizeof(p->filter.mac));
 	p->state = PLACED_JOINING;

@@ -25,6 +25,7 @@
 /* Frames are at most so long, tag and all: what one slot of the wire's ring, one chunk of the
  * device's memory, and one page of a guest's hold. */
 #define MODEL_FRAME_MAX 3840u
+#define MODEL_TAG_SIZE	4u /* of a VLAN tag */
 
 /* A filter in one word, so that it comes and goes in one piece. 0: none; no frame is for
  * address 0. */
@@ -52,6 +53,7 @@ struct model_regs {
 	/* control */
 	char name[NIC_NAME_SIZE];
 	uint64_t filter[NIC_PLACES_MAX];
+	uint32_t tag_off[NIC_PLACES_MAX]; /* what the filter matches loses its tag; set before it */
 	/* the port */
 	uint32_t queue_of[NIC_PLACES_MAX]; /* of a place: its queue's number + 1; 0: none */
 	/* the device */

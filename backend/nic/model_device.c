@@ -153,6 +153,7 @@ static struct nic_caps caps(const struct nic_device *d)
 {
 	return (struct nic_caps){ .n_places = d->n_places,
 				  .vlan_filters = true,
+				  .tag_off = true,
 				  .guest_buffers = true,
 				  .steering = "filters" };
 }
@@ -212,6 +213,7 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 		if ((filter_at(d, i) & MODEL_FILTER_MATCH) == word)
 			return -EEXIST;
 	word |= (uint64_t)(queue - 1) << MODEL_FILTER_QUEUE_SHIFT;
+	__atomic_store_n(&d->regs->tag_off[place], filter->tag_off, __ATOMIC_RELAXED);
 	__atomic_store_n(&d->regs->filter[place], word, __ATOMIC_SEQ_CST);
 	return filter_at(d, place) == word ? 0 : -EIO;
 }

@@ -185,14 +185,21 @@ static void deliver(struct model_hw *hw, struct model_queue *q, const struct mod
 
 /* ---- wire and host ---- */
 
+static void take_tag_off(struct model_frame *f)
+{
+	memmove(f->data + MODEL_TAG_SIZE, f->data, 2 * ETH_ALEN);
+	f->data += MODEL_TAG_SIZE;
+	f->size -= MODEL_TAG_SIZE;
+}
+
 /* The queue whose filter the frame matches, or NULL. A priority without a VLAN is the host's. */
-static struct model_queue *sort(const struct model_hw *hw, const struct model_frame *f)
+static struct model_queue *sort(const struct model_hw *hw, struct model_frame *f)
 {
 	uint16_t vlan = 0;
 	uint64_t match;
 
 	if (f->data[12] == ETH_P_8021Q >> 8 && f->data[13] == (ETH_P_8021Q & 0xff)) {
-		if (f->size < ETH_HLEN + 4)
+		if (f->size < ETH_HLEN + MODEL_TAG_SIZE)
 			return NULL;
 		vlan = (uint16_t)((f->data[14] << 8 | f->data[15]) & 0xfff);
 		if (!vlan)
@@ -202,9 +209,15 @@ static struct model_queue *sort(const struct model_hw *hw, const struct model_fr
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
 		uint64_t filter = __atomic_load_n(&hw->regs->filter[i], __ATOMIC_ACQUIRE);
 
-		if (filter && (filter & MODEL_FILTER_MATCH) == match)
-			return __atomic_load_n(&hw->queue[filter >> MODEL_FILTER_QUEUE_SHIFT],
-					       __ATOMIC_SEQ_CST);
+		struct model_queue *q;
+
+		if (!filter || (filter & MODEL_FILTER_MATCH) != match)
+			continue;
+		q = __atomic_load_n(&hw->queue[filter >> MODEL_FILTER_QUEUE_SHIFT],
+				    __ATOMIC_SEQ_CST);
+		if (q && __atomic_load_n(&hw->regs->tag_off[i], __ATOMIC_RELAXED))
+			take_tag_off(f);
+		return q;
 	}
 	return NULL;
 }
@@ -406,8 +419,9 @@ static int make_memory(struct model_hw *hw, uint32_t n_chunks)
 	hw->spent.chunk = calloc(n_chunks, sizeof(struct packet *));
 	hw->returned.size = hw->spent.size = n_chunks;
 	hw->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return !hw->host_frames || !hw->returned.chunk || !hw->spent.chunk || hw->doorbell < 0 ? -ENOMEM
-												: 0;
+	return !hw->host_frames || !hw->returned.chunk || !hw->spent.chunk || hw->doorbell < 0
+		   ? -ENOMEM
+		   : 0;
 }
 
 int model_hw_start(struct model_hw *hw, struct packet *free, uint32_t n_chunks)

@@ -20,7 +20,6 @@
 #define RESERVE	   16u /* room for the tag, which the kernel takes off */
 #define RING_SIZE  ((size_t)N_SLOTS * SLOT_SIZE)
 #define SEND_BYTES (4 << 20)
-#define TAG_SIZE   4u
 static_assert(TPACKET2_HDRLEN + RESERVE + 32 + MODEL_FRAME_MAX <= SLOT_SIZE,
 	      "a frame fits its slot");
 
@@ -103,9 +102,9 @@ static void insert_tag(struct model_frame *f, const struct tpacket2_hdr *slot)
 	uint16_t type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
 	uint16_t tag[2] = { htons(type), htons(slot->tp_vlan_tci) };
 
-	memmove(f->data - TAG_SIZE, f->data, 2 * ETH_ALEN);
-	f->data -= TAG_SIZE;
-	f->size += TAG_SIZE;
+	memmove(f->data - MODEL_TAG_SIZE, f->data, 2 * ETH_ALEN);
+	f->data -= MODEL_TAG_SIZE;
+	f->size += MODEL_TAG_SIZE;
 	memcpy(f->data + 2 * ETH_ALEN, tag, sizeof(tag));
 }
 
@@ -118,7 +117,7 @@ int model_wire_peek(struct model_wire *w, struct model_frame *out)
 		return 0;
 	*out = (struct model_frame){ (uint8_t *)slot + slot->tp_mac, slot->tp_snaplen };
 	if (status & TP_STATUS_CSUMNOTREADY || slot->tp_snaplen != slot->tp_len ||
-	    slot->tp_len > MODEL_FRAME_MAX - TAG_SIZE || slot->tp_len < ETH_HLEN)
+	    slot->tp_len > MODEL_FRAME_MAX - MODEL_TAG_SIZE || slot->tp_len < ETH_HLEN)
 		return -EMSGSIZE;
 	if (status & TP_STATUS_VLAN_VALID)
 		insert_tag(out, slot);

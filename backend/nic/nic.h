@@ -35,6 +35,7 @@
 struct nic_filter {
 	uint8_t mac[6];
 	uint16_t vlan;
+	bool tag_off; /* the device takes that tag off; only where caps.tag_off */
 };
 
 enum nic_provider {
@@ -72,6 +73,7 @@ struct nic_config {
 struct nic_caps {
 	uint32_t n_places;	/* 1..NIC_PLACES_MAX */
 	bool vlan_filters;	/* nic_filter.vlan may be other than 0 */
+	bool tag_off;		/* nic_filter.tag_off may be true; else the datapath does it */
 	bool guest_buffers;	/* nic_port_ops.post and its company are there */
 	bool transmit;		/* nic_port_ops.transmit is */
 	/* For people: */
@@ -205,10 +207,10 @@ struct nic_port_ops {
 	/* Readable while receive() or reap() has something; for poll only. */
 	int (*poll_fd)(const struct nic_place *place);
 
-	/* Takes up to n frames that wait, as on the wire, tags and all; oldest first of each of the
-	 * device's queues. They are the port's: give each back, the frame moved forward at most.
-	 * Fewer than n: there are no more, on the device neither (unless it is posting). Never
-	 * waits. */
+	/* Takes up to n frames that wait, as on the wire but for nic_filter.tag_off; oldest first
+	 * of each of the device's queues. They are the port's: give each back, the frame moved
+	 * forward at most. Fewer than n: there are no more, on the device neither (unless it is
+	 * posting). Never waits. */
 	uint32_t (*receive)(struct nic_place *place, struct packet *out[], uint32_t n);
 
 	bool (*is_of)(const struct nic_port *port, const struct packet *p);

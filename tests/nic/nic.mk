@@ -12,3 +12,7 @@ SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/ni
 TESTS += test-rules
 test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl
+# Root.
+TESTS += test_filters
+test_filters-objs = tests/nic/test_filters.c $(NIC_OBJS) backend/bpf/nic_object.c
+test_filters-libs := -lcmocka -lbpf

@@ -106,8 +106,8 @@ static int end(void **state)
 	return 0;
 }
 
-static const struct rule untagged = { { { 0x00, 0x16, 0x3e, 0, 0, 1 }, 0 }, 6 };
-static const struct rule tagged = { { { 0x00, 0x16, 0x3e, 0, 0, 1 }, 5 }, 7 };
+static const struct rule untagged = { { .mac = { 0x00, 0x16, 0x3e, 0, 0, 1 } }, 6 };
+static const struct rule tagged = { { .mac = { 0x00, 0x16, 0x3e, 0, 0, 1 }, .vlan = 5 }, 7 };
 
 static uint32_t n_rules(void)
 {
