@@ -44,7 +44,6 @@ static inline uint64_t model_match(const uint8_t mac[6], uint16_t vlan)
 
 /* Of a queue, since a place has it; the device's. */
 struct model_queue_regs {
-	uint64_t received; /* what its filter matched */
 	uint64_t lost;	 /* found no room in the queue's part of the device's memory */
 	uint64_t faults; /* descriptors the IOMMU refused */
 } __attribute__((aligned(64)));
@@ -54,17 +53,32 @@ struct model_regs {
 	char name[NIC_NAME_SIZE];
 	uint64_t filter[NIC_PLACES_MAX];
 	uint32_t tag_off[NIC_PLACES_MAX]; /* what the filter matches loses its tag; set before it */
+	uint32_t pulled; /* faults on demand: the cable is */
+	uint32_t stuck;	 /* queues that fill no buffer, by number */
+	uint32_t strays; /* how often altogether it names a page that was revoked */
 	/* the port */
 	uint32_t queue_of[NIC_PLACES_MAX]; /* of a place: its queue's number + 1; 0: none */
 	/* the device */
 	uint32_t batch __attribute__((aligned(64))); /* odd while it sorts frames by the filters */
 	uint32_t wire_next; /* slot of the wire's ring that is next: its successor goes on there */
+	uint32_t link;
 	uint64_t from_wire, to_wire;
 	uint64_t to_wire_lost; /* the wire took them not */
-	uint64_t to_host;      /* by the default queue */
+	uint64_t to_places, lost, faults; /* the queues' together */
+	uint64_t to_host;		  /* by the default queue */
 	uint64_t to_host_lost; /* the TAP took them not: it is down */
 	uint64_t unfit;	       /* longer than MODEL_FRAME_MAX, or without a checksum */
 	struct model_queue_regs queue[NIC_PLACES_MAX];
+};
+
+/* What control hands the port, in this order. */
+enum model_fd {
+	MODEL_FD_REGS,
+	MODEL_FD_WIRE,
+	MODEL_FD_LINKS, /* readable when the wire's link may have changed */
+	MODEL_FD_TAP,
+	MODEL_FD_DOORBELL,
+	MODEL_FDS,
 };
 
 /* A count, of its one writer. */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -25,9 +26,10 @@
 
 struct nic_device {
 	struct model_regs *regs;
-	int regs_fd, wire, tap;
+	int fd[MODEL_FDS];
 	int ifindex;
 	uint32_t n_places;
+	uint32_t n_refused, n_full; /* faults on demand: filters that are still to be */
 };
 
 static int printf_like(4, 5) fail(char *why, size_t size, int err, const char *fmt, ...)
@@ -48,28 +50,26 @@ static void device_close(struct nic_device *d)
 		return;
 	if (d->regs)
 		munmap(d->regs, sizeof(*d->regs));
-	if (d->regs_fd >= 0)
-		close(d->regs_fd);
-	if (d->wire >= 0)
-		close(d->wire);
-	if (d->tap >= 0)
-		close(d->tap);
+	for (int i = 0; i < MODEL_FDS; i++)
+		if (d->fd[i] >= 0)
+			close(d->fd[i]);
 	free(d);
 }
 
 static int make_regs(struct nic_device *d, const char *name)
 {
+	int fd = d->fd[MODEL_FD_REGS] = memfd_create("vifd-nic", MFD_CLOEXEC);
 	void *regs;
 
-	d->regs_fd = memfd_create("vifd-nic", MFD_CLOEXEC);
-	if (d->regs_fd < 0 || ftruncate(d->regs_fd, sizeof(*d->regs)))
+	if (fd < 0 || ftruncate(fd, sizeof(*d->regs)))
 		return -errno;
-	regs = mmap(NULL, sizeof(*d->regs), PROT_READ | PROT_WRITE, MAP_SHARED, d->regs_fd, 0);
+	regs = mmap(NULL, sizeof(*d->regs), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (regs == MAP_FAILED)
 		return -errno;
 	d->regs = regs;
 	snprintf(d->regs->name, sizeof(d->regs->name), "%s", name);
-	return 0;
+	d->fd[MODEL_FD_DOORBELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return d->fd[MODEL_FD_DOORBELL] < 0 ? -errno : 0;
 }
 
 /* One queue and no virtio_net_hdr: what comes out of it is finished by the kernel, as for a
@@ -102,21 +102,27 @@ static int open_wire(struct nic_device *d, const char *name, char *why, size_t w
 	if (!access(master, F_OK))
 		return fail(why, why_size, -EBUSY,
 			    "its wire %s is in a bridge: every frame would take both ways", name);
-	d->wire = model_wire_socket(ifindex, why, why_size);
-	return MIN(d->wire, 0);
+	d->fd[MODEL_FD_LINKS] = model_wire_links();
+	if (d->fd[MODEL_FD_LINKS] < 0)
+		return fail(why, why_size, d->fd[MODEL_FD_LINKS], "rtnetlink: %s",
+			    strerror(-d->fd[MODEL_FD_LINKS]));
+	d->fd[MODEL_FD_WIRE] = model_wire_socket(ifindex, why, why_size);
+	return MIN(d->fd[MODEL_FD_WIRE], 0);
 }
 
 static int open_host(struct nic_device *d, const char *name, char *why, size_t why_size)
 {
+	int tap;
+
 	d->ifindex = (int)if_nametoindex(name);
 	if (!d->ifindex)
 		return fail(why, why_size, -ENODEV,
 			    "there is no TAP for the host's side: ip tuntap add dev %s mode tap", name);
-	d->tap = open_tap(name);
-	if (d->tap < 0)
-		return fail(why, why_size, d->tap, "taking the TAP %s: %s%s", name, strerror(-d->tap),
-			    d->tap == -EBUSY ? ": another program has it" : "");
-	return 0;
+	tap = d->fd[MODEL_FD_TAP] = open_tap(name);
+	if (tap >= 0)
+		return 0;
+	return fail(why, why_size, tap, "taking the TAP %s: %s%s", name, strerror(-tap),
+		    tap == -EBUSY ? ": another program has it" : "");
 }
 
 static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,
@@ -127,7 +133,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 
 	if (!d)
 		return -ENOMEM;
-	d->regs_fd = d->wire = d->tap = -1;
+	memset(d->fd, -1, sizeof(d->fd));
 	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
 	err = make_regs(d, cfg->name);
 	if (err)
@@ -158,13 +164,12 @@ static struct nic_caps caps(const struct nic_device *d)
 				  .steering = "filters" };
 }
 
-/* Registers, wire, TAP. */
 static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 {
-	const int own[] = { d->regs_fd, d->wire, d->tap };
+	static_assert(MODEL_FDS <= NIC_FDS_MAX, "they fit a message");
 
-	for (int i = 0; i < (int)ARRAY_SIZE(own); i++) {
-		fds[i] = fcntl(own[i], F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < MODEL_FDS; i++) {
+		fds[i] = fcntl(d->fd[i], F_DUPFD_CLOEXEC, 0);
 		if (fds[i] < 0) {
 			int err = -errno;
 
@@ -173,7 +178,7 @@ static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 			return err;
 		}
 	}
-	return (int)ARRAY_SIZE(own);
+	return MODEL_FDS;
 }
 
 /* A place is its number. */
@@ -207,7 +212,9 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 	(void)n_fds;
 	if (!word || !queue || queue > NIC_PLACES_MAX)
 		return -EINVAL;
-	if (filter_at(d, place))
+	if (d->n_refused && d->n_refused--)
+		return -EIO;
+	if (filter_at(d, place) || (d->n_full && d->n_full--))
 		return -ENOSPC;
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if ((filter_at(d, i) & MODEL_FILTER_MATCH) == word)
@@ -245,6 +252,57 @@ static void settle(struct nic_device *d)
 	}
 }
 
+/* ---- what it says of itself, and what it can be made to do ---- */
+
+static uint64_t count(const uint64_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+static void status(const struct nic_device *d, struct nic_status *out)
+{
+	const struct model_regs *r = d->regs;
+
+	*out = (struct nic_status){ .link = __atomic_load_n(&r->link, __ATOMIC_RELAXED),
+				    .to_places = count(&r->to_places),
+				    .lost = count(&r->lost),
+				    .faults = count(&r->faults),
+				    .to_host = count(&r->to_host),
+				    .from_host = count(&r->to_wire),
+				    .from_wire = count(&r->from_wire) };
+}
+
+static uint32_t queues_of(const struct nic_device *d, uint32_t places)
+{
+	uint32_t queues = 0, n;
+
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
+		n = __atomic_load_n(&d->regs->queue_of[i], __ATOMIC_ACQUIRE);
+		if (places & BIT(i) && n && n <= NIC_PLACES_MAX)
+			queues |= BIT(n - 1);
+	}
+	return queues;
+}
+
+static int fault(struct nic_device *d, const char *name, uint32_t value)
+{
+	if (!strcmp(name, "filter-refused")) { /* the next so many */
+		d->n_refused = value;
+	} else if (!strcmp(name, "table-full")) { /* for the next so many */
+		d->n_full = value;
+	} else if (!strcmp(name, "stray")) { /* so many writes go to a page that was revoked */
+		__atomic_store_n(&d->regs->strays, d->regs->strays + value, __ATOMIC_SEQ_CST);
+	} else if (!strcmp(name, "pulled") && value <= 1) {
+		__atomic_store_n(&d->regs->pulled, value, __ATOMIC_SEQ_CST);
+	} else if (!strcmp(name, "stuck")) { /* the queues of these places, a bit each */
+		__atomic_store_n(&d->regs->stuck, queues_of(d, value), __ATOMIC_SEQ_CST);
+	} else {
+		return -EINVAL;
+	}
+	eventfd_write(d->fd[MODEL_FD_DOORBELL], 1);
+	return 0;
+}
+
 const struct nic_device_ops model_device_ops = {
 	.open = device_open,
 	.close = device_close,
@@ -255,4 +313,6 @@ const struct nic_device_ops model_device_ops = {
 	.filter_add = filter_add,
 	.filter_del = filter_del,
 	.settle = settle,
+	.status = status,
+	.fault = fault,
 };

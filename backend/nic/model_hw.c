@@ -3,15 +3,18 @@
 #include "backend/nic/model_hw.h"
 
 #include <linux/if_ether.h>
+#include <linux/if_tun.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "packet.h"
 
 #define BATCH	       MODEL_WIRE_BATCH
@@ -96,30 +99,57 @@ static bool keep(struct model_hw *hw, struct model_queue *q, const struct model_
 	return true;
 }
 
+static void count_lost(struct model_hw *hw, const struct model_queue *q)
+{
+	model_count(&hw->regs->lost, 1);
+	model_count(&hw->regs->queue[q->number].lost, 1);
+}
+
+static void count_fault(struct model_hw *hw, const struct model_queue *q)
+{
+	model_count(&hw->regs->faults, 1);
+	model_count(&hw->regs->queue[q->number].faults, 1);
+}
+
 /* ---- into the buffers posted ---- */
 
-/* Whether it may fill one. Holds in a section; outside, it says where to look. */
-static bool may_fill(const struct model_queue *q)
+static bool is_posting(const struct model_queue *q)
 {
-	return __atomic_load_n(&q->posting, __ATOMIC_SEQ_CST) && model_ring_ready(&q->posted);
+	return __atomic_load_n(&q->posting, __ATOMIC_SEQ_CST);
+}
+
+static bool is_stuck(const struct model_hw *hw, const struct model_queue *q)
+{
+	return __atomic_load_n(&hw->regs->stuck, __ATOMIC_RELAXED) & BIT(q->number);
+}
+
+/* Whether it may fill one. Holds in a section; outside, it says where to look. */
+static bool may_fill(const struct model_hw *hw, const struct model_queue *q)
+{
+	return is_posting(q) && model_ring_ready(&q->posted) && !is_stuck(hw, q);
 }
 
 static void fill(struct model_hw *hw, struct model_queue *q, const struct model_frame *f,
 		 const uint8_t source[ETH_ALEN])
 {
 	struct nic_buffer to = q->buffer[q->posted.tail % MODEL_DESCRIPTORS];
-	int err = model_iommu_dma(&q->iommu, &to, f->data, f->size);
 	/* There is room: no more are posted than there are completions for. */
 	struct nic_completion *done = &q->completion[q->done.head % MODEL_DESCRIPTORS];
+	int err;
 
+	if (__atomic_load_n(&hw->regs->strays, __ATOMIC_RELAXED) != hw->n_strayed) {
+		hw->n_strayed++;
+		to.page ^= MODEL_PAGE_OTHER;
+	}
+	err = model_iommu_dma(&q->iommu, &to, f->data, f->size);
 	*done = (struct nic_completion){ .status = err, .size = f->size };
 	memcpy(done->source, source, ETH_ALEN);
 	model_ring_pop(&q->posted, 1);
 	model_ring_push(&q->done, 1);
 	if (err == -EFAULT)
-		model_count(&hw->regs->queue[q->number].faults, 1);
+		count_fault(hw, q);
 	else if (err)
-		model_count(&hw->regs->queue[q->number].lost, 1);
+		count_lost(hw, q);
 	hw->touched |= BIT(q->number);
 }
 
@@ -151,7 +181,7 @@ static bool fill_one(struct model_hw *hw, struct model_queue *q)
 	bool filled = false;
 
 	enter(q);
-	if (may_fill(q)) {
+	if (may_fill(hw, q)) {
 		bool fifo = model_ring_ready(&q->fifo), injected = model_ring_ready(&q->injected);
 
 		filled = fifo || injected;
@@ -169,18 +199,18 @@ static void deliver(struct model_hw *hw, struct model_queue *q, const struct mod
 {
 	bool taken = true;
 
-	while (may_fill(q) && model_queue_waits(q) && fill_one(hw, q))
+	while (may_fill(hw, q) && model_queue_waits(q) && fill_one(hw, q))
 		;
 	enter(q);
-	if (may_fill(q) && !model_ring_ready(&q->fifo))
+	if (may_fill(hw, q) && !model_ring_ready(&q->fifo))
 		fill(hw, q, f, f->data + ETH_ALEN);
 	else
-		taken = keep(hw, q, f);
+		taken = (is_posting(q) || !is_stuck(hw, q)) && keep(hw, q, f);
 	leave(q);
 	hw->touched |= BIT(q->number);
-	model_count(&hw->regs->queue[q->number].received, 1);
+	model_count(&hw->regs->to_places, 1);
 	if (!taken)
-		model_count(&hw->regs->queue[q->number].lost, 1);
+		count_lost(hw, q);
 }
 
 /* ---- wire and host ---- */
@@ -244,6 +274,8 @@ static uint32_t from_wire(struct model_hw *hw)
 
 		if (rc < 0)
 			model_count(&hw->regs->unfit, 1);
+		else if (!hw->regs->link)
+			; /* it was under way when the cable was pulled */
 		else if (q)
 			deliver(hw, q, &f);
 		else
@@ -276,6 +308,27 @@ static uint32_t from_host(struct model_hw *hw)
 	model_count(&hw->regs->to_wire, n_sent);
 	model_count(&hw->regs->to_wire_lost, n - n_sent);
 	return n;
+}
+
+/* ---- link ---- */
+
+static bool is_pulled(const struct model_hw *hw)
+{
+	return __atomic_load_n(&hw->regs->pulled, __ATOMIC_RELAXED);
+}
+
+/* The host's side has a carrier when the wire has. */
+static void look_at_link(struct model_hw *hw)
+{
+	bool up = model_wire_link(&hw->wire);
+	unsigned int carrier;
+
+	hw->was_pulled = is_pulled(hw);
+	carrier = up && !hw->was_pulled;
+	if (ioctl(hw->tap, TUNSETCARRIER, &carrier))
+		log_warning(LOG_NOBODY, "NIC %s: setting its carrier: %s", hw->regs->name,
+			    strerror(errno));
+	__atomic_store_n(&hw->regs->link, carrier, __ATOMIC_RELAXED);
 }
 
 /* ---- the thread ---- */
@@ -335,11 +388,13 @@ static bool is_called(const struct model_hw *hw)
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
 		struct model_queue *q = queue_at(hw, i);
 
-		if (q && model_queue_waits(q) && may_fill(q))
+		if (q && model_queue_waits(q) && may_fill(hw, q))
 			return true;
 	}
-	return is_stopped(hw);
+	return is_stopped(hw) || is_pulled(hw) != hw->was_pulled;
 }
+
+enum { LOOK_WIRE, LOOK_TAP, LOOK_DOORBELL, LOOK_LINKS, LOOKS };
 
 /* An error of the wire's (it went down) is told once. A TAP with one is gone for good. */
 static void on_errors(struct model_hw *hw, struct pollfd fds[])
@@ -347,10 +402,10 @@ static void on_errors(struct model_hw *hw, struct pollfd fds[])
 	int err;
 	socklen_t size = sizeof(err);
 
-	if (fds[0].revents & POLLERR)
+	if (fds[LOOK_WIRE].revents & POLLERR)
 		getsockopt(hw->wire.fd, SOL_SOCKET, SO_ERROR, &err, &size);
-	if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL))
-		fds[1].fd = -1;
+	if (fds[LOOK_TAP].revents & (POLLERR | POLLHUP | POLLNVAL))
+		fds[LOOK_TAP].fd = -1;
 }
 
 /* Looks who has something; if nobody is known to, sleeps until somebody has. */
@@ -361,29 +416,33 @@ static void look(struct model_hw *hw, struct pollfd fds[], bool sleep)
 
 	if (sleep)
 		__atomic_store_n(&hw->asleep, 1, __ATOMIC_SEQ_CST);
-	n = poll(fds, 3, sleep && !is_called(hw) ? -1 : 0);
+	n = poll(fds, LOOKS, sleep && !is_called(hw) ? -1 : 0);
 	if (sleep)
 		__atomic_store_n(&hw->asleep, 0, __ATOMIC_RELAXED);
 	if (n <= 0)
 		return;
 	on_errors(hw, fds);
-	hw->tap_readable |= (fds[1].revents & POLLIN) != 0;
-	if (fds[2].revents & POLLIN)
+	hw->tap_readable |= (fds[LOOK_TAP].revents & POLLIN) != 0;
+	if (fds[LOOK_DOORBELL].revents & POLLIN)
 		eventfd_read(hw->doorbell, &rung);
+	if (fds[LOOK_LINKS].revents & POLLIN || is_pulled(hw) != hw->was_pulled)
+		look_at_link(hw);
 }
 
 static void *run(void *arg)
 {
 	struct model_hw *hw = arg;
-	struct pollfd fds[] = { { hw->wire.fd, POLLIN, 0 },
-				{ hw->tap, POLLIN, 0 },
-				{ hw->doorbell, POLLIN, 0 } };
+	struct pollfd fds[LOOKS] = { [LOOK_WIRE] = { hw->wire.fd, POLLIN, 0 },
+				     [LOOK_TAP] = { hw->tap, POLLIN, 0 },
+				     [LOOK_DOORBELL] = { hw->doorbell, POLLIN, 0 },
+				     [LOOK_LINKS] = { hw->wire.links, POLLIN, 0 } };
 	char name[16];
 	uint32_t n_busy = 0;
 
 	hw->regs->batch += hw->regs->batch % 2; /* the one before died in one */
 	snprintf(name, sizeof(name), "nic-hw/%.8s", hw->regs->name);
 	pthread_setname_np(pthread_self(), name);
+	look_at_link(hw);
 	while (!is_stopped(hw)) {
 		bool worked = pass(hw);
 
@@ -408,8 +467,6 @@ static void free_memory(struct model_hw *hw)
 	free(hw->host_frames);
 	free(hw->returned.chunk);
 	free(hw->spent.chunk);
-	if (hw->doorbell >= 0)
-		close(hw->doorbell);
 }
 
 static int make_memory(struct model_hw *hw, uint32_t n_chunks)
@@ -418,10 +475,7 @@ static int make_memory(struct model_hw *hw, uint32_t n_chunks)
 	hw->returned.chunk = calloc(n_chunks, sizeof(struct packet *));
 	hw->spent.chunk = calloc(n_chunks, sizeof(struct packet *));
 	hw->returned.size = hw->spent.size = n_chunks;
-	hw->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return !hw->host_frames || !hw->returned.chunk || !hw->spent.chunk || hw->doorbell < 0
-		   ? -ENOMEM
-		   : 0;
+	return hw->host_frames && hw->returned.chunk && hw->spent.chunk ? 0 : -ENOMEM;
 }
 
 int model_hw_start(struct model_hw *hw, struct packet *free, uint32_t n_chunks)
@@ -430,6 +484,7 @@ int model_hw_start(struct model_hw *hw, struct packet *free, uint32_t n_chunks)
 	int err = make_memory(hw, n_chunks);
 
 	hw->free = free;
+	hw->n_strayed = hw->regs->strays; /* the one before has done those */
 	if (!err) {
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &before);

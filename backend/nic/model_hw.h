@@ -79,12 +79,14 @@ struct model_hw {
 	/* the device's alone */
 	struct packet *free;
 	uint32_t touched; /* queues with something new, by number */
+	uint32_t n_strayed;
+	bool was_pulled;
 	bool tap_readable;
 	uint8_t *host_frames; /* a batch of what the TAP has */
 };
 
-/* Starts the device. 'fd' of the wire and 'tap' stay the caller's; so does 'free', a list of
- * chunks that the device takes now. 0 or -errno. */
+/* Starts the device. Its fds stay the caller's; 'free' is a list of chunks, the device's now.
+ * 0 or -errno. */
 int model_hw_start(struct model_hw *hw, struct packet *free, uint32_t n_chunks) must_check;
 
 /* Waits for it to end. */
@@ -102,10 +104,7 @@ void model_hw_settle(const struct model_regs *regs);
 /* Whether anything of the queue's waits on the device. For either side. */
 static inline bool model_queue_waits(const struct model_queue *q)
 {
-	return __atomic_load_n(&q->fifo.head, __ATOMIC_ACQUIRE) !=
-		   __atomic_load_n(&q->fifo.tail, __ATOMIC_ACQUIRE) ||
-	       __atomic_load_n(&q->injected.head, __ATOMIC_ACQUIRE) !=
-		   __atomic_load_n(&q->injected.tail, __ATOMIC_ACQUIRE);
+	return model_ring_used(&q->fifo) || model_ring_used(&q->injected);
 }
 
 #endif

@@ -15,6 +15,9 @@
 
 #include "backend/nic/nic.h"
 
+/* Makes of the name of a page that of another, for as long as names were not used up. */
+#define MODEL_PAGE_OTHER BIT(31)
+
 #define MODEL_PAGES 1024u /* of a place: static grants and bounce buffers of a queue */
 
 struct model_iommu {

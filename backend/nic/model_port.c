@@ -28,7 +28,7 @@ static_assert(HEADROOM + MODEL_FRAME_MAX <= CHUNK, "a frame fits its chunk");
 
 struct nic_port {
 	struct model_hw hw;
-	int fds[3]; /* registers, wire, TAP */
+	int fds[MODEL_FDS];
 	uint8_t *memory;
 	struct packet *all; /* [N_CHUNKS] */
 	struct packet *free;
@@ -56,11 +56,17 @@ static bool is_of(const struct nic_port *port, const struct packet *p)
 	return p >= port->all && p < port->all + N_CHUNKS;
 }
 
+static uint8_t *frame_of(const struct nic_port *port, const struct packet *p)
+{
+	return port->memory + (size_t)(p - port->all) * CHUNK + HEADROOM;
+}
+
 /* Keeps what was taken from our own share; the rest is the device's. */
 static void give_back(struct nic_port *port, struct packet *p)
 {
 	struct model_chunks *r = &port->hw.returned;
 
+	p->frame = frame_of(port, p); /* a tag may have been taken off */
 	if (port->n_free < N_OURS) {
 		p->next = port->free;
 		port->free = p;
@@ -83,7 +89,7 @@ static int make_chunks(struct nic_port *port)
 	if (!port->all || !port->memory)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < N_CHUNKS; i++) {
-		port->all[i].frame = port->memory + (size_t)i * CHUNK + HEADROOM;
+		port->all[i].frame = frame_of(port, &port->all[i]);
 		port->all[i].next = i + 1 < N_CHUNKS && i + 1 != N_OURS ? &port->all[i + 1] : NULL;
 	}
 	port->free = port->all;
@@ -129,14 +135,16 @@ static int start(struct nic_port *port, const char **step)
 	int err;
 
 	*step = "mapping its registers";
-	err = map_regs(&port->hw, port->fds[0]);
+	err = map_regs(&port->hw, port->fds[MODEL_FD_REGS]);
 	if (err)
 		return err;
 	*step = "mapping the wire's ring";
-	err = model_wire_open(&port->hw.wire, port->fds[1], port->hw.regs->wire_next);
+	err = model_wire_open(&port->hw.wire, port->fds[MODEL_FD_WIRE], port->fds[MODEL_FD_LINKS],
+			      port->hw.regs->wire_next);
 	if (err)
 		return err;
-	port->hw.tap = port->fds[2];
+	port->hw.tap = port->fds[MODEL_FD_TAP];
+	port->hw.doorbell = port->fds[MODEL_FD_DOORBELL];
 	*step = "making its memory";
 	err = make_chunks(port);
 	if (err)
@@ -245,7 +253,7 @@ static void stats(const struct nic_place *place, struct nic_place_stats *out)
 	out->lost = __atomic_load_n(&r->lost, __ATOMIC_RELAXED);
 	out->faults = __atomic_load_n(&r->faults, __ATOMIC_RELAXED);
 	out->waiting =
-	    model_ring_ready(&place->queue.fifo) + model_ring_ready(&place->queue.injected);
+	    model_ring_used(&place->queue.fifo) + model_ring_used(&place->queue.injected);
 }
 
 /* ---- places ---- */

@@ -31,6 +31,14 @@ static inline uint32_t model_ring_ready(const struct model_ring *r)
 	return __atomic_load_n(&r->head, __ATOMIC_ACQUIRE) - r->tail;
 }
 
+/* Anybody: how many there are, by and large. */
+static inline uint32_t model_ring_used(const struct model_ring *r)
+{
+	uint32_t tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+
+	return __atomic_load_n(&r->head, __ATOMIC_ACQUIRE) - tail;
+}
+
 /* Consumer: n entries are read. */
 static inline void model_ring_pop(struct model_ring *r, uint32_t n)
 {

@@ -5,7 +5,11 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,15 +76,29 @@ int model_wire_socket(int ifindex, char *why, size_t why_size)
 	return err;
 }
 
+int model_wire_links(void)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	int err;
+
+	if (fd >= 0 && !bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return fd;
+	err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 /* ---- the device's ---- */
 
-int model_wire_open(struct model_wire *w, int fd, uint32_t next)
+int model_wire_open(struct model_wire *w, int fd, int links, uint32_t next)
 {
 	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (ring == MAP_FAILED)
 		return -errno;
-	*w = (struct model_wire){ .fd = fd, .ring = ring, .next = next % N_SLOTS };
+	*w = (struct model_wire){ .fd = fd, .links = links, .ring = ring, .next = next % N_SLOTS };
 	return 0;
 }
 
@@ -128,6 +146,23 @@ void model_wire_take(struct model_wire *w)
 {
 	__atomic_store_n(&next_slot(w)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 	w->next = (w->next + 1) % N_SLOTS;
+}
+
+bool model_wire_link(struct model_wire *w)
+{
+	struct sockaddr_ll addr;
+	socklen_t size = sizeof(addr);
+	struct ifreq req = { .ifr_flags = 0 };
+	char news[256];
+
+	/* Whatever it was about, and whether some of it was lost: the device is asked. */
+	while (recv(w->links, news, sizeof(news), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+		;
+	if (getsockname(w->fd, (struct sockaddr *)&addr, &size))
+		return false;
+	req.ifr_ifindex = addr.sll_ifindex;
+	return !ioctl(w->fd, SIOCGIFNAME, &req) && !ioctl(w->fd, SIOCGIFFLAGS, &req) &&
+	       req.ifr_flags & IFF_RUNNING;
 }
 
 uint32_t model_wire_send(struct model_wire *w, struct iovec frames[], uint32_t n)

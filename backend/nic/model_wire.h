@@ -15,6 +15,7 @@
 
 struct model_wire {
 	int fd;
+	int links;
 	uint8_t *ring;
 	uint32_t next; /* slot to look at */
 };
@@ -27,15 +28,21 @@ struct model_frame {
 /* Control: a socket on the network device 'ifindex', or -errno with why. */
 int model_wire_socket(int ifindex, char *why, size_t why_size) must_check;
 
-/* The device: maps the ring; goes on at slot 'next'. Keeps fd, which stays the caller's.
+/* Control: what tells the device of changes of links, or -errno. */
+int model_wire_links(void) must_check;
+
+/* The device: maps the ring; goes on at slot 'next'. Keeps the fds, which stay the caller's.
  * 0 or -errno. */
-int model_wire_open(struct model_wire *w, int fd, uint32_t next) must_check;
+int model_wire_open(struct model_wire *w, int fd, int links, uint32_t next) must_check;
 void model_wire_close(struct model_wire *w);
 
 /* The oldest frame that waits: 1; 0: none; -EMSGSIZE: one that is no ordinary frame, longer than
  * MODEL_FRAME_MAX or without its checksum. Any but 0 is to be taken, and out is gone then. */
 int model_wire_peek(struct model_wire *w, struct model_frame *out) must_check;
 void model_wire_take(struct model_wire *w);
+
+/* Whether it has a link. 'links' is read dry first. */
+bool model_wire_link(struct model_wire *w);
 
 /* Sends up to MODEL_WIRE_BATCH frames; how many. The others are lost. Never waits. */
 uint32_t model_wire_send(struct model_wire *w, struct iovec frames[], uint32_t n);

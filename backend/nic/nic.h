@@ -142,6 +142,17 @@ struct nic_completion {
 
 /* ---- in control ---- */
 
+/* What a device says of itself, since it was opened. */
+struct nic_status {
+	bool link;
+	uint64_t to_places; /* frames that matched a filter */
+	uint64_t lost;	    /* of these: found no room */
+	uint64_t faults;    /* writes that were kept from a page that was not the device's */
+	uint64_t to_host;   /* frames that did not */
+	uint64_t from_host;
+	uint64_t from_wire; /* all that came by it, whatever became of it */
+};
+
 struct nic_device;
 
 struct nic_device_ops {
@@ -181,6 +192,13 @@ struct nic_device_ops {
 	 * or in the TAP, or is lost. May take some tens of milliseconds itself.
 	 */
 	void (*settle)(struct nic_device *d);
+
+	/* ---- NULL where a provider has nothing of the kind ---- */
+
+	void (*status)(const struct nic_device *d, struct nic_status *out);
+
+	/* A fault on demand, for tests. 0; -EINVAL: no such fault, or not with that value. */
+	int (*fault)(struct nic_device *d, const char *name, uint32_t value);
 };
 
 /* ---- in the datapath: all of a port and its places is one worker's ---- */
