@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/client.h"
@@ -16,13 +17,16 @@
 enum { EXIT_OK = 0, EXIT_NO_SUCH_VIF = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 static const char help[] =
-	"Usage: vifctl list | show VIF | stats [VIF] | nic | model VIF MODEL  [--json] [--socket PATH]\n\n"
+	"Usage: vifctl list | show VIF | stats [VIF] | nic | model VIF MODEL\n"
+	"       | fault NIC FAULT N  [--json] [--socket PATH]\n\n"
 	"  list         the vifs vifd serves, and their states\n"
 	"  show VIF     everything about one (VIF: vif3.0, or the name its netdev was given)\n"
 	"  stats [VIF]  frames, bytes and drops by reason, seen from the guest\n"
 	"  nic          the NICs of vifd.conf, and who has a place on them\n"
 	"  model VIF auto|bridge|mq\n"
-	"               which I/O model it is to have\n\n"
+	"               which I/O model it is to have\n"
+	"  fault NIC pulled|stuck|stray|filter-refused|table-full N\n"
+	"               has a model NIC fail, for tests: see vifctl(8)\n\n"
 	"  --json       vifd's answer as it is, for programs: see vifctl(8)\n"
 	"  --socket     vifd's socket, instead of " CLIENT_DEFAULT_SOCKET "\n"
 	"  --help, --version\n\n"
@@ -252,6 +256,17 @@ static void show_stats(const json_t *answer)
 	}
 }
 
+/* What the device counts itself, of those that do. */
+static void show_device(const json_t *d)
+{
+	if (!json_is_object(d))
+		return;
+	printf("  link %s  from the wire %jd  to places %jd  lost %jd  faults %jd  to the host %jd  "
+	       "from the host %jd\n", json_is_true(json_object_get(d, "link")) ? "up" : "down",
+	       number(d, "from_wire"), number(d, "to_places"), number(d, "lost"),
+	       number(d, "faults"), number(d, "to_host"), number(d, "from_host"));
+}
+
 static void show_nic(const json_t *answer)
 {
 	const json_t *nic, *list = json_object_get(answer, "nics");
@@ -272,26 +287,31 @@ static void show_nic(const json_t *answer)
 		putchar('\n');
 		if (json_is_true(json_object_get(nic, "untested_on_hardware")))
 			puts("  untested on hardware");
+		show_device(json_object_get(nic, "device"));
 	}
 }
 
-static void show_model(const json_t *answer)
+static void show_nothing(const json_t *answer)
 {
-	(void)answer; /* it is under way: vifctl show tells where it is */
+	(void)answer; /* it is under way: vifctl show, or vifctl nic, tells where it is */
 }
 
 /* ---- choosing ---- */
+
+#define ARGS_MAX 3
 
 static const struct command {
 	const char *name;
 	int args_min, args_max;
 	void (*show)(const json_t *answer);
+	const char *arg[ARGS_MAX]; /* their names in the request */
 } commands[] = {
-	{ "list", 0, 0, show_list },
-	{ "show", 1, 1, show_one },
-	{ "stats", 0, 1, show_stats },
-	{ "nic", 0, 0, show_nic },
-	{ "model", 2, 2, show_model },
+	{ "list", 0, 0, show_list, { NULL } },
+	{ "show", 1, 1, show_one, { "vif" } },
+	{ "stats", 0, 1, show_stats, { "vif" } },
+	{ "nic", 0, 0, show_nic, { NULL } },
+	{ "model", 2, 2, show_nothing, { "vif", "model" } },
+	{ "fault", 3, 3, show_nothing, { "nic", "fault", "value" } },
 };
 
 static const struct command *find_command(const char *name)
@@ -308,12 +328,26 @@ static int wrong_use(const char *why, const char *what)
 	return EXIT_USAGE;
 }
 
+/* Those that are numbers go as numbers. */
+static json_t *make_request(const struct command *command, char *args[])
+{
+	json_t *request = json_pack("{s:s}", "command", command->name);
+
+	for (int i = 0; i < ARGS_MAX && args[i]; i++) {
+		char *end;
+		json_int_t n = strtoll(args[i], &end, 10);
+		bool is_number = !strcmp(command->arg[i], "value") && args[i][0] && !*end;
+
+		json_object_set_new(request, command->arg[i],
+				    is_number ? json_integer(n) : json_string(args[i]));
+	}
+	return request;
+}
+
 /* args: what follows the command's name, NULL-terminated. */
 static int run(const char *socket_path, bool json, const struct command *command, char *args[])
 {
-	const char *vif = args[0], *model = vif ? args[1] : NULL;
-	json_t *request = json_pack("{s:s, s:s*, s:s*}", "command", command->name, "vif", vif,
-				    "model", model);
+	json_t *request = make_request(command, args);
 	char why[256];
 	json_t *answer = client_ask(socket_path, request, why, sizeof(why));
 	int status = EXIT_OK;
@@ -323,7 +357,7 @@ static int run(const char *socket_path, bool json, const struct command *command
 		return EXIT_UNREACHABLE;
 	}
 	if (!json_is_true(json_object_get(answer, "ok"))) {
-		fprintf(stderr, "vifctl: %s%s%s\n", vif ? vif : "", vif ? ": " : "",
+		fprintf(stderr, "vifctl: %s%s%s\n", args[0] ? args[0] : "", args[0] ? ": " : "",
 			text(answer, "error"));
 		status = strcmp(text(answer, "code"), "no-such-vif") ? EXIT_USAGE : EXIT_NO_SUCH_VIF;
 	}

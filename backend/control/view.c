@@ -150,6 +150,20 @@ static json_t *view_placement(const struct vif *v)
 			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
 }
 
+/* What the device says of itself; NULL: it says nothing. */
+static json_t *view_device(const struct nic *n)
+{
+	struct nic_status s;
+
+	if (!n->device || !n->ops->status)
+		return NULL;
+	n->ops->status(n->device, &s);
+	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "link", s.link, "from_wire",
+			 (json_int_t)s.from_wire, "to_places", (json_int_t)s.to_places, "lost",
+			 (json_int_t)s.lost, "faults", (json_int_t)s.faults, "to_host",
+			 (json_int_t)s.to_host, "from_host", (json_int_t)s.from_host);
+}
+
 static json_t *view_nic(const struct nic *n)
 {
 	struct nic_caps caps = { .n_places = 0 };
@@ -160,11 +174,11 @@ static json_t *view_nic(const struct nic *n)
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if (n->place[i])
 			json_array_append_new(vifs, json_string(n->place[i]->name));
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s?, s:s?, s:b, s:o}", "nic",
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s?, s:s?, s:b, s:o, s:o?}", "nic",
 			 n->config.name, "provider", config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error",
 			 n->why[0] ? n->why : NULL, "worker", (int)n->worker, "filters",
 			 (int)caps.n_places, "steering", caps.steering, "receive", caps.receive,
-			 "untested_on_hardware", caps.untested, "vifs", vifs);
+			 "untested_on_hardware", caps.untested, "vifs", vifs, "device", view_device(n));
 }
 
 static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)
@@ -368,12 +382,33 @@ static json_t *answer_model(struct control *c, struct vif *v, const json_t *requ
 	return ok_with("placement", view_placement(v));
 }
 
+/* A fault on demand, for tests. */
+static json_t *answer_fault(struct control *c, struct vif *v, const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "nic"));
+	const char *fault = json_string_value(json_object_get(request, "fault"));
+	const json_t *value = json_object_get(request, "value");
+	json_int_t number = json_integer_value(value);
+	struct nic *n = NULL;
+
+	(void)v;
+	for (uint32_t i = 0; name && i < c->nics.n; i++)
+		if (!strcmp(c->nics.nic[i].config.name, name))
+			n = &c->nics.nic[i];
+	if (!n || !n->device || !n->ops->fault)
+		return api_error("bad-request", "there is no model NIC of that name that is open");
+	if (!fault || !json_is_integer(value) || number < 0 || number > UINT32_MAX ||
+	    n->ops->fault(n->device, fault, (uint32_t)number))
+		return api_error("bad-request", "no such fault, or not with that value");
+	return ok_with("nic", view_nic(n));
+}
+
 static const struct command {
 	const char *name;
 	json_t *(*answer)(struct control *c, struct vif *v, const json_t *request);
 } commands[] = {
 	{ "list", answer_list },   { "show", answer_show }, { "stats", answer_stats },
-	{ "model", answer_model }, { "nic", answer_nic },
+	{ "model", answer_model }, { "nic", answer_nic },   { "fault", answer_fault },
 };
 
 static const struct command *find_command(const char *name)
@@ -401,7 +436,7 @@ json_t *view_answer(void *ctx, const json_t *request)
 	struct vif *v = NULL;
 
 	if (!command)
-		return api_error("bad-request", "\"command\" must be list, show, stats, model or nic");
+		return api_error("bad-request", "\"command\" must be list, show, stats, model, nic or fault");
 	if (name && !json_is_string(name))
 		return api_error("bad-request", "\"vif\" must be a string");
 	if (name) {

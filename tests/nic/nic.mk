@@ -14,7 +14,7 @@ test-model-libs = -lcmocka
 TESTS += test-model-posting
 test-model-posting-objs = tests/nic/test_model_posting.c $(filter-out tests/nic/test_model.c,$(test-model-objs))
 test-model-posting-libs = -lcmocka
-SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_bridge.sh
+SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_faults.sh tests/nic/test_bridge.sh
 TESTS += test-rules
 test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl

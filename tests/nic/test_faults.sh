@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# A NIC that fails: its cable is pulled, it refuses filters, it has too few, it writes where
+# it was not to. Its guests are served by the bridge meanwhile.
+set -euo pipefail
+# shellcheck source=tests/lab/helpers.bash
+. "$(dirname "$0")/../lab/helpers.bash"
+[ -n "${VIF_LAB_NAME:-}" ] ||
+	become_lab --name "f$$" --guests 2 --model mq --nic model --filters 1 --workers 1 -- "$0"
+
+n=$VIF_LAB_NAME
+nic=${n}mq0
+wire() { ip netns exec "$n-wire" "$@"; }
+guest() { ip netns exec "$n-g$1" "${@:2}"; }
+model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
+model_is() { [ "$(model "$1")" = "$2" ]; }
+set_model() { vifctl model "vif$1.0" "$2"; }
+placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
+device() { vifctl nic --json | jq -r ".nics[0].device.$1"; }
+device_is() { [ "$(device "$1")" = "$2" ]; }
+pings() { wire ping -q -c 3 -i 0.02 -W 2 "10.77.0.1$1" | grep ' 0% packet loss'; }
+neighbours() { guest 1 ping -q -c 3 -i 0.02 -W 2 10.77.0.12 | grep ' 0% packet loss'; }
+placed() { for g in 1 2; do ! model_is $g mq || echo $g; done; }
+somebody_placed() { [ -n "$(placed)" ]; }
+failed_with() { placement "$1" failure | grep "$2"; }
+
+one_filter()
+{
+	[ "$(placed | wc -l)" = 1 ]
+	placement "$o" why_not | grep 'every filter'
+	pings 1
+	pings 2
+	neighbours
+}
+
+# The bridge goes on between the guests.
+pulled()
+{
+	vifctl fault "$nic" pulled 1
+	await 10 model_is "$g" bridge
+	[ "$(device link)" = false ]
+	neighbours
+	refused pings "$g"
+	vifctl fault "$nic" pulled 0
+	await 10 somebody_placed
+	await 10 pings 1
+	await 10 pings 2
+}
+
+wire_cut()
+{
+	wire ip link set eth0 down
+	await 10 device_is link false
+	await 10 model_is "$g" bridge
+	wire ip link set eth0 up
+	await 10 device_is link true
+	await 10 somebody_placed
+	await 10 pings 1
+	await 10 pings 2
+}
+
+# filter_fault NAME REASON: the next filter is not to be had; the one after it is.
+filter_fault()
+{
+	g=$(placed)
+	set_model "$(other "$g")" bridge
+	set_model "$g" bridge
+	await 10 model_is "$g" bridge
+	vifctl fault "$nic" "$1" 1
+	set_model "$g" mq
+	await 10 failed_with "$g" "$2"
+	await 10 model_is "$g" bridge
+	pings "$g"
+	set_model "$g" mq
+	await 10 model_is "$g" mq
+	pings "$g"
+	set_model "$(other "$g")" auto
+}
+
+wrong_faults()
+{
+	refused vifctl fault "$nic" no-such 1
+	refused vifctl fault "$nic" pulled 2
+	refused vifctl fault "$nic" pulled yes
+	refused vifctl fault nowhere pulled 1
+}
+
+other() { echo $((3 - $1)); }
+await 20 somebody_placed || true
+g=$(placed)
+o=$(other "$g")
+ok "one filter, two guests: one has it, the bridge serves the other" one_filter
+ok "its cable is pulled: the bridge serves its guest, then it does again" pulled
+g=$(placed)
+ok "the wire has no link, nor then the NIC" wire_cut
+ok "a filter is refused: the bridge serves its guest" filter_fault filter-refused 'adding its filter'
+ok "its table is full: the same" filter_fault table-full 'adding its filter'
+ok "faults that are none are refused" wrong_faults
