@@ -15,40 +15,94 @@
 
 #include "backend/client.h"
 
-#define ROUNDS	    200u
+#define ROUNDS	    1600u /* packets a guest, a burst each round */
+#define ROUNDS_MIN  100u
 #define STRACE_FILE "/run/vifbench.strace"
 
 extern char **environ;
 
 /* ---- vifd's own counters ---- */
 
-static const char *const counters[] = { "grant_ops", "events", "notifies" };
+enum way { FROM_GUEST, TO_GUEST, WAY_N };
 
-struct sums {
-	double value[ARRAY_SIZE(counters)];
+static const char *const ways[WAY_N] = { "from_guest", "to_guest" };
+
+/* Each the sum of counters of vifd's. */
+static const struct {
+	const char *name, *counters[2];
+} counts[] = {
+	{ "copies", { "grant_ops", "static_copies" } },
+	{ "grant_ops", { "grant_ops" } },
+	{ "events", { "events" } },
+	{ "notifies", { "notifies" } },
 };
 
-/* Both directions, all vifs. */
+struct sums {
+	double frames[WAY_N];
+	double value[WAY_N][ARRAY_SIZE(counts)];
+};
+
+static double counter(const json_t *way, const char *name)
+{
+	return name ? (double)json_integer_value(json_object_get(way, name)) : 0;
+}
+
+/* All vifs. */
 static int read_sums(struct sums *out)
 {
-	static const char *const ways[] = { "from_guest", "to_guest" };
 	char why[256];
 	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "stats"),
 				 why, sizeof(why)),
 	       *vif;
 	size_t i;
 
-	*out = (struct sums){ { 0 } };
+	memset(out, 0, sizeof(*out));
 	if (!all)
 		return -EIO;
 	json_array_foreach(json_object_get(all, "vifs"), i, vif) {
-		for (size_t w = 0; w < ARRAY_SIZE(ways); w++)
-			for (size_t c = 0; c < ARRAY_SIZE(counters); c++)
-				out->value[c] += (double)json_integer_value(json_object_get(
-				    json_object_get(vif, ways[w]), counters[c]));
+		for (int w = 0; w < WAY_N; w++) {
+			const json_t *way = json_object_get(vif, ways[w]);
+
+			out->frames[w] += counter(way, "frames");
+			for (size_t c = 0; c < ARRAY_SIZE(counts); c++)
+				out->value[w][c] += counter(way, counts[c].counters[0]) +
+						    counter(way, counts[c].counters[1]);
+		}
 	}
 	json_decref(all);
 	return 0;
+}
+
+/* What became of 'before', a packet. Of n_packets, all; those that went each way. */
+static json_t *json_counts(const struct sums *before, const struct sums *after, double n_packets)
+{
+	json_t *out = json_object();
+
+	for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
+		double sum = 0;
+
+		for (int w = 0; w < WAY_N; w++)
+			sum += after->value[w][c] - before->value[w][c];
+		json_object_set_new(out, counts[c].name, json_real(sum / n_packets));
+	}
+	return out;
+}
+
+/* The same of one way, NULL if hardly anything went it: acknowledgements of a stream,
+ * neighbours found anew. */
+static json_t *json_way(const struct sums *before, const struct sums *after, enum way w,
+			double n_packets)
+{
+	double frames = after->frames[w] - before->frames[w];
+	json_t *out;
+
+	if (frames < n_packets / 4)
+		return NULL;
+	out = json_object();
+	for (size_t c = 0; c < ARRAY_SIZE(counts); c++)
+		json_object_set_new(out, counts[c].name,
+				    json_real((after->value[w][c] - before->value[w][c]) / n_packets));
+	return out;
 }
 
 /* ---- system calls ---- */
@@ -131,6 +185,11 @@ static double stop_strace(pid_t child)
 	return total;
 }
 
+static uint32_t rounds_of(const struct load *l)
+{
+	return MAX(ROUNDS / l->burst, ROUNDS_MIN);
+}
+
 static json_t *count_syscalls(const struct path *p, const struct load *l)
 {
 	pid_t strace = start_strace(find_datapath());
@@ -140,7 +199,7 @@ static json_t *count_syscalls(const struct path *p, const struct load *l)
 
 	if (!strace)
 		return json_null();
-	err = load_run(p, l, ROUNDS, &r);
+	err = load_run(p, l, rounds_of(l), &r);
 	calls = stop_strace(strace);
 	return err || calls < 0 || !r.n_packets ? json_null()
 						: json_real(calls / (double)r.n_packets);
@@ -150,15 +209,21 @@ json_t *counts_of(const struct path *p, const struct load *l)
 {
 	struct sums before, after;
 	struct load_result r;
-	json_t *out = json_object();
-	bool ok = !read_sums(&before) && !load_run(p, l, ROUNDS, &r) && !read_sums(&after) &&
-		  r.n_packets > 0;
+	json_t *out;
 
-	for (size_t c = 0; c < ARRAY_SIZE(counters); c++)
-		json_object_set_new(out, counters[c],
-				    ok ? json_real((after.value[c] - before.value[c]) /
-						   (double)r.n_packets)
-				       : json_null());
+	if (read_sums(&before) || load_run(p, l, rounds_of(l), &r) || read_sums(&after) ||
+	    !r.n_packets)
+		return json_null();
+	out = json_counts(&before, &after, (double)r.n_packets);
+	for (int w = 0; w < WAY_N; w++) {
+		/* Of a load that goes both ways, half of the packets go each; what goes from
+		 * guest to guest goes both. */
+		double n = (double)r.n_packets / (l->direction == BOTH ? 2 : 1);
+		json_t *way = json_way(&before, &after, (enum way)w, n);
+
+		if (way)
+			json_object_set_new(out, ways[w], way);
+	}
 	json_object_set_new(out, "syscalls", count_syscalls(p, l));
 	return out;
 }

@@ -6,7 +6,8 @@
  * The sender sends a burst and then reads it at the other end, blocking, so everybody who
  * carries it runs meanwhile, on the same processor: the counter's advance from the first
  * send to the last receive is the sum of what everybody spent, kernel and interrupts
- * included, with no idle time in between.
+ * included, with no idle time in between. What it waits for is the last datagram, which
+ * has a socket of its own: nobody is woken for each of those before it.
  */
 #ifndef VIFBENCH_LOAD_H
 #define VIFBENCH_LOAD_H

@@ -25,16 +25,21 @@ static const char usage[] =
 	"vifbench: cycles per packet, beside native Linux\n\n"
 	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
 	"                    [--json] [--output FILE]\n"
+	"       vifbench peers [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
+	"                    [--json] [--output FILE]\n"
 	"       vifbench xen [FILE] [--json] [--output FILE]\n"
 	"       vifbench host [--interval S] [--count N] [--json] [--socket PATH]\n"
 	"       vifbench report FILE... [--directory DIR]\n\n"
 	"  lab     in a lab without Xen: native Linux, a TAP loop, vifd, and the floors,\n"
 	"          interleaved on one processor (root; minutes)\n"
+	"  peers   in such a lab: DPDK's vhost-user and memif (testpmd) beside vifd's rings\n"
+	"          and its bridge (root; dpdk-dev; minutes)\n"
 	"  xen     instructions beside the kernel's netback, under emulated Xen: of a FILE\n"
 	"          that 'make bench-xen' wrote, or measured now (minutes; vifd's sources)\n"
 	"  host    on a Xen host: cycles per packet of its traffic, a line each interval\n"
 	"          (dom0, root)\n"
-	"  report  a page (Markdown, SVG) of FILEs that lab or xen --output wrote\n\n"
+	"  report  a page (Markdown, SVG) of FILEs that lab, peers or xen\n"
+	"          --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
 	"  --runs N       runs of each row, 1..64 (default 7)\n"
 	"  --run-ms MS    about how long each, 1..10000 (default 60)\n"
@@ -66,7 +71,7 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static const char *const commands[] = { "lab", "xen", "host", "report" };
+static const char *const commands[] = { "lab", "peers", "xen", "host", "report" };
 
 struct arguments {
 	struct lab_options lab;
@@ -182,7 +187,8 @@ static json_t *lab_report(char **argv, const struct arguments *a, const char *mo
 	snprintf(self, sizeof(self), "%s/vifbench", dir);
 	snprintf(lab, sizeof(lab), "%s/vif-lab", dir);
 	snprintf(name, sizeof(name), "vb%d", getpid() % 1000000);
-	snprintf(guests, sizeof(guests), "%u", a->lab.quick ? 1 : PATH_GUESTS_MAX);
+	/* Two: one sends to the other. */
+	snprintf(guests, sizeof(guests), "%u", a->lab.quick || a->lab.peers ? 2 : PATH_GUESTS_MAX);
 	for (char **arg = argv + 1; *arg && at < 61; arg++)
 		command[at++] = *arg;
 	command[at++] = "--output"; /* the last one counts */
@@ -198,10 +204,23 @@ static json_t *lab_report(char **argv, const struct arguments *a, const char *mo
 	return report;
 }
 
+static bool json_array_has(const json_t *array, const json_t *value)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(array, i, item)
+		if (json_equal(item, value))
+			return true;
+	return false;
+}
+
 /* The rows of 'more' that 'report' does not have: native and the floors are in both. */
 static void merge(json_t *report, const json_t *more)
 {
 	static const char *const parts[] = { "rows", "latency" };
+	json_t *missing;
+	size_t at;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		json_t *to = json_object_get(report, parts[i]), *row;
@@ -214,9 +233,12 @@ static void merge(json_t *report, const json_t *more)
 				json_array_append(to, row);
 		}
 	}
+	json_array_foreach(json_object_get(more, "missing"), at, missing)
+		if (!json_array_has(json_object_get(report, "missing"), missing))
+			json_array_append(json_object_get(report, "missing"), missing);
 }
 
-/* Both models, each in a lab of its own beside native Linux. */
+/* Both models, each in a lab of its own beside native Linux; the peers in one. */
 static json_t *lab_measure_all(char **argv, const struct arguments *a)
 {
 	char file[] = "/tmp/vifbench-XXXXXX";
@@ -227,7 +249,7 @@ static json_t *lab_measure_all(char **argv, const struct arguments *a)
 		return NULL;
 	close(fd);
 	bridge = lab_report(argv, a, "bridge", file);
-	if (bridge)
+	if (bridge && !a->lab.peers)
 		mq = lab_report(argv, a, "mq", file);
 	if (mq)
 		merge(bridge, mq);
@@ -249,6 +271,7 @@ static int give(const json_t *report, const struct arguments *a)
 	return 0;
 }
 
+/* 'lab' and 'peers': from outside, in labs started for it. */
 static int command_lab(const struct arguments *a, char **argv)
 {
 	char why[256] = "";
@@ -256,7 +279,8 @@ static int command_lab(const struct arguments *a, char **argv)
 	int status;
 
 	if (geteuid()) {
-		fprintf(stderr, "vifbench: lab makes network namespaces and needs root\n");
+		fprintf(stderr, "vifbench: %s makes network namespaces and needs root\n",
+			a->lab.peers ? "peers" : "lab");
 		return 1;
 	}
 	if (!getenv("VIF_LAB_NAME"))
@@ -314,7 +338,7 @@ static json_t *load_report(const char *file)
 	    json_is_string(json_object_get(report, "bench")))
 		return report;
 	fprintf(stderr, "vifbench: %s: %s\n", file,
-		report ? "not a report of lab or xen --output" : error.text);
+		report ? "not a report of lab, peers or xen --output" : error.text);
 	json_decref(report);
 	return NULL;
 }
@@ -348,7 +372,8 @@ int main(int argc, char **argv)
 	command = argv[optind];
 	if (!command)
 		usage_error("what to measure?", NULL);
-	if (!strcmp(command, "lab") && optind + 1 == argc)
+	a.lab.peers = !strcmp(command, "peers");
+	if ((a.lab.peers || !strcmp(command, "lab")) && optind + 1 == argc)
 		return command_lab(&a, argv);
 	if (!strcmp(command, "xen") && optind + 2 >= argc)
 		return command_xen(&a, argv[optind + 1]);

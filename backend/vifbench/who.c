@@ -16,6 +16,7 @@ static const struct {
 } parts[PART_N] = {
 	[PART_PROGRAM] = { "program", NULL },  [PART_VIFD] = { "vifd", "vifd" },
 	[PART_GUEST] = { "guest", "vif-guest" }, [PART_PUMP] = { "pump", "tap-loop" },
+	[PART_PEER] = { "peer", "dpdk-testpmd" },
 	[PART_OTHER] = { "other", NULL },
 };
 
@@ -70,6 +71,7 @@ static int add_thread(struct who *w, int pid, int tid, int cpu)
 		return -errno;
 	}
 	w->thread[w->n].part = part_of(pid);
+	w->thread[w->n].tid = tid;
 	w->thread[w->n++].fd = fd;
 	return 0;
 }
