@@ -17,6 +17,8 @@
 
 #define ROUNDS	    1600u /* packets a guest, a burst each round */
 #define ROUNDS_MIN  100u
+#define LIMIT_MS    2000u
+#define WORKERS_MAX 16u /* vifd.conf(5) "workers" */
 #define STRACE_FILE "/run/vifbench.strace"
 
 extern char **environ;
@@ -51,15 +53,16 @@ static double counter(const json_t *way, const char *name)
 static int read_sums(struct sums *out)
 {
 	char why[256];
-	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "stats"),
-				 why, sizeof(why)),
+	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "stats"), why,
+				 sizeof(why)),
 	       *vif;
 	size_t i;
 
 	memset(out, 0, sizeof(*out));
 	if (!all)
 		return -EIO;
-	json_array_foreach(json_object_get(all, "vifs"), i, vif) {
+	json_array_foreach(json_object_get(all, "vifs"), i, vif)
+	{
 		for (int w = 0; w < WAY_N; w++) {
 			const json_t *way = json_object_get(vif, ways[w]);
 
@@ -100,55 +103,79 @@ static json_t *json_way(const struct sums *before, const struct sums *after, enu
 		return NULL;
 	out = json_object();
 	for (size_t c = 0; c < ARRAY_SIZE(counts); c++)
-		json_object_set_new(out, counts[c].name,
-				    json_real((after->value[w][c] - before->value[w][c]) / n_packets));
+		json_object_set_new(
+		    out, counts[c].name,
+		    json_real((after->value[w][c] - before->value[w][c]) / n_packets));
 	return out;
 }
 
 /* ---- system calls ---- */
 
-/* The datapath: its process is named after its first worker. 0: none. */
-static pid_t find_datapath(void)
+/* strace's command line. */
+struct strace {
+	char number[WORKERS_MAX][16];
+	char *argv[6 + 2 * WORKERS_MAX + 1];
+	uint32_t n, n_workers;
+};
+
+static bool is_worker(int pid, int tid)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *d;
-	pid_t found = 0;
+	char path[300], comm[32] = "";
+	int fd;
 
-	while (proc && !found && (d = readdir(proc))) {
-		char path[300], comm[32] = "";
-		int fd;
-
-		if (atoi(d->d_name) <= 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/comm", d->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		if (read(fd, comm, sizeof(comm) - 1) > 0 && !strncmp(comm, "vifd-w", 6))
-			found = atoi(d->d_name);
-		close(fd);
-	}
-	if (proc)
-		closedir(proc);
-	return found;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, comm, sizeof(comm) - 1) < 0)
+		comm[0] = '\0';
+	close(fd);
+	return !strncmp(comm, "vifd-w", 6);
 }
 
-/* Starts strace on 'pid' and waits until it says that it is attached. 0: not to be had. */
-static pid_t start_strace(pid_t pid)
+/* Of one process, or of all that there are: pid 0. */
+static void find_workers(struct strace *s, int pid)
 {
-	char number[16], said[256];
-	char *argv[] = { "strace", "-f", "-c", "-o", STRACE_FILE, "-p", number, NULL };
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), pid ? "/proc/%d/task" : "/proc", pid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir)) && s->n_workers < WORKERS_MAX) {
+		int id = atoi(d->d_name);
+
+		if (id <= 0)
+			continue;
+		if (!pid) {
+			find_workers(s, id);
+		} else if (is_worker(pid, id)) {
+			snprintf(s->number[s->n_workers], sizeof(s->number[0]), "%d", id);
+			s->argv[s->n++] = "-p";
+			s->argv[s->n++] = s->number[s->n_workers++];
+		}
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* Starts strace on vifd's workers and waits until it says that it is attached. 0: not to
+ * be had. A model NIC's thread is no worker. */
+static pid_t start_strace(void)
+{
+	struct strace s = { .argv = { "strace", "-c", "-o", STRACE_FILE }, .n = 4 };
 	posix_spawn_file_actions_t actions;
+	char said[256];
 	struct pollfd p;
 	int fds[2];
 	pid_t child;
 
-	snprintf(number, sizeof(number), "%d", pid);
-	if (!pid || pipe2(fds, O_CLOEXEC))
+	find_workers(&s, 0);
+	if (!s.n_workers || pipe2(fds, O_CLOEXEC))
 		return 0;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
-	if (posix_spawnp(&child, "strace", &actions, NULL, argv, environ))
+	if (posix_spawnp(&child, "strace", &actions, NULL, s.argv, environ))
 		child = 0;
 	posix_spawn_file_actions_destroy(&actions);
 	close(fds[1]);
@@ -192,14 +219,14 @@ static uint32_t rounds_of(const struct load *l)
 
 static json_t *count_syscalls(const struct path *p, const struct load *l)
 {
-	pid_t strace = start_strace(find_datapath());
+	pid_t strace = start_strace();
 	struct load_result r = { 0 };
 	double calls;
 	int err;
 
 	if (!strace)
 		return json_null();
-	err = load_run(p, l, rounds_of(l), &r);
+	err = load_run(p, l, rounds_of(l), LIMIT_MS, &r);
 	calls = stop_strace(strace);
 	return err || calls < 0 || !r.n_packets ? json_null()
 						: json_real(calls / (double)r.n_packets);
@@ -211,7 +238,7 @@ json_t *counts_of(const struct path *p, const struct load *l)
 	struct load_result r;
 	json_t *out;
 
-	if (read_sums(&before) || load_run(p, l, rounds_of(l), &r) || read_sums(&after) ||
+	if (read_sums(&before) || load_run(p, l, rounds_of(l), LIMIT_MS, &r) || read_sums(&after) ||
 	    !r.n_packets)
 		return json_null();
 	out = json_counts(&before, &after, (double)r.n_packets);

@@ -42,8 +42,8 @@ static void front_put(netif_tx_sring_t *page, uint32_t size, uint32_t burst)
 	for (uint32_t i = 0; i < burst; i++) {
 		uint16_t slot = (uint16_t)((prod + i) % RING_SLOTS);
 
-		page->ring[slot].req = (netif_tx_request_t){ .gref = slot, .id = slot,
-							     .size = (uint16_t)size };
+		page->ring[slot].req =
+		    (netif_tx_request_t){ .gref = slot, .id = slot, .size = (uint16_t)size };
 	}
 	__atomic_store_n(&page->req_prod, prod + burst, __ATOMIC_RELEASE);
 }
@@ -109,7 +109,8 @@ uint64_t floor_ring(uint32_t size, uint32_t burst, uint32_t n)
 	assert(size >= 1 && size <= XEN_PAGE && burst >= 1 && burst <= BURST_MAX);
 	memset(&page, 0, sizeof(page));
 	page.req_event = page.rsp_event = 1;
-	if (packet_pool_init(&pool, BURST_MAX) || from_guest_ring_attach(&ring, &page, &journal, false))
+	if (packet_pool_init(&pool, BURST_MAX) ||
+	    from_guest_ring_attach(&ring, &page, &journal, false))
 		return 0;
 	warm();
 	at = tsc_now();

@@ -18,8 +18,9 @@
 #include "backend/vifbench/rings.h"
 #include "backend/vifbench/rows.h"
 
-#define ROUND_TRIPS	20000u
-#define ROUND_TRIPS_FEW 4000u
+#define ROUND_TRIPS	 20000u
+#define ROUND_TRIPS_FEW	 4000u
+#define LATENCY_LIMIT_MS 10000u
 
 static const uint32_t sizes[] = { 64, 576, 1500 };
 
@@ -49,8 +50,8 @@ static int measure_loads(struct rows *r)
 		err = measure_datagrams(r, guests);
 		/* What a stream costs depends on GSO, which the peers' TAPs do not have. */
 		for (int d = RECEIVE; !err && !peers && d <= (quick ? SEND : BOTH); d++)
-			err = rows_measure(r, &(struct load){ LOAD_STREAM, 1, guests,
-							      (enum direction)d });
+			err = rows_measure(
+			    r, &(struct load){ LOAD_STREAM, 1, guests, (enum direction)d });
 	}
 	return err;
 }
@@ -70,18 +71,21 @@ static void measure_floors(struct rows *r)
 			values[1][run] = (double)floor_ring(frame, 64, n) / n;
 			values[2][run] = (double)floor_memcpy(frame, n) / n;
 		}
-		rows_add(r, "ring-floor", &(struct load){ sizes[s], 64, 1, RECEIVE }, values[0], false);
-		rows_add(r, "ring-floor", &(struct load){ sizes[s], 64, 1, SEND }, values[1], false);
-		rows_add(r, "memcpy-floor", &(struct load){ sizes[s], 64, 1, SEND }, values[2], false);
+		rows_add(r, "ring-floor", &(struct load){ sizes[s], 64, 1, RECEIVE }, values[0],
+			 false);
+		rows_add(r, "ring-floor", &(struct load){ sizes[s], 64, 1, SEND }, values[1],
+			 false);
+		rows_add(r, "memcpy-floor", &(struct load){ sizes[s], 64, 1, SEND }, values[2],
+			 false);
 	}
 }
 
-static json_t *json_latency(enum path_kind kind, uint32_t n, const struct histogram *h)
+static json_t *json_latency(enum path_kind kind, const struct histogram *h)
 {
 	double us = tsc_hz() / 1e6;
 
 	return json_pack("{s:s, s:i, s:{s:f, s:f, s:f}}", "name", path_name(kind), "round_trips",
-			 (int)n, "us", "p50", (double)histogram_at(h, .5) / us, "p99",
+			 (int)h->n, "us", "p50", (double)histogram_at(h, .5) / us, "p99",
 			 (double)histogram_at(h, .99) / us, "p99.9",
 			 (double)histogram_at(h, .999) / us);
 }
@@ -98,10 +102,10 @@ static int measure_latency(struct rows *r, json_t *out)
 		memset(h, 0, sizeof(*h));
 		err = path_begin(&r->path[k]);
 		if (!err)
-			err = load_round_trips(&r->path[k], n, h);
+			err = load_round_trips(&r->path[k], n, LATENCY_LIMIT_MS, h);
 		end = path_end(&r->path[k]);
 		err = err ? err : end;
-		json_array_append_new(out, json_latency((enum path_kind)k, n, h));
+		json_array_append_new(out, json_latency((enum path_kind)k, h));
 	}
 	free(h);
 	return err;
@@ -156,8 +160,9 @@ static int open_all(struct rows *r, char *why, size_t why_size)
 		return err;
 	err = sampler_open(&r->sampler, r->cpu);
 	if (err) {
-		plumb_say(words, sizeof(words), err, "no perf events: what was spent in the kernel "
-						     "is not told apart");
+		plumb_say(words, sizeof(words), err,
+			  "no perf events: what was spent in the kernel "
+			  "is not told apart");
 		rows_miss(r, words);
 	}
 	return 0;
@@ -199,7 +204,8 @@ json_t *machine_describe(void)
 		fclose(f);
 	uname(&u);
 	return json_pack("{s:s, s:s, s:f, s:i, s:s}", "cpu", model, "kernel", u.release, "hz",
-			 tsc_hz(), "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "vifd", VIFD_VERSION);
+			 tsc_hz(), "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "vifd",
+			 VIFD_VERSION);
 }
 
 json_t *lab_measure(const struct lab_options *o, char *why, size_t why_size)

@@ -55,8 +55,7 @@ static int receive_burst(const struct path *p, uint32_t g, const struct load *l,
 	return got;
 }
 
-static int one_way(const struct path *p, const struct load *l, bool to_guest,
-		   struct load_result *r)
+static int one_way(const struct path *p, const struct load *l, bool to_guest, struct load_result *r)
 {
 	for (uint32_t g = 0; g < l->n_guests; g++) {
 		int err = send_burst(p, g, l, to_guest);
@@ -137,31 +136,39 @@ static void drain(const struct path *p)
 	}
 }
 
-int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, struct load_result *out)
+static uint64_t cycles_in(uint32_t ms)
 {
-	uint64_t at;
+	return (uint64_t)(tsc_hz() / 1e3 * ms);
+}
+
+int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_ms,
+	     struct load_result *out)
+{
+	uint64_t limit = cycles_in(limit_ms), at;
+	uint32_t i = 0;
 	int err = 0;
 
 	assert(load_possible(p, l));
 	*out = (struct load_result){ 0 };
 	drain(p);
 	at = tsc_now();
-	for (uint32_t i = 0; !err && i < n_rounds; i++)
+	for (; !err && i < n_rounds && tsc_now() - at < limit; i++)
 		err = round_of(p, l, out);
 	out->cycles = tsc_now() - at;
 	if (l->size == LOAD_STREAM)
-		out->n_packets = (uint64_t)n_rounds * l->n_guests * (l->direction == BOTH ? 2 : 1) *
+		out->n_packets = (uint64_t)i * l->n_guests * (l->direction == BOTH ? 2 : 1) *
 				 LOAD_CHUNK / LOAD_SEGMENT;
 	return err;
 }
 
-int load_round_trips(const struct path *p, uint32_t n, struct histogram *out)
+int load_round_trips(const struct path *p, uint32_t n, uint32_t limit_ms, struct histogram *out)
 {
 	struct load l = { .size = 64, .burst = 1, .n_guests = 1, .direction = BOTH };
+	uint64_t limit = cycles_in(limit_ms), begin = tsc_now();
 	struct load_result r = { 0 };
 
 	drain(p);
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n && tsc_now() - begin < limit; i++) {
 		uint64_t at = tsc_now();
 		int err = round_of(p, &l, &r);
 

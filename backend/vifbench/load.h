@@ -44,12 +44,15 @@ struct load_result {
 /* Whether the path can carry this load at all. */
 bool load_possible(const struct path *p, const struct load *l);
 
-/* Runs n rounds. 0, or -errno when a socket failed. Loss is a result, not an error; it
- * costs half a second each time. */
-int load_run(const struct path *p, const struct load *l, uint32_t n_rounds,
+/* Runs n rounds, or fewer if they took limit_ms: a busy machine must not keep us for ever.
+ * 0, or -errno when a socket failed. Loss is a result, not an error; it costs half a second
+ * each time. */
+int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_ms,
 	     struct load_result *out) must_check;
 
-/* How long one small datagram takes to the guest and back, n times over, in cycles. */
-int load_round_trips(const struct path *p, uint32_t n, struct histogram *out) must_check;
+/* How long one small datagram takes to the guest and back, n times over, in cycles; fewer
+ * times if that took limit_ms. */
+int load_round_trips(const struct path *p, uint32_t n, uint32_t limit_ms, struct histogram *out)
+	must_check;
 
 #endif

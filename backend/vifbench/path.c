@@ -37,7 +37,7 @@ extern char **environ;
 #define PORT	      7000u
 
 #define IN(set) (1u << (set))
-#define IN_ALL	(IN(PATHS_BRIDGE) | IN(PATHS_MQ) | IN(PATHS_PEERS))
+#define IN_ALL	UINT32_MAX
 
 struct kind {
 	const char *name;
@@ -54,7 +54,12 @@ static const struct kind kinds[PATH_N] = {
 			    IN(PATHS_BRIDGE) | IN(PATHS_PEERS) },
 	[PATH_VIFD_BRIDGE] = { "vifd-bridge", NULL, NULL, NULL, IN(PATHS_BRIDGE) | IN(PATHS_PEERS) },
 	[PATH_GUEST_GUEST] = { "vifd-guest-guest", NULL, NULL, NULL, IN(PATHS_BRIDGE) },
-	[PATH_VIFD_MQ_AFXDP] = { "vifd-mq-afxdp", NULL, NULL, NULL, IN(PATHS_MQ) },
+	[PATH_VIFD_BRIDGE_STATIC] = { "vifd-bridge-static", NULL, NULL, NULL,
+				      IN(PATHS_BRIDGE_STATIC) },
+	[PATH_VIFD_MQ_AFXDP] = { "vifd-mq-afxdp", NULL, NULL, NULL, IN(PATHS_AFXDP) },
+	[PATH_VIFD_MQ_MODEL] = { "vifd-mq-model", NULL, NULL, NULL, IN(PATHS_MODEL) },
+	[PATH_VIFD_MQ_MODEL_STATIC] = { "vifd-mq-model-static", NULL, NULL, NULL,
+					IN(PATHS_MODEL_STATIC) },
 	[PATH_VHOST] = { "vhost-user", "bvhost", NULL, "10.77.0.251", IN(PATHS_PEERS) },
 	[PATH_MEMIF] = { "memif", "bmemif", NULL, "10.77.0.252", IN(PATHS_PEERS) },
 };
@@ -71,16 +76,28 @@ static const char *lab(void)
 	return name ? name : "lab";
 }
 
+/* What vif-lab was told, lab.h. */
+static bool lab_is(const char *variable, const char *value)
+{
+	const char *is = getenv(variable);
+
+	return is && !strcmp(is, value);
+}
+
 static bool lab_is_mq(void)
 {
-	const char *model = getenv("VIF_LAB_MODEL");
-
-	return model && !strcmp(model, "mq");
+	return lab_is("VIF_LAB_MODEL", "mq");
 }
 
 enum path_set path_set_here(void)
 {
-	return lab_is_mq() ? PATHS_MQ : PATHS_BRIDGE;
+	bool grants = lab_is("VIF_LAB_FRONTEND", "static-grants");
+
+	if (!lab_is_mq())
+		return grants ? PATHS_BRIDGE_STATIC : PATHS_BRIDGE;
+	if (!lab_is("VIF_LAB_NIC", "model"))
+		return PATHS_AFXDP;
+	return grants ? PATHS_MODEL_STATIC : PATHS_MODEL;
 }
 
 bool path_in_set(enum path_kind kind, enum path_set set)
@@ -358,7 +375,7 @@ static int make(struct path *p, const struct path_wish *wish, char *why, size_t 
 		err = make_veth(&kinds[p->kind]);
 	else if (p->kind == PATH_TAP_LOOP)
 		err = make_tap_loop(p);
-	else if (p->kind == PATH_VIFD_MQ_AFXDP)
+	else if (p->kind == PATH_VIFD_MQ_AFXDP || path_is_model(p->kind))
 		err = await_places(wish->n_guests);
 	return err ? plumb_say(why, why_size, err, "building %s", path_name(p->kind)) : 0;
 }

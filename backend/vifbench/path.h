@@ -10,8 +10,11 @@
  *	vifd-bridge	wire --bridge--> TAP, vifd, rings, vif-guest, TAP --> socket
  *	vifd-guest-guest  a guest's socket --> TAP, vif-guest, rings, vifd, TAP --bridge-->
  *			TAP, vifd, rings, vif-guest, TAP --> another guest's
+ *	vifd-bridge-static  as vifd-bridge, the guest's pages as static grants
  *	vifd-mq-afxdp	wire --AF_XDP--> vifd, rings, vif-guest, TAP --> socket; what guests
  *			send takes the bridge
+ *	vifd-mq-model	wire --model NIC--> vifd, rings, vif-guest, TAP --> socket
+ *	vifd-mq-model-static  the same, the guest's pages as static grants
  *	vhost-user	wire --bridge--> TAP, testpmd, rings, TAP --> socket (peer.h)
  *	memif		the same with memif's rings
  *
@@ -32,7 +35,10 @@ enum path_kind {
 	PATH_TAP_LOOP,
 	PATH_VIFD_BRIDGE,
 	PATH_GUEST_GUEST,
+	PATH_VIFD_BRIDGE_STATIC,
 	PATH_VIFD_MQ_AFXDP,
+	PATH_VIFD_MQ_MODEL,
+	PATH_VIFD_MQ_MODEL_STATIC,
 	PATH_VHOST,
 	PATH_MEMIF,
 	PATH_N
@@ -41,7 +47,10 @@ enum path_kind {
 /* What stands beside each other in one lab. */
 enum path_set {
 	PATHS_BRIDGE,
-	PATHS_MQ,    /* vifd serves the wire as a NIC */
+	PATHS_BRIDGE_STATIC, /* guests with static grants */
+	PATHS_AFXDP,	     /* vifd serves the wire as a NIC */
+	PATHS_MODEL,	     /* the wire is a model NIC's */
+	PATHS_MODEL_STATIC,
 	PATHS_PEERS, /* of DPDK, beside vifd's bridge */
 };
 
@@ -49,6 +58,11 @@ enum path_set {
 enum path_set path_set_here(void);
 
 bool path_in_set(enum path_kind kind, enum path_set set);
+
+static inline bool path_is_model(enum path_kind kind)
+{
+	return kind == PATH_VIFD_MQ_MODEL || kind == PATH_VIFD_MQ_MODEL_STATIC;
+}
 
 /* Whether it needs what may not be installed. */
 static inline bool path_is_peer(enum path_kind kind)

@@ -38,11 +38,12 @@ static uint64_t clock_ns(void)
 
 /* ---- the prompt ---- */
 
-/* Reads until a prompt stands at the end. What is too long loses its beginning. */
+/* Reads until there is a prompt; vhost-user's thread may say something behind it. What is
+ * too long loses its beginning. */
 static int await_prompt(struct peer *p, char *answer, size_t size)
 {
 	uint64_t until = clock_ns() + PATIENCE_S * NS_PER_S;
-	size_t have = 0, prompt = strlen(PROMPT);
+	size_t have = 0;
 
 	answer[0] = '\0';
 	while (clock_ns() < until) {
@@ -60,7 +61,7 @@ static int await_prompt(struct peer *p, char *answer, size_t size)
 			return -EPIPE;
 		have += (size_t)n;
 		answer[have] = '\0';
-		if (have >= prompt && !strcmp(answer + have - prompt, PROMPT))
+		if (strstr(answer, PROMPT))
 			return 0;
 	}
 	return -ETIMEDOUT;
@@ -132,8 +133,10 @@ static void command_line(const struct peer *p, const struct peer_taps *taps, int
 		word(w, "--vdev=net_vhost0,iface=%s,queues=1", p->socket);
 	} else {
 		word(w, "--vdev=net_memif0,role=server,socket=%s,socket-abstract=no", p->socket);
-		word(w, "--vdev=net_memif1,role=client,socket=%s,socket-abstract=no,rsize=%u,"
-			"zero-copy=yes", p->socket, RING_SLOTS_LOG2);
+		word(w,
+		     "--vdev=net_memif1,role=client,socket=%s,socket-abstract=no,rsize=%u,"
+		     "zero-copy=yes",
+		     p->socket, RING_SLOTS_LOG2);
 	}
 	if (taps)
 		word(w, "--vdev=net_tap1,iface=%s", taps->guest);
@@ -180,7 +183,7 @@ static int await_links(struct peer *p)
 {
 	static char answer[ANSWER_MAX];
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < PATIENCE_S * 20; i++) {
 		int err = peer_say(p, "show port summary all", answer, sizeof(answer));
 
 		if (err)
@@ -199,8 +202,9 @@ static int join(struct peer *p, const struct peer_taps *taps)
 	int err = 0;
 
 	if (p->kind == PEER_VHOST) {
-		snprintf(line, sizeof(line), "port attach net_virtio_user0,path=%s,queues=1,queue_size=%u",
-			 p->socket, RING_SLOTS);
+		snprintf(line, sizeof(line),
+			 "port attach net_virtio_user0,path=%s,queues=1,queue_size=%u", p->socket,
+			 RING_SLOTS);
 		err = peer_say(p, line, NULL, 0);
 		if (!err)
 			err = peer_say(p, "port start all", NULL, 0);
@@ -295,7 +299,9 @@ int peer_fill(struct peer *p, const struct peer_load *l)
 	snprintf(burst, sizeof(burst), "set burst %u", l->burst);
 	snprintf(size, sizeof(size), "set txpkts %u", l->size);
 	snprintf(from, sizeof(from), "set portlist %s",
-		 !l->from_guest ? "0" : !l->to_guest ? "1" : "0,1");
+		 !l->from_guest ? "0"
+		 : !l->to_guest ? "1"
+				: "0,1");
 	snprintf(go, sizeof(go), "start tx_first %u", MAX(IN_FLIGHT / l->burst, 1u));
 	return err ? err : say_all(p, fill, ARRAY_SIZE(fill));
 }
@@ -316,8 +322,10 @@ static int parse_run(const char *answer, struct peer_run *out)
 {
 	const char *at = strstr(answer, "(total cycles=");
 
-	if (!at || sscanf(at, "(total cycles=%lf / total io packets=%lf)",
-			  &out->working_cycles, &out->packets) != 2 || out->packets < 1)
+	if (!at ||
+	    sscanf(at, "(total cycles=%lf / total io packets=%lf)", &out->working_cycles,
+		   &out->packets) != 2 ||
+	    out->packets < 1)
 		return -ENODATA;
 	return 0;
 }

@@ -11,7 +11,9 @@
 #define ETHERNET_HEADER 14
 #define FLOOR_FRAMES	(64u * 1000)
 
-static const char *const names[PEER_N] = { [PEER_VHOST] = "vhost-ring", [PEER_MEMIF] = "memif-ring" };
+static const char *const names[PEER_N] = {
+	[PEER_VHOST] = "vhost-ring", [PEER_MEMIF] = "memif-ring"
+};
 
 struct column {
 	double cycles[MEASURE_RUNS_MAX];
@@ -112,8 +114,8 @@ static int measure_loads(struct rings *s)
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i += step)
 		for (size_t b = 0; b < ARRAY_SIZE(bursts); b += step)
 			for (int d = RECEIVE; !err && d <= (step > 1 ? SEND : BOTH); d++)
-				err = measure_load(s, &(struct load){ sizes[i], bursts[b], 1,
-								      (enum direction)d });
+				err = measure_load(
+				    s, &(struct load){ sizes[i], bursts[b], 1, (enum direction)d });
 	return err;
 }
 

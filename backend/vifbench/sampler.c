@@ -39,7 +39,8 @@ int sampler_open(struct sampler *s, int cpu)
 	s->fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	if (s->fd < 0)
 		return -errno;
-	ring = mmap(NULL, (1 + RING_PAGES) * XEN_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+	ring =
+	    mmap(NULL, (1 + RING_PAGES) * XEN_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
 	if (ring == MAP_FAILED) {
 		err = -errno;
 		close(s->fd);

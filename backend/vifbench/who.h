@@ -15,6 +15,7 @@ enum part {
 	PART_GUEST, /* vif-guest */
 	PART_PUMP,
 	PART_PEER, /* testpmd */
+	PART_NIC,  /* the thread that stands for the model NIC's hardware */
 	PART_OTHER, /* of the lab: xenstored, hosted-xen, ... */
 	PART_N,
 };
