@@ -95,8 +95,8 @@ struct packet *queue_next_frame(struct queue *q, uint32_t features, int *next_cu
 	struct packet *head = q->from_tap.head, *segment;
 
 	*next_cut = 0;
-	if (!to_guest_must_cut(head, features))
-		return head;
+	if (!q->cut_at && !to_guest_must_cut(head, features))
+		return head; /* begun, by whatever features, it goes on as it began */
 	segment = packet_get(&q->env->scratch->segments);
 	*next_cut = offload_cut(head, q->cut_at, segment);
 	if (*next_cut >= 0) {

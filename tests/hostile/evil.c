@@ -93,8 +93,9 @@ void evil_write_keys(const struct evil *e)
 						"feature-gso-tcpv6", "feature-ipv6-csum-offload" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
-		sim_frontend_put(EVIL_DOMID, 0, features[i],
-				 e->never_notifies && !strcmp(features[i], "feature-rx-notify") ? "0" : "1");
+		sim_frontend_put(
+		    EVIL_DOMID, 0, features[i],
+		    e->never_notifies && !strcmp(features[i], "feature-rx-notify") ? "0" : "1");
 	if (e->n_queues == 2) {
 		put_key("", "multi-queue-num-queues", 2);
 		put_key("queue-1/", "tx-ring-ref", e->tx1_ring_gref);
@@ -267,4 +268,45 @@ netif_tx_response_t evil_tx_response(const struct evil *e, RING_IDX i)
 netif_rx_response_t evil_rx_response(const struct evil *e, RING_IDX i)
 {
 	return e->rx->ring[i % RING_SLOTS].rsp;
+}
+
+/* ---- the control ring ---- */
+
+struct xen_netif_ctrl_response evil_ask(struct rig *r, uint16_t type, uint32_t a, uint32_t b,
+					uint32_t c)
+{
+	struct evil *e = &r->evil;
+	struct xen_netif_ctrl_response rsp;
+
+	evil_ctrl_put(e, type, a, b, c);
+	evil_ctrl_publish(e);
+	rig_turns_until(r, 200, e->ctrl->rsp_prod == e->ctrl_prod);
+	rsp = evil_ctrl_response(e, e->ctrl_prod - 1);
+	assert_int_equal(rsp.id, (uint16_t)(e->ctrl_prod - 1));
+	assert_int_equal(rsp.type, type);
+	return rsp;
+}
+
+struct xen_netif_gref *evil_list_page(struct rig *r)
+{
+	return (void *)r->evil.ctrl_memory;
+}
+
+void evil_set_list(struct rig *r, const grant_ref_t grefs[], uint32_t n, uint16_t flags)
+{
+	for (uint32_t i = 0; i < n; i++)
+		evil_list_page(r)[i] = (struct xen_netif_gref){ .ref = grefs[i], .flags = flags };
+}
+
+struct xen_netif_ctrl_response evil_add(struct rig *r, const grant_ref_t grefs[], uint32_t n,
+					uint16_t flags)
+{
+	evil_set_list(r, grefs, n, flags);
+	return evil_ask(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, r->evil.ctrl_gref[0], n);
+}
+
+struct xen_netif_ctrl_response evil_del(struct rig *r, const grant_ref_t grefs[], uint32_t n)
+{
+	evil_set_list(r, grefs, n, 0);
+	return evil_ask(r, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 0, r->evil.ctrl_gref[0], n);
 }

@@ -17,9 +17,9 @@
 #include "frontend-compat/netfront.h"
 #include "tests/sim/sim_host.h"
 
-#define EVIL_DOMID 1u
-#define GOOD_DOMID 2u
-#define EVIL_PAGES 64u
+#define EVIL_DOMID	1u
+#define GOOD_DOMID	2u
+#define EVIL_PAGES	64u
 #define EVIL_CTRL_PAGES 2u
 
 /* The guest that keeps the rules. */
@@ -30,7 +30,7 @@ struct good {
 	uint32_t next_bridge, next_given;
 	/* Frames of a neighbour on the bridge, a flow of their own: always by the TAP. */
 	uint32_t neighbour_goal, n_neighbour, next_neighbour;
-	bool may_lose; /* frames, of any flow: never doubled or reordered */
+	bool may_lose;	       /* frames, of any flow: never doubled or reordered */
 	uint32_t n_sleeps;     /* turns it does not come to anything */
 	uint32_t bridge_queue; /* of the TAP, where its frames come from the bridge */
 };
@@ -169,6 +169,16 @@ uint32_t evil_events(struct evil *e);
 void evil_ctrl_put(struct evil *e, uint16_t type, uint32_t a, uint32_t b, uint32_t c);
 void evil_ctrl_publish(struct evil *e);
 struct xen_netif_ctrl_response evil_ctrl_response(const struct evil *e, RING_IDX i);
+
+/* Asks, shows and waits for the answer. */
+struct xen_netif_ctrl_response evil_ask(struct rig *r, uint16_t type, uint32_t a, uint32_t b,
+					uint32_t c);
+/* Static grants of queue 0, listed in the first of its pages for such things. */
+struct xen_netif_gref *evil_list_page(struct rig *r);
+void evil_set_list(struct rig *r, const grant_ref_t grefs[], uint32_t n, uint16_t flags);
+struct xen_netif_ctrl_response evil_add(struct rig *r, const grant_ref_t grefs[], uint32_t n,
+					uint16_t flags);
+struct xen_netif_ctrl_response evil_del(struct rig *r, const grant_ref_t grefs[], uint32_t n);
 
 /* Response i of the transmit ring. */
 netif_tx_response_t evil_tx_response(const struct evil *e, RING_IDX i);

@@ -35,50 +35,11 @@ static const struct ctrl_memory *memory(struct rig *r)
 	return &r->control.workers.shared->vif[rig_evil_vif(r)->vif_slot].ctrl;
 }
 
-static struct xen_netif_ctrl_response ask(struct rig *r, uint16_t type, uint32_t a, uint32_t b,
-					  uint32_t c)
-{
-	struct evil *e = &r->evil;
-	struct xen_netif_ctrl_response rsp;
-
-	evil_ctrl_put(e, type, a, b, c);
-	evil_ctrl_publish(e);
-	rig_turns_until(r, 200, e->ctrl->rsp_prod == e->ctrl_prod);
-	rsp = evil_ctrl_response(e, e->ctrl_prod - 1);
-	assert_int_equal(rsp.id, (uint16_t)(e->ctrl_prod - 1));
-	assert_int_equal(rsp.type, type);
-	return rsp;
-}
-
-static struct xen_netif_gref *list_page(struct rig *r)
-{
-	return (void *)r->evil.ctrl_memory;
-}
-
-static void set_list(struct rig *r, const grant_ref_t grefs[], uint32_t n, uint16_t flags)
-{
-	for (uint32_t i = 0; i < n; i++)
-		list_page(r)[i] = (struct xen_netif_gref){ .ref = grefs[i], .flags = flags };
-}
-
-static struct xen_netif_ctrl_response add(struct rig *r, const grant_ref_t grefs[], uint32_t n,
-					  uint16_t flags)
-{
-	set_list(r, grefs, n, flags);
-	return ask(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, r->evil.ctrl_gref[0], n);
-}
-
-static struct xen_netif_ctrl_response del(struct rig *r, const grant_ref_t grefs[], uint32_t n)
-{
-	set_list(r, grefs, n, 0);
-	return ask(r, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 0, r->evil.ctrl_gref[0], n);
-}
-
 static void add_all(struct rig *r)
 {
-	assert_int_equal(add(r, r->evil.tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly).status,
+	assert_int_equal(evil_add(r, r->evil.tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly).status,
 			 OK);
-	assert_int_equal(add(r, r->evil.rx_gref, EVIL_PAGES, 0).status, OK);
+	assert_int_equal(evil_add(r, r->evil.rx_gref, EVIL_PAGES, 0).status, OK);
 }
 
 /* Pages of the hostile guest's that the backend maps, its rings included. */
@@ -123,10 +84,10 @@ static void is_offered_and_served(void **state)
 	struct rig *r = *state;
 
 	assert_string_equal(sim_backend_get(EVIL_DOMID, 0, "feature-ctrl-ring"), "1");
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0, 0).data, 512);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 1, 0, 0).status,
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0, 0).data, 512);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 1, 0, 0).status,
 			 INVALID);
-	assert_int_equal(ask(r, 11, 0, 0, 0).status, NOT_SUPPORTED);
+	assert_int_equal(evil_ask(r, 11, 0, 0, 0).status, NOT_SUPPORTED);
 	assert_int_equal(rig_evil_counters(r).ctrl_requests, 3);
 	assert_int_equal(rig_evil_counters(r).ctrl_refused, 2);
 	rig_expect_alive(r);
@@ -176,22 +137,22 @@ static void hashes_are_set_and_survive(void **state)
 
 	for (uint32_t i = 0; i < 10; i++)
 		words[i] = 0x01010101u * (i + 1);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM, 1, 0, 0).status, OK);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 0, 0, 0).data, 15);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, 9, 0, 0).status, OK);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM, 1, 0, 0).status, OK);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 0, 0, 0).data, 15);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, 9, 0, 0).status, OK);
 	assert_int_equal(
-	    ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, r->evil.ctrl_gref[0], 40, 0).status, OK);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE, 64, 0, 0).status, OK);
+	    evil_ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, r->evil.ctrl_gref[0], 40, 0).status, OK);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE, 64, 0, 0).status, OK);
 	/* entries that are queues it has not */
 	assert_int_equal(
-	    ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, r->evil.ctrl_gref[0], 64, 0).status,
+	    evil_ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, r->evil.ctrl_gref[0], 64, 0).status,
 	    INVALID);
 	memset(words, 0, 256);
 	assert_int_equal(
-	    ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, r->evil.ctrl_gref[0], 64, 0).status, OK);
+	    evil_ask(r, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, r->evil.ctrl_gref[0], 64, 0).status, OK);
 
 	sim_datapath_kill(r->datapath);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 0, 0, 0).status, OK);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 0, 0, 0).status, OK);
 	rss = ctrl_rss(memory(r));
 	assert_int_equal(rss->algorithm, 1);
 	assert_int_equal(rss->flags, 9);
@@ -200,7 +161,7 @@ static void hashes_are_set_and_survive(void **state)
 
 	/* a new life begins without */
 	evil_reconnect(r);
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 0, 0, 0).status, NOT_SUPPORTED);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, 0, 0, 0).status, NOT_SUPPORTED);
 }
 
 /* ---- static grants ---- */
@@ -226,8 +187,8 @@ static void static_grants_take_no_grant_operation(void **state)
 			 2 * EVIL_PAGES);
 
 	/* and as before without them */
-	assert_int_equal(del(r, r->evil.tx_gref, EVIL_PAGES).data, EVIL_PAGES);
-	assert_int_equal(del(r, r->evil.rx_gref, EVIL_PAGES).data, EVIL_PAGES);
+	assert_int_equal(evil_del(r, r->evil.tx_gref, EVIL_PAGES).data, EVIL_PAGES);
+	assert_int_equal(evil_del(r, r->evil.rx_gref, EVIL_PAGES).data, EVIL_PAGES);
 	assert_int_equal(mapped(), RINGS);
 	exchange(r);
 	assert_int_equal(rig_evil_counters(r).from_guest_grant_ops, after.from_guest_grant_ops + 1);
@@ -242,7 +203,7 @@ static void some_of_a_frame_may_be_static(void **state)
 	uint8_t frame[SIM_FRAME_MAX];
 	uint32_t bridged = e->n_bridge;
 
-	assert_int_equal(add(r, e->tx_gref + 1, 1, XEN_NETIF_CTRLF_GREF_readonly).status, OK);
+	assert_int_equal(evil_add(r, e->tx_gref + 1, 1, XEN_NETIF_CTRLF_GREF_readonly).status, OK);
 	before = rig_evil_counters(r);
 	sim_frame_make(frame, 5);
 	evil_tx_frame(e, frame, (uint32_t)sim_frame_size(5), 100, 0, 0, 0);
@@ -262,7 +223,7 @@ static void readonly_is_for_sending_only(void **state)
 	uint8_t frame[SIM_FRAME_MAX];
 	RING_IDX rx = e->rx->rsp_prod;
 
-	assert_int_equal(add(r, e->rx_gref, 1, XEN_NETIF_CTRLF_GREF_readonly).status, OK);
+	assert_int_equal(evil_add(r, e->rx_gref, 1, XEN_NETIF_CTRLF_GREF_readonly).status, OK);
 	sim_frame_make(frame, 0);
 	memset(e->rx_memory, 0x77, XEN_PAGE);
 	evil_rx(e, 1);
@@ -273,7 +234,7 @@ static void readonly_is_for_sending_only(void **state)
 	for (unsigned i = 0; i < XEN_PAGE; i++)
 		assert_int_equal(e->rx_memory[i], 0x77);
 	/* what the guest lets us only read cannot be mapped for more */
-	assert_int_equal(add(r, e->tx_gref, 1, 0).status, INVALID);
+	assert_int_equal(evil_add(r, e->tx_gref, 1, 0).status, INVALID);
 	rig_expect_alive(r);
 }
 
@@ -287,32 +248,32 @@ static void lists_that_fail_add_none(void **state)
 
 	memcpy(grefs, e->tx_gref, sizeof(e->tx_gref));
 	grefs[EVIL_PAGES] = 0x7ffffff0; /* nobody granted that */
-	assert_int_equal(add(r, grefs, EVIL_PAGES + 1, 1).status, INVALID);
+	assert_int_equal(evil_add(r, grefs, EVIL_PAGES + 1, 1).status, INVALID);
 	hosted_set_domid(EVIL_DOMID);
 	others = xengntshr_share_pages(e->gntshr, GOOD_DOMID, 1, &grefs[EVIL_PAGES], 1);
 	assert_non_null(others); /* for another domain than ours */
-	assert_int_equal(add(r, grefs, EVIL_PAGES + 1, 1).status, INVALID);
+	assert_int_equal(evil_add(r, grefs, EVIL_PAGES + 1, 1).status, INVALID);
 	xengntshr_unshare(e->gntshr, others, 1);
 	assert_int_equal(mapped(), RINGS);
 	grefs[EVIL_PAGES] = grefs[3]; /* twice */
-	assert_int_equal(add(r, grefs, EVIL_PAGES + 1, 1).status, INVALID);
+	assert_int_equal(evil_add(r, grefs, EVIL_PAGES + 1, 1).status, INVALID);
 	assert_int_equal(mapped(), RINGS);
 	/* a list at a page that is not ours to read, or not to write */
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, 0x7ffffff0, 1).status,
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, 0x7ffffff0, 1).status,
 			 INVALID);
-	assert_int_equal(add(r, e->tx_gref, 2, 1).status, OK);
-	memcpy(e->tx_memory, list_page(r), 16);
-	rsp = ask(r, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 0, e->tx_gref[0], 2);
+	assert_int_equal(evil_add(r, e->tx_gref, 2, 1).status, OK);
+	memcpy(e->tx_memory, evil_list_page(r), 16);
+	rsp = evil_ask(r, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 0, e->tx_gref[0], 2);
 	assert_int_equal(rsp.status, INVALID);
 	assert_int_equal(mapped(), RINGS + 2);
 	for (uint32_t n = 513; n; n *= 2)
 		assert_int_equal(
-		    ask(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, e->ctrl_gref[0], n).status,
+		    evil_ask(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, e->ctrl_gref[0], n).status,
 		    INVALID);
-	rsp = del(r, grefs, 3); /* the third was never added */
+	rsp = evil_del(r, grefs, 3); /* the third was never added */
 	assert_int_equal(rsp.data, 2);
-	assert_int_equal(list_page(r)[1].status, OK);
-	assert_int_equal(list_page(r)[2].status, INVALID);
+	assert_int_equal(evil_list_page(r)[1].status, OK);
+	assert_int_equal(evil_list_page(r)[2].status, INVALID);
 	assert_int_equal(mapped(), RINGS);
 	rig_expect_alive(r);
 }
@@ -337,8 +298,8 @@ static void deleted_under_traffic(void **state)
 			(void)sim_datapath_give(r->datapath, EVIL_DOMID, frame, 60);
 		evil_publish(e);
 		rig_turns(r, round % 4);
-		assert_int_equal(del(r, e->tx_gref, EVIL_PAGES).data, EVIL_PAGES);
-		assert_int_equal(del(r, e->rx_gref, EVIL_PAGES).data, EVIL_PAGES);
+		assert_int_equal(evil_del(r, e->tx_gref, EVIL_PAGES).data, EVIL_PAGES);
+		assert_int_equal(evil_del(r, e->rx_gref, EVIL_PAGES).data, EVIL_PAGES);
 		rig_turns_until(r, 200,
 				e->n_bridge == bridged + 200 && e->rx->rsp_prod == answered + 100);
 		assert_int_equal(mapped(), RINGS);
@@ -362,7 +323,7 @@ static void revoked_while_mapped(void **state)
 		evil_tx(e, i % EVIL_PAGES, 0, 60, 0);
 	evil_publish(e);
 	rig_turns_until(r, 50, e->tx->rsp_prod == e->tx_prod);
-	assert_int_equal(del(r, e->tx_gref, EVIL_PAGES).data, EVIL_PAGES);
+	assert_int_equal(evil_del(r, e->tx_gref, EVIL_PAGES).data, EVIL_PAGES);
 	assert_int_equal(mapped(), RINGS + EVIL_PAGES);
 	evil_tx(e, 0, 0, 60, 0);
 	evil_publish(e);
@@ -457,19 +418,19 @@ static void killed_at_any_step(void **state)
 	struct xen_netif_ctrl_response rsp;
 
 	for (unsigned steps = 0; steps < 48; steps++) {
-		set_list(r, e->tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly);
+		evil_set_list(r, e->tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly);
 		rsp = ask_and_kill(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, EVIL_PAGES, steps);
 		assert_int_equal(rsp.status, OK);
 		assert_int_equal(rsp.id, (uint16_t)(e->ctrl_prod - 1));
 		rig_turns_until(r, 50, mapped() == RINGS + EVIL_PAGES);
 		exchange(r);
-		set_list(r, e->tx_gref, EVIL_PAGES, 0);
+		evil_set_list(r, e->tx_gref, EVIL_PAGES, 0);
 		rsp = ask_and_kill(r, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, EVIL_PAGES, steps);
 		assert_int_equal(rsp.status, OK);
 		assert_int_equal(rsp.data, EVIL_PAGES);
 		rig_turns_until(r, 50, mapped() == RINGS);
 		for (unsigned i = 0; i < EVIL_PAGES; i++)
-			assert_int_equal(list_page(r)[i].status, OK);
+			assert_int_equal(evil_list_page(r)[i].status, OK);
 	}
 	assert_int_equal(static_lists_active(&memory(r)->grants[0])->n, 0);
 	rig_expect_alive(r);
@@ -493,8 +454,8 @@ static void mapped_again_after_a_kill(void **state)
 
 static struct xen_netif_ctrl_response ask_of_1(struct rig *r, uint16_t type, uint32_t n)
 {
-	set_list(r, r->evil.tx_gref, n, XEN_NETIF_CTRLF_GREF_readonly);
-	return ask(r, type, 1, r->evil.ctrl_gref[0], n);
+	evil_set_list(r, r->evil.tx_gref, n, XEN_NETIF_CTRLF_GREF_readonly);
+	return evil_ask(r, type, 1, r->evil.ctrl_gref[0], n);
 }
 
 static void send_on_1(struct rig *r)
@@ -515,7 +476,7 @@ static void grants_belong_to_a_queue(void **state)
 	struct rig *r = *state;
 	struct queue_counters before;
 
-	assert_int_equal(ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 1, 0, 0).data, 512);
+	assert_int_equal(evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 1, 0, 0).data, 512);
 	assert_int_equal(ask_of_1(r, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, EVIL_PAGES).status, OK);
 	assert_int_equal(mapped(), RINGS + 2 + EVIL_PAGES);
 	before = rig_evil_counters(r);
@@ -524,7 +485,7 @@ static void grants_belong_to_a_queue(void **state)
 	exchange(r); /* on queue 0 */
 	assert_int_equal(rig_evil_counters(r).from_guest_grant_ops,
 			 before.from_guest_grant_ops + 1);
-	assert_int_equal(add(r, r->evil.tx_gref, 10, 1).status, OK); /* the same, for queue 0 */
+	assert_int_equal(evil_add(r, r->evil.tx_gref, 10, 1).status, OK); /* the same, for queue 0 */
 	assert_int_equal(mapped(), RINGS + 2 + EVIL_PAGES + 10);
 
 	sim_datapath_kill(r->datapath);
@@ -542,7 +503,7 @@ static void another_queues_are_rationed(void **state)
 	struct evil *e = &r->evil;
 	uint64_t begun;
 
-	set_list(r, e->tx_gref, 1, XEN_NETIF_CTRLF_GREF_readonly);
+	evil_set_list(r, e->tx_gref, 1, XEN_NETIF_CTRLF_GREF_readonly);
 	for (unsigned i = 0; i < 60; i++)
 		evil_ctrl_put(e, (uint16_t)(XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING + i % 2), 1,
 			      e->ctrl_gref[0], 1);
@@ -562,7 +523,7 @@ static void queues_go_under_a_request(void **state)
 	struct evil *e = &r->evil;
 
 	for (unsigned steps = 0; steps < 24; steps++) {
-		set_list(r, e->tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly);
+		evil_set_list(r, e->tx_gref, EVIL_PAGES, XEN_NETIF_CTRLF_GREF_readonly);
 		evil_ctrl_put(e, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 1, e->ctrl_gref[0],
 			      EVIL_PAGES);
 		evil_ctrl_publish(e);
@@ -591,14 +552,14 @@ static void impossible_indices_disable_it(void **state)
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
-		(void)ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0, 0);
+		(void)evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0, 0);
 		r->evil.ctrl->req_prod = r->evil.ctrl->rsp_prod + beyond[i];
 		(void)event_send(&r->evil.events, r->evil.ctrl_port);
 		rig_expect_disabled(r, "impossible ring indices");
 		assert_int_equal(mapped(), 0);
 		evil_reconnect(r);
 	}
-	(void)ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0, 0);
+	(void)evil_ask(r, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0, 0);
 }
 
 /* Everything again and again, faster than it can be served: a few a pass, the others' turn
@@ -616,7 +577,7 @@ static void floods_are_served_in_turn(void **state)
 		RING_IDX room = CTRL_RING_SLOTS - (e->ctrl_prod - e->ctrl->rsp_prod);
 		uint64_t before = rig_evil_counters(r).ctrl_requests;
 
-		set_list(r, e->tx_gref, EVIL_PAGES, round % 2);
+		evil_set_list(r, e->tx_gref, EVIL_PAGES, round % 2);
 		for (; room; room--)
 			evil_ctrl_put(e, (uint16_t)(room % 12), 0, e->ctrl_gref[0], room % 65);
 		for (unsigned i = 0; i < 30; i++)

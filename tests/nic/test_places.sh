@@ -9,7 +9,7 @@
 set -euo pipefail
 # shellcheck source=tests/lab/helpers.bash
 . "$(dirname "$0")/../lab/helpers.bash"
-[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "p$$" --guests 2 --model mq --nic "${NIC:-afxdp}" --workers 2 -- "$0"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "p$$" --guests 2 --frontend "${FRONTEND:-linux}" --model mq --nic "${NIC:-afxdp}" --workers 2 -- "$0"
 
 n=$VIF_LAB_NAME
 uplink=$([ "$VIF_LAB_NIC" = model ] && echo "${n}mq0" || echo "${n}w0")

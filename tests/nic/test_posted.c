@@ -120,6 +120,43 @@ static void there_and_back(void **state)
 	assert_true(n.to_guest_static_copies > 3000);
 }
 
+/* One of three queues has the place; flow and neighbour are another's while on the bridge. */
+static int start_queues(void **state)
+{
+	*state = rig_start_posting(1, 3);
+	srandom(2);
+	return 0;
+}
+
+static void there_and_back_by_another_queue(void **state)
+{
+	struct rig *r = *state;
+	struct queue_counters n;
+
+	r->good.bridge_queue = 2;
+	for (unsigned i = 0; i < 4; i++) {
+		rig_turns_until(r, 100, good(r)->state == (i < 2 ? PLACED_NIC : PLACED_BRIDGE));
+		rig_good_carries(r, 1);
+		good(r)->wish = i ? PLACEMENT_BRIDGE : PLACEMENT_AUTO;
+	}
+	r->ns_per_turn = 4 * NS_PER_MS;
+	r->lazy_nic = true;
+	sim_nic_be_lazy(true);
+	for (unsigned i = 0; i < 6000; i++) {
+		r->good.goal += (uint32_t)random() % (i % 8 ? 8 : 200);
+		r->good.neighbour_goal += (uint32_t)random() % 8;
+		if (random() % 60 == 0)
+			good(r)->wish =
+			    good(r)->wish == PLACEMENT_AUTO ? PLACEMENT_BRIDGE : PLACEMENT_AUTO;
+		rig_turn(r);
+	}
+	rig_good_carries(r, 100);
+	n = count(r, GOOD_DOMID);
+	assert_true(good(r)->n_moves > 40);
+	assert_true(n.to_guest_nic_written > 5000);
+	assert_true(n.to_guest_nic_injected > 3000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +164,7 @@ int main(void)
 		T(no_byte_is_copied),
 		T(neighbours_get_through),
 		T(there_and_back),
+		cmocka_unit_test_setup_teardown(there_and_back_by_another_queue, start_queues, end),
 #undef T
 	};
 

@@ -10,10 +10,10 @@
 /* A page's name: its index, and how often that was used before. */
 #define NAME(index, generation) ((nic_page)((generation) << 16 | (index)))
 
-int sim_buffers_authorise(struct sim_buffers *b, void *page, nic_page *out)
+int sim_buffers_authorise(struct sim_buffers *b, uint32_t n_max, void *page, nic_page *out)
 {
 	assert((uintptr_t)page % PAGE == 0 && !sim_buffers_has(b, page));
-	for (uint32_t i = 0; i < NIC_PAGES; i++) {
+	for (uint32_t i = 0; i < n_max; i++) {
 		if (b->page[i].at)
 			continue;
 		b->page[i].at = page;

@@ -22,7 +22,8 @@ struct sim_buffers {
 	uint64_t n_faults;
 };
 
-int sim_buffers_authorise(struct sim_buffers *b, void *page, nic_page *out);
+/* Of the first n_max pages it has room for. */
+int sim_buffers_authorise(struct sim_buffers *b, uint32_t n_max, void *page, nic_page *out);
 void sim_buffers_revoke(struct sim_buffers *b, nic_page page);
 /* Whether it may write somewhere in that page. */
 bool sim_buffers_has(const struct sim_buffers *b, const void *page);

@@ -43,6 +43,7 @@ static struct {
 } filters[NIC_PLACES_MAX];
 static uint32_t n_to_refuse;
 static uint64_t n_lost;
+static uint32_t n_pages_max = NIC_PAGES;
 static bool lazy; /* the device writes only in sim_nic_run() */
 
 static ino_t id_of(int fd)
@@ -286,7 +287,7 @@ static void run(struct nic_place *place, uint32_t n)
 
 static int authorise(struct nic_place *place, void *page, nic_page *out)
 {
-	return sim_buffers_authorise(&place->buffers, page, out);
+	return sim_buffers_authorise(&place->buffers, n_pages_max, page, out);
 }
 
 static void take_page(struct nic_place *place, nic_page page)
@@ -379,6 +380,11 @@ uint32_t sim_nic_n_posted(void)
 	for (const struct nic_place *p = places; p; p = p->next)
 		n += p->buffers.n_posted;
 	return n;
+}
+
+void sim_nic_limit_pages(uint32_t n)
+{
+	n_pages_max = n;
 }
 
 void sim_nic_be_lazy(bool on)

@@ -39,6 +39,9 @@ uint64_t sim_nic_n_lost(void);
 void sim_nic_be_lazy(bool lazy);
 void sim_nic_run(struct sim_datapath *d, uint32_t n);
 
+/* Pages it may have at a time of each place from now on. */
+void sim_nic_limit_pages(uint32_t n);
+
 /* Whether it may write to the page that begins there. */
 bool sim_nic_may_write(const void *page);
 
