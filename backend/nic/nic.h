@@ -219,7 +219,8 @@ struct nic_port_ops {
 	int (*join)(struct nic_port *port, uint32_t place, const int fds[], int n_fds,
 		    struct nic_place **out, char *why, size_t why_size);
 
-	/* What still waits in the place is lost; its filter is gone and settled. */
+	/* What still waits in the place is lost; its filter is gone and settled, every page was
+	 * revoked. */
 	void (*leave)(struct nic_place *place);
 
 	/* Readable while receive() or reap() has something; for poll only. */

@@ -417,15 +417,18 @@ static void dead_while_posted(void **state)
 	rig_good_carries(r, 30);
 }
 
-/* The queue is stopped at once: nothing is written any more, to ring or page. */
+/* By the other ring, while the device has filled some: the queue is stopped at once, nothing is
+ * written any more, to ring or page. */
 static void impossible_indices_while_posted(void **state)
 {
 	struct rig *r = *state;
 	struct evil *e = &r->evil;
+	uint8_t ring[XEN_PAGE];
 
 	start_posting(r);
 	make_busy(r);
-	__atomic_store_n(&e->rx->req_prod, e->rx_prod + RING_SLOTS + 1, __ATOMIC_RELEASE);
+	memcpy(ring, e->rx, sizeof(ring));
+	__atomic_store_n(&e->tx->req_prod, e->tx_prod + RING_SLOTS + 1, __ATOMIC_RELEASE);
 	evil_notify(e);
 	rig_turn(r);
 	memset(e->rx_memory, 0x77, EVIL_PAGES * XEN_PAGE);
@@ -433,6 +436,7 @@ static void impossible_indices_while_posted(void **state)
 	rig_turns(r, 3);
 	for (uint32_t i = 0; i < EVIL_PAGES; i++)
 		assert_true(is_untouched(page_of(r, i)));
+	assert_memory_equal(ring, e->rx, sizeof(ring));
 	sim_nic_be_lazy(false);
 	rig_expect_disabled(r, "impossible");
 }

@@ -45,6 +45,14 @@ bool sim_buffers_has(const struct sim_buffers *b, const void *page)
 	return false;
 }
 
+bool sim_buffers_is_empty(const struct sim_buffers *b)
+{
+	for (uint32_t i = 0; i < NIC_PAGES; i++)
+		if (b->page[i].at)
+			return false;
+	return true;
+}
+
 uint32_t sim_buffers_post(struct sim_buffers *b, const struct nic_buffer buffers[], uint32_t n)
 {
 	n = MIN(n, SIM_POSTS - b->n_posted);

@@ -27,6 +27,8 @@ int sim_buffers_authorise(struct sim_buffers *b, uint32_t n_max, void *page, nic
 void sim_buffers_revoke(struct sim_buffers *b, nic_page page);
 /* Whether it may write somewhere in that page. */
 bool sim_buffers_has(const struct sim_buffers *b, const void *page);
+/* Whether it may write nowhere. */
+bool sim_buffers_is_empty(const struct sim_buffers *b);
 
 uint32_t sim_buffers_post(struct sim_buffers *b, const struct nic_buffer buffers[], uint32_t n);
 uint32_t sim_buffers_reap(struct sim_buffers *b, struct nic_completion out[], uint32_t n);

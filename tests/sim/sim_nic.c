@@ -173,6 +173,7 @@ static void leave(struct nic_place *place)
 {
 	struct nic_place **at = &places;
 
+	assert(sim_buffers_is_empty(&place->buffers));
 	drop_all(place);
 	while (*at != place)
 		at = &(*at)->next;
