@@ -28,8 +28,9 @@ rank_of()
 	backend/nic/nic.h) echo 60 ;;
 	backend/nic/model_wire.h) echo 62 ;;
 	backend/nic/model_hw.h) echo 63 ;;
+	backend/nic/model_port.h) echo 64 ;;
 	backend/nic/*.h) echo 61 ;;
-	backend/nic/*) echo 64 ;;
+	backend/nic/*) echo 65 ;;
 	backend/datapath/queue.*) echo 70 ;;
 	backend/datapath/queue_* | backend/datapath/timers.*) echo 71 ;;
 	backend/datapath/worker.h) echo 72 ;;

@@ -161,6 +161,7 @@ static struct nic_caps caps(const struct nic_device *d)
 				  .vlan_filters = true,
 				  .tag_off = true,
 				  .guest_buffers = true,
+				  .transmit = true,
 				  .steering = "filters" };
 }
 

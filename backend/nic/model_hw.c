@@ -21,17 +21,7 @@
 #define HOST_FRAME_MAX 16384u /* read from the TAP: the wire says what is too long for it */
 #define BUSY_PASSES    4u     /* without a look at who else has something */
 
-/* ---- sections ---- */
-
-static void enter(struct model_queue *q)
-{
-	__atomic_store_n(&q->section, q->section + 1, __ATOMIC_SEQ_CST);
-}
-
-static void leave(struct model_queue *q)
-{
-	__atomic_store_n(&q->section, q->section + 1, __ATOMIC_RELEASE);
-}
+/* ---- for the driver ---- */
 
 /* Waits until *at, if it is odd, is something else: at first as long as a frame takes, then
  * sleeping, as the thread that writes it may have no processor. */
@@ -56,161 +46,6 @@ void model_hw_quiesce(const struct model_queue *q)
 void model_hw_settle(const struct model_regs *regs)
 {
 	await_change(&regs->batch);
-}
-
-/* ---- the device's memory ---- */
-
-static void take_returned(struct model_hw *hw)
-{
-	struct model_chunks *r = &hw->returned;
-	uint32_t n = model_ring_ready(&r->ring);
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct packet *p = r->chunk[(r->ring.tail + i) % r->size];
-
-		p->next = hw->free;
-		hw->free = p;
-	}
-	if (n)
-		model_ring_pop(&r->ring, n);
-}
-
-static void put_chunk(struct model_hw *hw, struct packet *p)
-{
-	p->next = hw->free;
-	hw->free = p;
-}
-
-/* Copies a frame to the queue's part. False: there is no room. */
-static bool keep(struct model_hw *hw, struct model_queue *q, const struct model_frame *f)
-{
-	uint64_t waiting = q->fifo_in - __atomic_load_n(&q->fifo_out, __ATOMIC_ACQUIRE);
-	struct packet *p = hw->free;
-
-	if (!p || !model_ring_room(&q->fifo, MODEL_FIFO_FRAMES) ||
-	    waiting + f->size > MODEL_FIFO_BYTES)
-		return false;
-	hw->free = p->next;
-	memcpy(p->frame, f->data, f->size);
-	p->size = f->size;
-	q->fifo_in += f->size;
-	q->fifo_frame[q->fifo.head % MODEL_FIFO_FRAMES] = p;
-	model_ring_push(&q->fifo, 1);
-	return true;
-}
-
-static void count_lost(struct model_hw *hw, const struct model_queue *q)
-{
-	model_count(&hw->regs->lost, 1);
-	model_count(&hw->regs->queue[q->number].lost, 1);
-}
-
-static void count_fault(struct model_hw *hw, const struct model_queue *q)
-{
-	model_count(&hw->regs->faults, 1);
-	model_count(&hw->regs->queue[q->number].faults, 1);
-}
-
-/* ---- into the buffers posted ---- */
-
-static bool is_posting(const struct model_queue *q)
-{
-	return __atomic_load_n(&q->posting, __ATOMIC_SEQ_CST);
-}
-
-static bool is_stuck(const struct model_hw *hw, const struct model_queue *q)
-{
-	return __atomic_load_n(&hw->regs->stuck, __ATOMIC_RELAXED) & BIT(q->number);
-}
-
-/* Whether it may fill one. Holds in a section; outside, it says where to look. */
-static bool may_fill(const struct model_hw *hw, const struct model_queue *q)
-{
-	return is_posting(q) && model_ring_ready(&q->posted) && !is_stuck(hw, q);
-}
-
-static void fill(struct model_hw *hw, struct model_queue *q, const struct model_frame *f,
-		 const uint8_t source[ETH_ALEN])
-{
-	struct nic_buffer to = q->buffer[q->posted.tail % MODEL_DESCRIPTORS];
-	/* There is room: no more are posted than there are completions for. */
-	struct nic_completion *done = &q->completion[q->done.head % MODEL_DESCRIPTORS];
-	int err;
-
-	if (__atomic_load_n(&hw->regs->strays, __ATOMIC_RELAXED) != hw->n_strayed) {
-		hw->n_strayed++;
-		to.page ^= MODEL_PAGE_OTHER;
-	}
-	err = model_iommu_dma(&q->iommu, &to, f->data, f->size);
-	*done = (struct nic_completion){ .status = err, .size = f->size };
-	memcpy(done->source, source, ETH_ALEN);
-	model_ring_pop(&q->posted, 1);
-	model_ring_push(&q->done, 1);
-	if (err == -EFAULT)
-		count_fault(hw, q);
-	else if (err)
-		count_lost(hw, q);
-	hw->touched |= BIT(q->number);
-}
-
-static void fill_from_fifo(struct model_hw *hw, struct model_queue *q)
-{
-	struct packet *p = q->fifo_frame[q->fifo.tail % MODEL_FIFO_FRAMES];
-
-	fill(hw, q, &(struct model_frame){ p->frame, p->size }, p->frame + ETH_ALEN);
-	__atomic_store_n(&q->fifo_out, q->fifo_out + p->size, __ATOMIC_RELEASE);
-	model_ring_pop(&q->fifo, 1);
-	put_chunk(hw, p);
-}
-
-static void fill_from_injected(struct model_hw *hw, struct model_queue *q)
-{
-	struct packet *p = q->injected_frame[q->injected.tail % MODEL_INJECTED];
-	static const uint8_t nobody[ETH_ALEN];
-	struct model_chunks *s = &hw->spent;
-
-	fill(hw, q, &(struct model_frame){ p->frame, p->size }, nobody);
-	model_ring_pop(&q->injected, 1);
-	s->chunk[s->ring.head % s->size] = p;
-	model_ring_push(&s->ring, 1);
-}
-
-/* One frame that waits on the device, of either kind in turn. */
-static bool fill_one(struct model_hw *hw, struct model_queue *q)
-{
-	bool filled = false;
-
-	enter(q);
-	if (may_fill(hw, q)) {
-		bool fifo = model_ring_ready(&q->fifo), injected = model_ring_ready(&q->injected);
-
-		filled = fifo || injected;
-		if (fifo && (!injected || q->posted.tail % 2))
-			fill_from_fifo(hw, q);
-		else if (injected)
-			fill_from_injected(hw, q);
-	}
-	leave(q);
-	return filled;
-}
-
-/* A frame for the queue. */
-static void deliver(struct model_hw *hw, struct model_queue *q, const struct model_frame *f)
-{
-	bool taken = true;
-
-	while (may_fill(hw, q) && model_queue_waits(q) && fill_one(hw, q))
-		;
-	enter(q);
-	if (may_fill(hw, q) && !model_ring_ready(&q->fifo))
-		fill(hw, q, f, f->data + ETH_ALEN);
-	else
-		taken = (is_posting(q) || !is_stuck(hw, q)) && keep(hw, q, f);
-	leave(q);
-	hw->touched |= BIT(q->number);
-	model_count(&hw->regs->to_places, 1);
-	if (!taken)
-		count_lost(hw, q);
 }
 
 /* ---- wire and host ---- */
@@ -277,7 +112,7 @@ static uint32_t from_wire(struct model_hw *hw)
 		else if (!hw->regs->link)
 			; /* it was under way when the cable was pulled */
 		else if (q)
-			deliver(hw, q, &f);
+			model_queue_deliver(hw, q, &f);
 		else
 			to_host(hw, &f);
 		model_wire_take(&hw->wire);
@@ -288,10 +123,18 @@ static uint32_t from_wire(struct model_hw *hw)
 	return n;
 }
 
+static void to_wire(struct model_hw *hw, struct iovec frames[], uint32_t n)
+{
+	uint32_t n_sent = hw->regs->link ? model_wire_send(&hw->wire, frames, n) : 0;
+
+	model_count(&hw->regs->to_wire, n_sent);
+	model_count(&hw->regs->to_wire_lost, n - n_sent);
+}
+
 static uint32_t from_host(struct model_hw *hw)
 {
 	struct iovec frames[BATCH];
-	uint32_t n = 0, n_sent;
+	uint32_t n = 0;
 
 	while (hw->tap_readable && n < BATCH) {
 		uint8_t *frame = hw->host_frames + (size_t)n * HOST_FRAME_MAX;
@@ -304,9 +147,32 @@ static uint32_t from_host(struct model_hw *hw)
 	}
 	if (!n)
 		return 0;
-	n_sent = model_wire_send(&hw->wire, frames, n);
-	model_count(&hw->regs->to_wire, n_sent);
-	model_count(&hw->regs->to_wire_lost, n - n_sent);
+	to_wire(hw, frames, n);
+	return n;
+}
+
+/* What the driver sends: by the wire, but for what is for a place (transmit switching). */
+static uint32_t from_driver(struct model_hw *hw)
+{
+	uint32_t n = MIN(model_ring_ready(&hw->outgoing), BATCH), n_out = 0;
+	struct iovec frames[BATCH];
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct packet *p = hw->outgoing_frame[(hw->outgoing.tail + i) % MODEL_OUTGOING];
+		struct model_frame f = { p->frame, p->size };
+		struct model_queue *q = sort(hw, &f);
+
+		if (q)
+			model_queue_deliver(hw, q, &f);
+		else
+			frames[n_out++] = (struct iovec){ f.data, f.size };
+	}
+	if (!n)
+		return 0;
+	to_wire(hw, frames, n_out);
+	for (uint32_t i = 0; i < n; i++)
+		model_spend(hw, hw->outgoing_frame[(hw->outgoing.tail + i) % MODEL_OUTGOING]);
+	model_ring_pop(&hw->outgoing, n);
 	return n;
 }
 
@@ -346,7 +212,7 @@ static uint32_t serve_queues(struct model_hw *hw)
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
 		struct model_queue *q = queue_at(hw, i);
 
-		while (q && n < BATCH && model_queue_waits(q) && fill_one(hw, q))
+		while (q && n < BATCH && model_queue_waits(q) && model_queue_fill(hw, q))
 			n++;
 	}
 	return n;
@@ -362,17 +228,29 @@ static void interrupt(struct model_hw *hw)
 	}
 }
 
+/* Queues are there for as long as it is in a batch, filters are as they are when it begins. */
+static void begin_batch(struct model_hw *hw)
+{
+	__atomic_store_n(&hw->regs->batch, hw->regs->batch + 1, __ATOMIC_SEQ_CST);
+}
+
+static void end_batch(struct model_hw *hw)
+{
+	__atomic_store_n(&hw->regs->batch, hw->regs->batch + 1, __ATOMIC_RELEASE);
+}
+
 static bool pass(struct model_hw *hw)
 {
 	uint32_t n;
 
-	__atomic_store_n(&hw->regs->batch, hw->regs->batch + 1, __ATOMIC_SEQ_CST);
-	take_returned(hw);
+	begin_batch(hw);
+	model_take_returned(hw);
 	n = serve_queues(hw);
 	n += from_wire(hw);
+	n += from_driver(hw);
 	n += from_host(hw);
 	interrupt(hw);
-	__atomic_store_n(&hw->regs->batch, hw->regs->batch + 1, __ATOMIC_RELEASE);
+	end_batch(hw);
 	return n > 0;
 }
 
@@ -383,15 +261,19 @@ static bool is_stopped(const struct model_hw *hw)
 
 /* Whether the driver has said anything since the last pass. Asked once more after 'asleep' is
  * set: what is said from then on comes with the doorbell. */
-static bool is_called(const struct model_hw *hw)
+static bool is_called(struct model_hw *hw)
 {
+	bool called = model_ring_ready(&hw->outgoing) || is_stopped(hw) ||
+		      is_pulled(hw) != hw->was_pulled;
+
+	begin_batch(hw);
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
 		struct model_queue *q = queue_at(hw, i);
 
-		if (q && model_queue_waits(q) && may_fill(hw, q))
-			return true;
+		called |= q && model_queue_waits(q) && model_queue_may_fill(hw, q);
 	}
-	return is_stopped(hw) || is_pulled(hw) != hw->was_pulled;
+	end_batch(hw);
+	return called;
 }
 
 enum { LOOK_WIRE, LOOK_TAP, LOOK_DOORBELL, LOOK_LINKS, LOOKS };
@@ -455,8 +337,8 @@ static void *run(void *arg)
 
 void model_hw_ring(struct model_hw *hw)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&hw->asleep, __ATOMIC_RELAXED))
+	/* Not a fence and a load: the thread sanitizer knows no fences. */
+	if (__atomic_fetch_or(&hw->asleep, 0, __ATOMIC_SEQ_CST))
 		eventfd_write(hw->doorbell, 1);
 }
 

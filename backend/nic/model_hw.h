@@ -30,6 +30,7 @@
 #define MODEL_FIFO_FRAMES 4096u /* of a queue, that wait on the device */
 #define MODEL_FIFO_BYTES  (2u << 20)
 #define MODEL_INJECTED	  128u /* frames of ours to a queue that are under way */
+#define MODEL_OUTGOING	  512u /* and to the wire */
 static_assert(MODEL_FIFO_FRAMES <= NIC_PLACE_FRAMES, "no more than the contract has");
 static_assert(MODEL_PAGES >= NIC_PAGES, "room for what a queue may authorise");
 
@@ -73,7 +74,9 @@ struct model_hw {
 
 	struct model_queue *queue[NIC_PLACES_MAX]; /* driver; NULL: none */
 	struct model_chunks returned; /* driver -> device: to fill again */
-	struct model_chunks spent;    /* device -> driver: what was injected and delivered */
+	struct model_chunks spent;    /* device -> driver: frames of ours, delivered */
+	struct model_ring outgoing;   /* driver -> device */
+	struct packet *outgoing_frame[MODEL_OUTGOING];
 	uint32_t asleep __attribute__((aligned(64))); /* device: needs the doorbell */
 
 	/* the device's alone */
@@ -92,6 +95,8 @@ int model_hw_start(struct model_hw *hw, struct packet *free, uint32_t n_chunks) 
 /* Waits for it to end. */
 void model_hw_stop(struct model_hw *hw);
 
+/* ---- for the driver ---- */
+
 /* Wakes the device if it sleeps. After what it is to see was written. */
 void model_hw_ring(struct model_hw *hw);
 
@@ -101,7 +106,27 @@ void model_hw_quiesce(const struct model_queue *q);
 /* Waits until the device knows nothing of queues taken from hw->queue before. */
 void model_hw_settle(const struct model_regs *regs);
 
-/* Whether anything of the queue's waits on the device. For either side. */
+/* ---- within the device ---- */
+
+/* The driver's chunks that are free again. */
+void model_take_returned(struct model_hw *hw);
+
+/* A frame for the queue: it fills a buffer, waits, or is lost. */
+void model_queue_deliver(struct model_hw *hw, struct model_queue *q, const struct model_frame *f);
+
+/* Fills one buffer with what waits on the device, from the wire and injected in turn. Returns
+ * whether it did. */
+bool model_queue_fill(struct model_hw *hw, struct model_queue *q);
+
+/* A frame of the driver's is delivered: its memory goes back. */
+void model_spend(struct model_hw *hw, struct packet *p);
+
+/* Whether it may fill one. Holds in a section; outside, it says where to look. */
+bool model_queue_may_fill(const struct model_hw *hw, const struct model_queue *q);
+
+/* ---- for either ---- */
+
+/* Whether anything of the queue's waits on the device. */
 static inline bool model_queue_waits(const struct model_queue *q)
 {
 	return model_ring_used(&q->fifo) || model_ring_used(&q->injected);

@@ -1,53 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model NIC in the datapath: the driver's side of its queues.
- *
- * A chunk of the device's memory is a packet: the frame begins 256 bytes into its page, with
- * room for the virtio_net_hdr before it. Each is at any time in exactly one of: the device's
- * free list, a queue's FIFO, a user's hands, the port's free list (for frames to inject), a
- * ring of injected frames, or on its way back by one of the two rings of chunks.
+ * The model NIC in the datapath: the driver's side of its queues, and the ordinary way frames
+ * come. Buffers of guests: model_posting.c; what is sent: model_send.c.
  */
-#include "backend/nic/model_hw.h"
+#include "backend/nic/model_port.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "log.h"
-#include "packet.h"
 
 #define CHUNK	 4096u
 #define HEADROOM 256u
 #define N_CHUNKS 65536u
-#define N_OURS	 (NIC_PLACES_MAX * MODEL_INJECTED) /* of them: for frames to inject */
+#define N_OURS	 (NIC_PLACES_MAX * MODEL_INJECTED + MODEL_OUTGOING) /* of them: for frames of ours */
 static_assert((N_CHUNKS & (N_CHUNKS - 1)) == 0, "the size of a ring");
 static_assert(HEADROOM + MODEL_FRAME_MAX <= CHUNK, "a frame fits its chunk");
-
-struct nic_port {
-	struct model_hw hw;
-	int fds[MODEL_FDS];
-	uint8_t *memory;
-	struct packet *all; /* [N_CHUNKS] */
-	struct packet *free;
-	uint32_t n_free;
-};
-
-struct nic_place {
-	struct model_queue queue;
-	struct nic_port *port;
-	uint32_t number; /* control's; the queue has its own */
-	struct packet_fifo older; /* of what receive() gives, before the FIFO's */
-	uint32_t n_posted;	  /* and not reaped */
-	struct log_limit log_limit;
-};
-
-static struct model_queue_regs *regs_of(const struct nic_place *place)
-{
-	return &place->port->hw.regs->queue[place->queue.number];
-}
 
 /* ---- chunks ---- */
 
@@ -67,7 +36,7 @@ static void give_back(struct nic_port *port, struct packet *p)
 	struct model_chunks *r = &port->hw.returned;
 
 	p->frame = frame_of(port, p); /* a tag may have been taken off */
-	if (port->n_free < N_OURS) {
+	if (port->n_free + port->n_out < N_OURS) {
 		p->next = port->free;
 		port->free = p;
 		port->n_free++;
@@ -181,9 +150,7 @@ static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **
 
 /* ---- interrupts ---- */
 
-/* The queue was found dry: asks to be told when it is not. False: it was asked already, and
- * what came since is about to be told. Else it is to be looked at again. */
-static bool ask_for_interrupt(struct model_queue *q)
+bool model_ask_for_interrupt(struct model_queue *q)
 {
 	eventfd_t told;
 
@@ -194,8 +161,7 @@ static bool ask_for_interrupt(struct model_queue *q)
 	return true;
 }
 
-/* As the device does, of what we did ourselves. */
-static void interrupt_ourselves(struct model_queue *q)
+void model_interrupt_ourselves(struct model_queue *q)
 {
 	if (__atomic_exchange_n(&q->irq_wanted, 0, __ATOMIC_SEQ_CST))
 		eventfd_write(q->irq, 1);
@@ -208,12 +174,7 @@ static int poll_fd(const struct nic_place *place)
 
 /* ---- ordinary ---- */
 
-static bool is_posting(const struct model_queue *q)
-{
-	return q->posting; /* ours to write */
-}
-
-static struct packet *pop_fifo(struct model_queue *q)
+struct packet *model_pop_fifo(struct model_queue *q)
 {
 	struct packet *p = q->fifo_frame[q->fifo.tail % MODEL_FIFO_FRAMES];
 
@@ -231,9 +192,9 @@ static uint32_t take(struct nic_place *place, struct packet *out[], uint32_t n)
 
 	while (got < n && place->older.head)
 		out[got++] = packet_fifo_pop(&place->older);
-	n_ready = is_posting(q) ? 0 : model_ring_ready(&q->fifo);
+	n_ready = model_is_posting(place) ? 0 : model_ring_ready(&q->fifo);
 	while (got < n && n_ready--)
-		out[got++] = pop_fifo(q);
+		out[got++] = model_pop_fifo(q);
 	return got;
 }
 
@@ -241,14 +202,14 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 {
 	uint32_t got = take(place, out, n);
 
-	if (got < n && !is_posting(&place->queue) && ask_for_interrupt(&place->queue))
+	if (got < n && !model_is_posting(place) && model_ask_for_interrupt(&place->queue))
 		got += take(place, out + got, n - got);
 	return got;
 }
 
 static void stats(const struct nic_place *place, struct nic_place_stats *out)
 {
-	const struct model_queue_regs *r = regs_of(place);
+	const struct model_queue_regs *r = model_regs_of(place);
 
 	out->lost = __atomic_load_n(&r->lost, __ATOMIC_RELAXED);
 	out->faults = __atomic_load_n(&r->faults, __ATOMIC_RELAXED);
@@ -302,21 +263,21 @@ static int join(struct nic_port *port, uint32_t number, const int fds[], int n_f
 		return err;
 	}
 	place->number = number;
-	memset(regs_of(place), 0, sizeof(*regs_of(place)));
+	memset(model_regs_of(place), 0, sizeof(*model_regs_of(place)));
 	__atomic_store_n(&port->hw.queue[place->queue.number], &place->queue, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&regs->queue_of[number], place->queue.number + 1, __ATOMIC_RELEASE);
 	*out = place;
 	return 0;
 }
 
-/* What was injected and is not delivered, now that the device does not look there. */
-static void take_back_injected(struct nic_place *place)
+void model_take_back_injected(struct nic_place *place)
 {
 	struct model_queue *q = &place->queue;
 
 	for (uint32_t n = model_ring_ready(&q->injected); n; n--) {
 		packet_fifo_push(&place->older, q->injected_frame[q->injected.tail % MODEL_INJECTED]);
 		model_ring_pop(&q->injected, 1);
+		place->port->n_out--;
 	}
 }
 
@@ -333,144 +294,11 @@ static void leave(struct nic_place *place)
 	__atomic_store_n(&port->hw.queue[place->queue.number], NULL, __ATOMIC_SEQ_CST);
 	model_hw_settle(port->hw.regs);
 	place->queue.posting = 0;
-	take_back_injected(place);
+	model_take_back_injected(place);
 	while (take(place, &p, 1))
 		give_back(port, p);
 	close(place->queue.irq);
 	free(place);
-}
-
-/* ---- posting ---- */
-
-static int authorise(struct nic_place *place, void *page, nic_page *out)
-{
-	return model_iommu_map(&place->queue.iommu, page, out);
-}
-
-static void revoke_page(struct nic_place *place, nic_page page)
-{
-	int err = model_iommu_unmap(&place->queue.iommu, page);
-
-	assert(!err);
-	model_hw_quiesce(&place->queue);
-}
-
-static void begin(struct nic_place *place)
-{
-	struct model_queue *q = &place->queue;
-
-	for (uint32_t n = model_ring_ready(&q->fifo); n; n--)
-		packet_fifo_push(&place->older, pop_fifo(q));
-	__atomic_store_n(&q->posting, 1, __ATOMIC_SEQ_CST);
-}
-
-static uint32_t post(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n)
-{
-	struct model_queue *q = &place->queue;
-
-	n = MIN(n, MODEL_DESCRIPTORS - place->n_posted);
-	for (uint32_t i = 0; i < n; i++)
-		q->buffer[(q->posted.head + i) % MODEL_DESCRIPTORS] = buffers[i];
-	model_ring_push(&q->posted, n);
-	place->n_posted += n;
-	if (n && model_queue_waits(q))
-		model_hw_ring(&place->port->hw);
-	return n;
-}
-
-static void tell_fault(struct nic_place *place)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	log_limited(&place->log_limit, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec,
-		    LOG_LVL_WARNING, LOG_NOBODY,
-		    "NIC %s, place %u: kept from writing to a page it was not to: %llu so far",
-		    place->port->hw.regs->name, place->queue.number,
-		    (unsigned long long)__atomic_load_n(&regs_of(place)->faults, __ATOMIC_RELAXED));
-}
-
-static uint32_t take_done(struct nic_place *place, struct nic_completion out[], uint32_t n)
-{
-	struct model_queue *q = &place->queue;
-
-	n = MIN(n, model_ring_ready(&q->done));
-	for (uint32_t i = 0; i < n; i++) {
-		out[i] = q->completion[(q->done.tail + i) % MODEL_DESCRIPTORS];
-		if (out[i].status == -EFAULT)
-			tell_fault(place);
-	}
-	model_ring_pop(&q->done, n);
-	place->n_posted -= n;
-	return n;
-}
-
-static uint32_t reap(struct nic_place *place, struct nic_completion out[], uint32_t n)
-{
-	uint32_t got = take_done(place, out, n);
-
-	if (got < n && is_posting(&place->queue) && !place->older.head &&
-	    ask_for_interrupt(&place->queue))
-		got += take_done(place, out + got, n - got);
-	return got;
-}
-
-static void recall(struct nic_place *place)
-{
-	struct model_queue *q = &place->queue;
-	uint32_t n;
-
-	if (!is_posting(q))
-		return;
-	__atomic_store_n(&q->posting, 0, __ATOMIC_SEQ_CST);
-	model_hw_quiesce(q);
-	n = model_ring_ready(&q->posted);
-	model_ring_pop(&q->posted, n);
-	place->n_posted -= n;
-	take_back_injected(place);
-	interrupt_ourselves(q);
-}
-
-/* ---- transmit switching ---- */
-
-static struct packet *get_chunk(struct nic_port *port)
-{
-	struct model_chunks *s = &port->hw.spent;
-	struct packet *p;
-
-	for (uint32_t n = model_ring_ready(&s->ring); n; n--) {
-		p = s->chunk[s->ring.tail % s->size];
-		p->next = port->free;
-		port->free = p;
-		port->n_free++;
-		model_ring_pop(&s->ring, 1);
-	}
-	p = port->free;
-	if (p) {
-		port->free = p->next;
-		port->n_free--;
-	}
-	return p;
-}
-
-static int inject(struct nic_place *place, const struct packet *frame)
-{
-	struct model_queue *q = &place->queue;
-	struct packet *p;
-
-	if (frame->size > MODEL_FRAME_MAX)
-		return -EMSGSIZE;
-	if (!is_posting(q) || !model_ring_room(&q->injected, MODEL_INJECTED))
-		return -EAGAIN;
-	p = get_chunk(place->port);
-	if (!p)
-		return -EAGAIN;
-	memcpy(p->frame, frame->frame, frame->size);
-	p->size = frame->size;
-	q->injected_frame[q->injected.head % MODEL_INJECTED] = p;
-	model_ring_push(&q->injected, 1);
-	model_hw_ring(&place->port->hw);
-	return 0;
 }
 
 const struct nic_port_ops model_port_ops = {
@@ -483,11 +311,14 @@ const struct nic_port_ops model_port_ops = {
 	.is_of = is_of,
 	.give_back = give_back,
 	.stats = stats,
-	.authorise = authorise,
-	.revoke = revoke_page,
-	.begin = begin,
-	.post = post,
-	.reap = reap,
-	.recall = recall,
-	.inject = inject,
+	.authorise = model_authorise,
+	.revoke = model_revoke,
+	.begin = model_begin,
+	.post = model_post,
+	.reap = model_reap,
+	.recall = model_recall,
+	.inject = model_inject,
+	.transmit = model_transmit,
+	.kick = model_kick,
+	.sent = model_sent,
 };

@@ -3,7 +3,7 @@
  * The model NIC with buffers of guests: what it writes where, and never where; what waits, in
  * which order; the change from one way to the other and back.
  */
-#include "tests/nic/model_rig.h"
+#include "tests/nic/model_pages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,116 +12,6 @@
 
 #include "backend/nic/model_hw.h"
 #include "packet.h"
-
-#define N_PAGES	 256u
-#define OFFSET	 100u
-#define POISON	 0xc3
-
-/* What a guest's queue has: pages, some of which the device may write to. */
-static uint8_t *page_of[N_PAGES];
-static nic_page name_of[N_PAGES];
-
-static uint8_t *new_page(void)
-{
-	uint8_t *page = mmap(NULL, XEN_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
-
-	assert_true(page != MAP_FAILED);
-	return page;
-}
-
-static void make_pages(struct nic_place *place, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		page_of[i] = new_page();
-		memset(page_of[i], POISON, XEN_PAGE);
-		assert_int_equal(ops->authorise(place, page_of[i], &name_of[i]), 0);
-	}
-}
-
-/* A write to one of them would be the end of the test's process. */
-static void drop_pages(struct nic_place *place, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		ops->revoke(place, name_of[i]);
-		munmap(page_of[i], XEN_PAGE);
-	}
-}
-
-static struct nic_buffer buffer(uint32_t page)
-{
-	return (struct nic_buffer){ name_of[page], OFFSET, XEN_PAGE - OFFSET };
-}
-
-static void post_page(struct nic_place *place, uint32_t page)
-{
-	struct nic_buffer b = buffer(page);
-
-	assert_int_equal(ops->post(place, &b, 1), 1);
-}
-
-static struct nic_completion reap_one(struct nic_place *place)
-{
-	struct nic_completion c;
-
-	while (!ops->reap(place, &c, 1))
-		rig_await_place(place);
-	return c;
-}
-
-static bool none_done(struct nic_place *place)
-{
-	struct nic_completion c;
-
-	return !ops->reap(place, &c, 1);
-}
-
-static bool is_poison(const uint8_t *at, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		if (at[i] != POISON)
-			return false;
-	return true;
-}
-
-/* The frame is there, and nothing beside it. */
-static void assert_landed(uint32_t page, uint32_t number)
-{
-	struct frame f = rig_frame_to(0, number);
-
-	assert_memory_equal(page_of[page] + OFFSET, &f, RIG_SIZE);
-	assert_true(is_poison(page_of[page], OFFSET));
-	assert_true(is_poison(page_of[page] + OFFSET + RIG_SIZE, XEN_PAGE - OFFSET - RIG_SIZE));
-}
-
-static void reap_landed(struct nic_place *place, uint32_t page, uint32_t number)
-{
-	struct nic_completion c = reap_one(place);
-
-	assert_int_equal(c.status, 0);
-	assert_int_equal(c.size, RIG_SIZE);
-	assert_landed(page, number);
-}
-
-static struct nic_place *open_posting(uint32_t n_pages)
-{
-	struct nic_place *place = rig_open_place(0);
-
-	make_pages(place, n_pages);
-	ops->begin(place);
-	return place;
-}
-
-static void end_posting(struct nic_place *place, uint32_t n_pages)
-{
-	struct nic_completion c;
-
-	ops->recall(place);
-	while (ops->reap(place, &c, 1))
-		;
-	drop_pages(place, n_pages);
-	rig_close_place(place, 0);
-}
 
 /* ---- what lands, and where ---- */
 
@@ -450,72 +340,6 @@ static void changed_under_load(void **state)
 	rig_close_place(place, 0);
 }
 
-/* ---- transmit switching ---- */
-
-static int inject(struct nic_place *place, uint32_t number, uint32_t size)
-{
-	struct frame f = rig_frame_to(0, number);
-	struct packet p = { .frame = (uint8_t *)&f, .size = size };
-
-	return ops->inject(place, &p);
-}
-
-static void injected(void **state)
-{
-	struct nic_place *place = open_posting(MODEL_INJECTED);
-
-	(void)state;
-	for (uint32_t i = 0; i < MODEL_INJECTED; i++)
-		assert_int_equal(inject(place, i, RIG_SIZE), 0);
-	assert_int_equal(inject(place, 0, RIG_SIZE), -EAGAIN);
-	assert_int_equal(inject(place, 0, MODEL_FRAME_MAX + 1), -EMSGSIZE);
-	for (uint32_t i = 0; i < MODEL_INJECTED; i++)
-		post_page(place, i);
-	for (uint32_t i = 0; i < MODEL_INJECTED; i++)
-		reap_landed(place, i, i);
-	/* Its memory comes back, however often. */
-	for (uint32_t i = 0; i < 5000; i++) {
-		AWAIT(!inject(place, i, RIG_SIZE));
-		post_page(place, 0);
-		assert_int_equal(reap_one(place).status, 0);
-	}
-	/* What is not delivered is not lost. */
-	assert_int_equal(inject(place, 1, RIG_SIZE), 0);
-	assert_int_equal(inject(place, 2, RIG_SIZE), 0);
-	ops->recall(place);
-	assert_int_equal(rig_receive_one(place), 1);
-	assert_int_equal(rig_receive_one(place), 2);
-	assert_int_equal(inject(place, 3, RIG_SIZE), -EAGAIN);
-	end_posting(place, MODEL_INJECTED);
-}
-
-/* Beside what comes by the wire: each in its own order, neither starves. */
-static void injected_beside(void **state)
-{
-	struct nic_place *place = open_posting(N_PAGES);
-	uint32_t next_wire = 0, next_own = 1u << 16;
-
-	(void)state;
-	for (uint32_t i = 0; i < 64; i++) {
-		rig_send_to(0, i);
-		assert_int_equal(inject(place, (1u << 16) + i, RIG_SIZE), 0);
-	}
-	AWAIT(rig_status().to_places == 64);
-	for (uint32_t i = 0; i < 128; i++)
-		post_page(place, i);
-	for (uint32_t i = 0; i < 128; i++) {
-		uint32_t number;
-
-		assert_int_equal(reap_one(place).status, 0);
-		number = ((struct frame *)(void *)(page_of[i] + OFFSET))->number;
-		assert_int_equal(number, number < 1u << 16 ? next_wire : next_own);
-		number < 1u << 16 ? next_wire++ : next_own++;
-		if (i == 64)
-			assert_in_range(next_wire, 20, 44);
-	}
-	end_posting(place, N_PAGES);
-}
-
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
@@ -532,8 +356,6 @@ int main(void)
 		CASE(stuck),
 		CASE(there_and_back),
 		CASE(changed_under_load),
-		CASE(injected),
-		CASE(injected_beside),
 	};
 
 	if (geteuid())
