@@ -13,11 +13,19 @@
 
 #define ARRAY_SIZE(a)	     (sizeof(a) / sizeof((a)[0]))
 #define BIT(n)		     (1u << (n))
-#define MIN(a, b)	     ((a) < (b) ? (a) : (b))
-#define MAX(a, b)	     ((a) > (b) ? (a) : (b))
+#define MIN(a, b)	     PICK(a, <, b, __COUNTER__)
+#define MAX(a, b)	     PICK(a, >, b, __COUNTER__)
 #define DIV_ROUND_UP(n, d)   (((n) + (d)-1) / (d))
 #define must_check	     __attribute__((warn_unused_result))
 #define printf_like(f, args) __attribute__((format(printf, f, args)))
+
+/* Each is evaluated once. */
+#define PICK(a, op, b, n) PICK_(a, op, b, n)
+#define PICK_(a, op, b, n)                                                                         \
+	({                                                                                         \
+		__typeof__(1 ? (a) : (b)) a_##n = (a), b_##n = (b);                                \
+		a_##n op b_##n ? a_##n : b_##n;                                                    \
+	})
 
 /* The page of Xen's ABI. Not the host's: grants are always in 4 KiB. */
 #define XEN_PAGE 4096u
