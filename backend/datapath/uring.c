@@ -44,7 +44,7 @@ enum cookie_kind {
 	COOKIE_TAP_READ,
 	COOKIE_TAP_WRITE,
 	COOKIE_PLACE_POLL,
-	COOKIE_IGNORE, /* a cancellation's own completion */
+	COOKIE_CANCEL, /* its packet is the kind that is to end */
 };
 
 /* What the loop has under way for one queue's TAP. */
@@ -185,7 +185,7 @@ static void cancel_poll(struct uring_loop *l, enum cookie_kind kind, const struc
 	struct io_uring_sqe *sqe = get_sqe(l);
 
 	io_uring_prep_poll_remove(sqe, cookie(kind, q->slot, 0));
-	io_uring_sqe_set_data64(sqe, cookie(COOKIE_IGNORE, 0, 0));
+	io_uring_sqe_set_data64(sqe, cookie(COOKIE_CANCEL, q->slot, kind));
 }
 
 static void forget_place(void *loop, struct queue *q)
@@ -319,6 +319,17 @@ static void on_tap(struct uring_loop *l, enum cookie_kind kind, uint32_t slot, u
 		worker_release(l->w, q);
 }
 
+/* -EALREADY: the poll was just being looked at because somebody woke it. If nothing had come,
+ * as when a device that goes wakes whoever waits for it, it is there still. */
+static void on_cancel(struct uring_loop *l, uint32_t slot, enum cookie_kind kind, int result)
+{
+	const struct tap_state *t = &l->tap[slot];
+	const struct queue *q = l->w->by_slot[slot];
+
+	if (result == -EALREADY && q && (kind == COOKIE_TAP_POLL ? t->polling : t->place_polling))
+		cancel_poll(l, kind, q);
+}
+
 /* Polls of what lives as long as the worker: multishot, so normally armed once. */
 static void watch(struct uring_loop *l, enum cookie_kind kind)
 {
@@ -351,7 +362,9 @@ static void complete(struct uring_loop *l, const struct io_uring_cqe *cqe)
 		on_tap(l, kind, (uint32_t)(cqe->user_data >> 32) & 0xffff,
 		       (uint32_t)cqe->user_data, cqe->res);
 		break;
-	case COOKIE_IGNORE:
+	case COOKIE_CANCEL:
+		on_cancel(l, (uint32_t)(cqe->user_data >> 32) & 0xffff, (uint32_t)cqe->user_data,
+			  cqe->res);
 		break;
 	}
 }
