@@ -239,6 +239,7 @@ static uint64_t step_links(struct control *c, uint64_t now_ns)
 		c->links_not_before_ns = now_ns + LINKS_EVERY_NS;
 		for (uint32_t i = 0; i < c->n_vifs; i++)
 			vif_on_links(c, c->vif[i]);
+		placement_on_links(c, now_ns);
 	}
 	if (more)
 		return now_ns;

@@ -110,10 +110,7 @@ uint64_t fdb_step(struct control *c, uint64_t now_ns)
 
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		struct nic *n = &c->nics.nic[i];
-		int bridge = n->state == NIC_OPEN ?
-				     c->env.netdev_ops->master(c->env.netdev_ctx,
-							       n->ops->ifindex(n->device)) :
-				     0;
+		int bridge = n->state == NIC_OPEN && n->heard ? n->host.master : 0;
 
 		if (bridge != n->fdb.bridge) {
 			start_over(c, n, bridge);

@@ -71,7 +71,7 @@ static struct link_entry *insert(struct links *l, int ifindex)
 	}
 	memmove(&l->entry[i + 1], &l->entry[i], (l->n_entries - i) * sizeof(*l->entry));
 	l->n_entries++;
-	l->entry[i] = (struct link_entry){ .ifindex = ifindex };
+	l->entry[i] = (struct link_entry){ .ifindex = ifindex, .born = ++l->n_born };
 	return &l->entry[i];
 }
 

@@ -21,6 +21,7 @@ struct nlmsghdr;
 /* A device. */
 struct link_entry {
 	int ifindex;
+	uint32_t born; /* no other device had or will have it, whatever its ifindex */
 	int master; /* ifindex of what it is in: a bridge, a bond; 0: nothing */
 	uint32_t mtu;
 	bool up;      /* set up by the operator */
@@ -42,6 +43,7 @@ struct links {
 	struct mnl_socket *nl;
 	struct link_entry *entry; /* [n_entries], by ifindex */
 	uint32_t n_entries, size;
+	uint32_t n_born;
 	struct vlans vlans;
 	uint32_t seq;	  /* of the last request */
 	uint32_t reading; /* of the last one for all devices: which reading of the table this is */

@@ -374,11 +374,15 @@ static bool kernel_link(void *ctx, const struct netdev *nd, struct netdev_link *
 	return true;
 }
 
-static int kernel_master(void *ctx, int ifindex)
+static bool kernel_host(void *ctx, int ifindex, struct netdev_host *out)
 {
 	const struct link_entry *e = links_find(&((struct netdev_kernel *)ctx)->links, ifindex);
 
-	return e ? e->master : 0;
+	if (e)
+		*out = (struct netdev_host){ .born = e->born,
+					     .master = e->master,
+					     .carrier = e->up && e->carrier };
+	return e != NULL;
 }
 
 static uint64_t kernel_remembers_ns(void *ctx, int ifindex)
@@ -461,7 +465,7 @@ const struct netdev_ops netdev_kernel_ops = {
 	.links_fd = kernel_links_fd,
 	.links_news = kernel_links_news,
 	.link = kernel_link,
-	.master = kernel_master,
+	.host = kernel_host,
 	.remembers_ns = kernel_remembers_ns,
 	.learn = kernel_learn,
 	.neighbours_fd = kernel_neighbours_fd,

@@ -54,6 +54,13 @@ struct netdev_link {
 	bool uplinks_down; /* its bridge has members that are no TAPs, all without a carrier */
 };
 
+/* Where a device of the host's stands that is none of ours. */
+struct netdev_host {
+	uint32_t born; /* tells it from another one that had its ifindex before */
+	int master;    /* ifindex of what it is in; 0: nothing */
+	bool carrier;  /* it is up, and so is what is below it */
+};
+
 struct netdev_error {
 	char text[256];
 };
@@ -108,8 +115,8 @@ struct netdev_ops {
 	/* What was heard last. False: nothing yet. */
 	bool (*link)(void *ctx, const struct netdev *nd, struct netdev_link *out);
 
-	/* The ifindex of what the device 'ifindex' is in; 0: nothing that we heard of. */
-	int (*master)(void *ctx, int ifindex);
+	/* What was heard last of any device. False: there is none, or nothing was heard yet. */
+	bool (*host)(void *ctx, int ifindex, struct netdev_host *out);
 
 	/* How long the bridge 'ifindex' is a port of remembers who has sent a frame by that
 	 * port; 0: it learns nothing there. */

@@ -117,7 +117,7 @@ static void start_over(struct control *c)
 	for (uint32_t i = 0; i < c->n_vifs; i++)
 		placement_drop(c, c->vif[i]);
 	for (uint32_t i = 0; i < c->nics.n; i++)
-		c->nics.nic[i].state = NIC_CLOSED;
+		placement_nic_lost(&c->nics.nic[i]);
 }
 
 /* ---- steps ---- */
@@ -136,6 +136,21 @@ static void enter(struct vif *v, enum placement_state state)
 	p->state = state;
 	p->to_tell = queues_of(v, steps[state].to);
 	p->to_hear = steps[state].answer ? p->to_tell : 0;
+}
+
+/* What is under way with its worker ends with the answers to PLACE_RELEASE. */
+void placement_nic_gone(struct control *c, struct nic *n)
+{
+	for (uint32_t i = 0; i < c->n_vifs; i++) {
+		struct placement *p = &c->vif[i]->placement;
+
+		if (p->nic != n || p->state == PLACED_RELEASING)
+			continue;
+		p->filtered = false;
+		p->until_ns = 0;
+		p->n_moves += p->state == PLACED_NIC;
+		enter(c->vif[i], PLACED_RELEASING);
+	}
 }
 
 static void fail_to_join(struct vif *v, uint64_t now_ns, const char *what, const char *why)
@@ -290,13 +305,13 @@ static bool same_form(const struct vlan_form *a, const struct vlan_form *b)
 }
 
 /* Whether v's place is not what it is to have now. */
-static bool is_to_leave(struct control *c, const struct vif *v)
+static bool is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns)
 {
 	const struct placement *p = &v->placement;
 	struct vlan_form form;
 	const char *why_not;
 
-	return placement_choose(c, v, &form, &why_not) != p->nic ||
+	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
 	       !same_form(&form, &p->form) || v->link.mtu != p->mtu;
 }
 
@@ -309,12 +324,12 @@ static uint64_t step_vif(struct control *c, struct vif *v, uint64_t now_ns)
 	struct nic *n;
 
 	if (p->state == PLACED_BRIDGE) {
-		n = placement_choose(c, v, &form, &p->why_not);
+		n = placement_choose(c, v, &form, now_ns, &p->why_not);
 		if (n && now_ns < p->retry_ns)
 			return p->retry_ns;
 		if (n)
 			join(c, v, n, &form, now_ns);
-	} else if (p->state == PLACED_NIC && is_to_leave(c, v)) {
+	} else if (p->state == PLACED_NIC && is_to_leave(c, v, now_ns)) {
 		enter(v, PLACED_HOLDING);
 		next = advance(c, v, now_ns);
 	}

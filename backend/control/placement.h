@@ -11,8 +11,9 @@
  *	  ^                                                          |
  *	  +--- RELEASING <- LEAVING <- SETTLING_OUT <- HOLDING <-----+
  *
- * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC fails,
- * every vif is on the bridge at once, and gets a place anew later.
+ * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC is taken
+ * away, every vif is on the bridge at once, and gets a place anew later. A NIC whose link is
+ * down gives its vifs to the bridge in order, and takes them back once it was up for a while.
  *
  * Owner: control.
  */
@@ -20,6 +21,7 @@
 #define VIF_CONTROL_PLACEMENT_H
 
 #include "backend/control/config.h"
+#include "backend/control/netdev.h"
 #include "backend/control/fdb.h"
 #include "backend/control/vlans.h"
 #include "backend/control/workers.h"
@@ -75,6 +77,10 @@ struct nic {
 	struct nic_device *device; /* NULL: not opened */
 	enum nic_state state;	   /* of the worker's half */
 	uint32_t number, worker;
+	uint32_t n_asked; /* times the worker was asked to open its half and did not answer yet */
+	bool heard;	  /* of the device: host is the last */
+	struct netdev_host host;
+	uint64_t link_ns; /* its link counts from then on; UINT64_MAX: it is down */
 	struct vif *place[NIC_PLACES_MAX];
 	uint32_t n_places;
 	uint64_t retry_ns;
@@ -93,6 +99,9 @@ struct nics {
 void placement_init(struct control *c);
 /* Every filter and program goes. */
 void placement_fini(struct control *c);
+
+/* The host's links changed: a device that was missing may be there. */
+void placement_on_links(struct control *c, uint64_t now_ns);
 
 /* Takes the steps that are due. Returns when it wants to be called next. */
 uint64_t placement_step(struct control *c, uint64_t now_ns);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The NICs of vifd.conf: both halves of each are opened as soon as the device and the
- * datapath are there, and tried again later if that fails.
+ * datapath are there, and tried again if that fails: later, or soon after the host's links
+ * changed. A device that was taken away is closed.
  */
 #include "backend/control/placement_parts.h"
 
@@ -10,6 +11,12 @@
 #include <unistd.h>
 
 #include "backend/control/control.h"
+
+/* What failed is not tried again earlier, whatever changes. */
+#define TRY_AGAIN_NS (1 * NS_PER_S)
+
+/* A link that comes and goes moves nobody until it stays. */
+#define LINK_STAYS_NS (1 * NS_PER_S)
 
 void placement_close_fds(int fds[], int n)
 {
@@ -49,11 +56,28 @@ static void open_nic(struct control *c, struct nic *n, uint64_t now_ns)
 		fail(n, now_ns, strerror(-rc));
 	else
 		n->state = NIC_OPENING;
+	n->n_asked += n->state == NIC_OPENING;
+}
+
+void placement_nic_lost(struct nic *n)
+{
+	n->state = NIC_CLOSED;
+	n->n_asked = 0;
+}
+
+void placement_on_links(struct control *c, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		struct nic *n = &c->nics.nic[i];
+
+		n->retry_ns = MIN(n->retry_ns, now_ns + TRY_AGAIN_NS);
+	}
 }
 
 void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t now_ns)
 {
-	if (n->state != NIC_OPENING)
+	/* Of the last time it was asked: it may have been closed and opened again since. */
+	if (!n->n_asked || --n->n_asked || n->state != NIC_OPENING)
 		return;
 	if (e->status) {
 		fail(n, now_ns, e->why[0] ? e->why : strerror(-e->status));
@@ -65,6 +89,54 @@ void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t 
 		 n->ops->caps(n->device).n_places, n->worker);
 }
 
+/* ---- what becomes of the device ---- */
+
+/* Returns whether it is closed now: not while its worker's socket is full. */
+static bool close_gone(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	const struct ipc_msg msg = { .type = IPC_NIC_CLOSE, .slot = n->number };
+
+	if (n->state != NIC_CLOSED && workers_ready(&c->workers) &&
+	    workers_say(&c->workers, n->worker, &msg, NULL, 0))
+		return false;
+	placement_nic_gone(c, n);
+	n->ops->close(n->device);
+	n->device = NULL;
+	n->heard = false;
+	fail(n, now_ns, "the device is gone");
+	n->retry_ns = now_ns + TRY_AGAIN_NS; /* another may be there already */
+	return true;
+}
+
+static void follow_link(struct nic *n, const struct netdev_host *now, uint64_t now_ns)
+{
+	if (!now->carrier)
+		n->link_ns = UINT64_MAX;
+	else if (!n->heard)
+		n->link_ns = now_ns;
+	else if (!n->host.carrier)
+		n->link_ns = now_ns + LINK_STAYS_NS;
+	if (n->heard && n->host.carrier != now->carrier)
+		log_info(LOG_NOBODY, "NIC %s: its link is %s", n->config.name,
+			 now->carrier ? "up" : "down");
+}
+
+/* Looks at an open device. Returns when to look again, if no news of links come first. */
+static uint64_t look_at(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	struct netdev_host now;
+	bool found = c->env.netdev_ops->host(c->env.netdev_ctx, n->ops->ifindex(n->device), &now);
+
+	if (n->heard && (!found || now.born != n->host.born))
+		return close_gone(c, n, now_ns) ? UINT64_MAX : now_ns + NS_PER_MS;
+	if (!found)
+		return UINT64_MAX;
+	follow_link(n, &now, now_ns);
+	n->host = now;
+	n->heard = true;
+	return n->link_ns > now_ns ? n->link_ns : UINT64_MAX;
+}
+
 uint64_t placement_step_nics(struct control *c, uint64_t now_ns)
 {
 	uint64_t next = UINT64_MAX;
@@ -72,6 +144,8 @@ uint64_t placement_step_nics(struct control *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		struct nic *n = &c->nics.nic[i];
 
+		if (n->device)
+			next = MIN(next, look_at(c, n, now_ns));
 		if (n->state == NIC_CLOSED && now_ns >= n->retry_ns && workers_ready(&c->workers))
 			open_nic(c, n, now_ns);
 		if (n->state == NIC_CLOSED)

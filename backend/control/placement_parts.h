@@ -18,18 +18,27 @@
 
 void placement_close_fds(int fds[], int n);
 
-/* Opens what can be opened now. Returns when to come again. */
+/* Opens what can be opened now, closes what is gone, and follows the links. Returns when to
+ * come again. */
 uint64_t placement_step_nics(struct control *c, uint64_t now_ns);
 
 /* The worker has its half, or could not open it. */
 void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t now_ns);
+
+/* The datapath is gone, and with it the worker's half. */
+void placement_nic_lost(struct nic *n);
+
+/* ---- placement.c ---- */
+
+/* n is gone, its worker was told so: its vifs are the bridge's. */
+void placement_nic_gone(struct control *c, struct nic *n);
 
 /* ---- placement_policy.c ---- */
 
 /* The NIC v is to have a place on, and which of the wire's frames are v's; NULL with *why_not:
  * none. */
 struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan_form *form,
-			     const char **why_not);
+			     uint64_t now_ns, const char **why_not);
 
 /* Puts v down for a place on n, and picks which of its queues is to have it. False with
  * *why_not: there is none. */

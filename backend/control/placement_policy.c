@@ -65,7 +65,7 @@ static const char *look_for_form(struct control *c, const struct vif *v, const s
 }
 
 struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan_form *form,
-			     const char **why_not)
+			     uint64_t now_ns, const char **why_not)
 {
 	*why_not = unfit(c, v);
 	if (*why_not)
@@ -74,11 +74,14 @@ struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		struct nic *n = &c->nics.nic[i];
 
-		if (n->state != NIC_OPEN || !v->link.master ||
-		    c->env.netdev_ops->master(c->env.netdev_ctx, n->ops->ifindex(n->device)) !=
-			    v->link.master)
+		if (n->state != NIC_OPEN || !n->heard || n->host.master != v->link.master)
 			continue;
-		*why_not = look_for_form(c, v, n, form);
+		if (n->link_ns == UINT64_MAX)
+			*why_not = "the NIC's link is down";
+		else if (now_ns < n->link_ns)
+			*why_not = "the NIC's link has just come up";
+		else
+			*why_not = look_for_form(c, v, n, form);
 		return *why_not ? NULL : n;
 	}
 	return NULL;

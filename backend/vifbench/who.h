@@ -14,8 +14,6 @@ enum part {
 	PART_VIFD,
 	PART_GUEST, /* vif-guest */
 	PART_PUMP,
-	PART_PEER, /* testpmd */
-	PART_NIC,  /* the thread that stands for the model NIC's hardware */
 	PART_OTHER, /* of the lab: xenstored, hosted-xen, ... */
 	PART_N,
 };
@@ -28,7 +26,6 @@ struct who {
 	uint32_t n;
 	struct {
 		enum part part;
-		int tid;
 		int fd; /* its schedstat */
 	} thread[WHO_THREADS_MAX];
 };

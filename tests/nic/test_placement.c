@@ -205,6 +205,65 @@ static void closed_with_frames(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* Taken away, then another one of its name: by then nobody waits for the old one. */
+static void the_nic_goes_and_comes(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		rig_turns_until(r, 200, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+		rig_good_carries(r, 200);
+		sim_nic_plug(false);
+		rig_turns_until(r, 20, good(r)->state == PLACED_BRIDGE && evil(r)->state == PLACED_BRIDGE);
+		assert_string_equal(good(r)->why_not, "no NIC of vifd.conf is in its bridge");
+		assert_int_equal(sim_nic_n_filters(), 0);
+		rig_turns(r, i * 100);
+		sim_nic_plug(true);
+		rig_good_carries(r, 200);
+	}
+}
+
+/* At any moment of any step, and the other one is there before anybody looked. */
+static void the_nic_is_replaced(void **state)
+{
+	struct rig *r = *state;
+
+	r->ns_per_turn = 3 * NS_PER_MS;
+	for (unsigned i = 0; i < 40; i++) {
+		rig_turns_until(r, 500, good(r)->state == PLACED_NIC);
+		good(r)->wish = PLACEMENT_BRIDGE;
+		rig_turns(r, i % 8);
+		sim_nic_plug(false);
+		rig_turns(r, i % 3);
+		sim_nic_plug(true);
+		good(r)->wish = PLACEMENT_AUTO;
+		rig_good_carries(r, 20);
+	}
+}
+
+static void the_link_drops(void **state)
+{
+	struct rig *r = *state;
+	uint64_t begun;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	sim_nic_link(false);
+	rig_good_carries(r, 100);
+	rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+	assert_string_equal(good(r)->why_not, "the NIC's link is down");
+	assert_int_equal(sim_nic_n_filters(), 0);
+	/* It comes and goes: nobody moves before it stays. */
+	for (unsigned i = 0; i < 10; i++) {
+		sim_nic_link(i % 2);
+		rig_turns(r, 50);
+		assert_int_equal(good(r)->state, PLACED_BRIDGE);
+	}
+	begun = r->now_ns;
+	rig_turns_until(r, 200, good(r)->state == PLACED_NIC);
+	assert_true(r->now_ns - begun >= 400 * NS_PER_MS);
+	rig_good_carries(r, 100);
+}
+
 static void the_datapath_dies(void **state)
 {
 	struct rig *r = *state;
@@ -353,7 +412,8 @@ int main(void)
 		T(moves_to_another_vlan), T(bridged_by_its_vlans),
 		cmocka_unit_test_setup_teardown(there_and_back_by_another_queue, start_queues,
 						rig_teardown),
-		T(a_neighbour_floods),
+		T(a_neighbour_floods),	T(the_nic_goes_and_comes),
+		T(the_nic_is_replaced),	T(the_link_drops),
 #undef T
 	};
 

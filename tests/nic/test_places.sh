@@ -102,6 +102,39 @@ out_of_the_bridge()
 	pings "$g"
 }
 
+# Taken away and plugged in anew, with another network device of the same name. Frames are
+# under way: the worker waits for more of them when the device goes.
+plugged_anew()
+{
+	local i mac
+	[ "$VIF_LAB_NIC" = model ] && return # there the cable ends
+	mac=$(wire cat /sys/class/net/eth0/address)
+	for ((i = 0; i < 4; i++)); do
+		arps "$g"
+		ip link del "$uplink"
+		await 10 model_is "$g" bridge
+		ip link add "$uplink" type veth peer name eth0 address "$mac" netns "$n-wire"
+		wire ethtool -K eth0 tx off >/dev/null
+		wire ip addr add 10.77.0.1/24 dev eth0
+		wire ip addr add fd77::1/64 dev eth0 nodad
+		wire ip link set eth0 up
+		ip link set "$uplink" master "${n}br0" up
+		await 10 model_is "$g" mq
+		pings "$g"
+		past_the_bridge
+	done
+}
+
+no_link()
+{
+	wire ip link set eth0 down
+	await 10 model_is "$g" bridge
+	wire ip link set eth0 up
+	wire ip addr add fd77::1/64 dev eth0 nodad # the kernel forgets it
+	await 10 model_is "$g" mq
+	pings "$g"
+}
+
 detached()
 {
 	vif-lab detach --domid "$g"
@@ -134,5 +167,7 @@ ok "groups, other guests and IPv6 reach it" by_the_bridge
 ok "there and back ${SWAPS:-20} times: nothing lost, doubled, reordered" swapped
 ok "the datapath killed: the bridge serves it, then the NIC again" datapath_killed
 ok "the NIC leaves the bridge and comes back" out_of_the_bridge
+ok "the NIC's link drops and comes back" no_link
+ok "the NIC is taken away and plugged in anew" plugged_anew
 ok "detached and attached" detached
 ok "vifd without NICs leaves nothing of it behind" stopped

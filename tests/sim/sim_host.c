@@ -271,10 +271,10 @@ static void netdev_close(void *ctx, struct netdev *nd, bool destroy)
 	*nd = (struct netdev){ 0 };
 }
 
-static int netdev_master(void *ctx, int ifindex)
+static bool netdev_host(void *ctx, int ifindex, struct netdev_host *out)
 {
 	(void)ctx;
-	return ifindex == SIM_NIC_IFINDEX ? SIM_BRIDGE : 0;
+	return sim_nic_host(ifindex, out);
 }
 
 static uint64_t netdev_remembers_ns(void *ctx, int ifindex)
@@ -370,7 +370,7 @@ const struct netdev_ops sim_netdev_ops = {
 	.neighbours_news = netdev_neighbours_news,
 	.neighbours_again = netdev_neighbours_again,
 	.wire_form = netdev_wire_form,
-	.master = netdev_master,
+	.host = netdev_host,
 	.remembers_ns = netdev_remembers_ns,
 	.learn = netdev_learn,
 	.open = netdev_open,

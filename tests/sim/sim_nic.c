@@ -2,6 +2,8 @@
 /* See sim_nic.h. One NIC, one port; a place is known to both halves by the fd it came with. */
 #include "tests/sim/sim_nic.h"
 
+#include "tests/sim/sim_host.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,11 +59,32 @@ static ino_t id_of(int fd)
 /* ---- the device ---- */
 
 static uint32_t n_places; /* of the one device there is */
+static uint32_t born = 1;
+static bool plugged = true, link_up = true;
+
+void sim_nic_plug(bool on)
+{
+	born += on && !plugged;
+	plugged = on;
+	sim_links_changed();
+}
+
+void sim_nic_link(bool up)
+{
+	link_up = up;
+	sim_links_changed();
+}
+
+bool sim_nic_host(int index, struct netdev_host *out)
+{
+	*out = (struct netdev_host){ .born = born, .master = SIM_BRIDGE, .carrier = link_up };
+	return plugged && index == SIM_NIC_IFINDEX;
+}
 
 static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,
 		       size_t why_size)
 {
-	if (strcmp(cfg->name, SIM_NIC_NAME)) {
+	if (!plugged || strcmp(cfg->name, SIM_NIC_NAME)) {
 		snprintf(why, why_size, "no such device");
 		return -ENODEV;
 	}
@@ -439,6 +462,8 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 	uint8_t tagged[SIM_FRAME_MAX + 4];
 	struct packet *p;
 
+	if (!plugged)
+		return false;
 	if (!place) {
 		size = put_tag(tagged, frame, size, form.tag_off ? 0 : form.on_wire);
 		return sim_datapath_give_queue(d, domid, queue, tagged, size);

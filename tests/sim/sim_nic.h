@@ -6,11 +6,12 @@
 #ifndef VIF_SIM_NIC_H
 #define VIF_SIM_NIC_H
 
+#include "backend/control/netdev.h"
 #include "backend/nic/nic.h"
 #include "tests/sim/sim_datapath.h"
 
 #define SIM_NIC_NAME	"nic0"
-#define SIM_NIC_IFINDEX 1000
+#define SIM_NIC_IFINDEX 1000 /* of the first device of that name */
 #define SIM_BRIDGE	1001 /* all vifs and the NIC are in it */
 #define SIM_PLACE_SIZE	64u  /* frames that wait in a place */
 
@@ -24,6 +25,13 @@ extern const struct nic_port_ops sim_nic_buffer_ops;
  * False: too much waits. */
 bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
 		  size_t size);
+
+/* The device is taken away, or one of its name is there again; its link. */
+void sim_nic_plug(bool plugged);
+void sim_nic_link(bool up);
+
+/* As netdev_ops.host. */
+bool sim_nic_host(int ifindex, struct netdev_host *out);
 
 /* The next so many filters are refused with -ENOSPC. */
 void sim_nic_refuse(uint32_t n);
