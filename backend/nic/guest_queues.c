@@ -137,15 +137,15 @@ void guest_queues_close(struct guest_queues *q)
 
 /* ---- what is changed ---- */
 
-/* Entries that lead to a guest's queue lead to another; an operator's choice among those
- * stays. */
+/* Evenly over the rest, as the driver would; of a table that an operator made, only what leads
+ * to a guest's queue leads to another. */
 static int limit_spread(const struct guest_queues *q, const struct ethtool *e)
 {
 	uint32_t *table = calloc(ETHTOOL_SPREAD_MAX, sizeof(*table)), n;
 	int err = table ? ethtool_spread(e, table, &n) : -ENOMEM;
 
 	for (uint32_t i = 0; !err && i < n; i++)
-		if (table[i] >= q->was.first)
+		if (!q->was.n_spread || table[i] >= q->was.first)
 			table[i] = i % q->was.first;
 	if (!err)
 		err = ethtool_set_spread(e, table, n);

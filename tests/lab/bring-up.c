@@ -12,6 +12,7 @@
 
 #include "guest.h"
 #include "netns.h"
+#include "nic_switch.h"
 #include "process.h"
 
 #define DAEMON_WAIT_MS 10000
@@ -50,6 +51,8 @@ static void print_nic(const struct lab *lab, char *out, size_t size)
 	if (lab->model_nic)
 		n += snprintf(out + n, size - (size_t)n, ",provider=model,wire=%.15s",
 			      lab_cable(lab).s);
+	if (lab->steering[0])
+		n += snprintf(out + n, size - (size_t)n, ",steering=%s", lab->steering);
 	if (lab->n_filters)
 		snprintf(out + n, size - (size_t)n, ",filters=%u", lab->n_filters);
 }
@@ -82,7 +85,10 @@ static int start_vifd(const struct lab *lab, char *const flags[])
 			return -E2BIG;
 		d.argv[n++] = *flags;
 	}
+	if (lab_has_switch(lab))
+		nic_switch_preload(lab, true);
 	err = process_start_daemon(&d);
+	nic_switch_preload(lab, false);
 	if (!err)
 		err = process_await_socket(LAB_VIFD_SOCKET, DAEMON_WAIT_MS);
 	if (err)

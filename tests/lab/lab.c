@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lab.h"
+#include "nic_switch.h"
 
 static struct lab_name name_of(const struct lab *lab, const char *suffix)
 {
@@ -51,6 +51,16 @@ struct lab_name lab_cable(const struct lab *lab)
 struct lab_name lab_uplink(const struct lab *lab)
 {
 	return name_of(lab, lab->mq && lab->model_nic ? "mq0" : "w0");
+}
+
+struct lab_name lab_switch(const struct lab *lab)
+{
+	return name_of(lab, "-switch");
+}
+
+bool lab_has_switch(const struct lab *lab)
+{
+	return lab->mq && !lab->model_nic && lab->steering[0] && strcmp(lab->steering, "program");
 }
 
 int lab_defaults(struct lab *lab)
@@ -109,6 +119,11 @@ void lab_export(const struct lab *lab)
 	setenv("VIF_LAB_NIC", lab->model_nic ? "model" : "afxdp", 1);
 	snprintf(value, sizeof(value), "%u", lab->n_filters);
 	setenv("VIF_LAB_FILTERS", value, 1);
+	setenv("VIF_LAB_STEERING", lab->steering, 1);
+	if (lab_has_switch(lab)) { /* for nic_preload.c */
+		setenv("VIF_LAB_NIC_DEVICE", lab_uplink(lab).s, 1);
+		setenv("VIF_LAB_NIC_TABLE", NIC_SWITCH_TABLE, 1);
+	}
 	setenv("VIF_LAB_FRONTEND", lab->frontend, 1);
 	setenv("VIF_LAB_WITHOUT", lab->without, 1);
 	setenv("XENSTORED_RUNDIR", LAB_STORE, 1);
@@ -125,12 +140,13 @@ int lab_import(struct lab *lab)
 	const char *frontend = getenv("VIF_LAB_FRONTEND"), *queues = getenv("VIF_LAB_QUEUES");
 	const char *without = getenv("VIF_LAB_WITHOUT"), *model = getenv("VIF_LAB_MODEL");
 	const char *nic = getenv("VIF_LAB_NIC"), *filters = getenv("VIF_LAB_FILTERS");
+	const char *steering = getenv("VIF_LAB_STEERING");
 	int err = lab_defaults(lab);
 
 	if (err)
 		return err;
 	if (!name || !guests || !frontend || !queues || !without || !model ||
-	    !nic || !filters || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
+	    !nic || !filters || !steering || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
 		return -ENOENT;
 	strcpy(lab->name, name);
 	lab->n_guests = (uint32_t)strtoul(guests, NULL, 10);
@@ -138,6 +154,7 @@ int lab_import(struct lab *lab)
 	lab->mq = !strcmp(model, "mq");
 	lab->model_nic = !strcmp(nic, "model");
 	lab->n_filters = (uint32_t)strtoul(filters, NULL, 10);
+	snprintf(lab->steering, sizeof(lab->steering), "%s", steering);
 	snprintf(lab->frontend, sizeof(lab->frontend), "%s", frontend);
 	snprintf(lab->without, sizeof(lab->without), "%s", without);
 	return 0;

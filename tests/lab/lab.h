@@ -47,6 +47,7 @@ struct lab {
 	bool mq; /* vifd serves the uplink, beside the bridge, as a multi-queue NIC */
 	bool model_nic;	    /* which is the one in software, between wire and bridge */
 	uint32_t n_filters; /* it has; 0: as many as it likes */
+	char steering[8];   /* vifd's word; "": its default */
 	char frontend[32], without[96]; /* vif-guest's options */
 	char bin_dir[PATH_MAX - 64]; /* where vif-lab and the programs beside it are */
 };
@@ -63,6 +64,11 @@ struct lab_name lab_bridge(const struct lab *lab);
  * NIC between the two. */
 struct lab_name lab_uplink(const struct lab *lab);
 struct lab_name lab_cable(const struct lab *lab);
+
+/* Whether the uplink is a device with filters of its own (nic_switch.h). */
+bool lab_has_switch(const struct lab *lab);
+
+struct lab_name lab_switch(const struct lab *lab); /* its network namespace */
 
 /* Prepares *lab for this program: bin_dir and the defaults. 0 or -errno. */
 int lab_defaults(struct lab *lab) must_check;

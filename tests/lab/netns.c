@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "netns.h"
+#include "nic_switch.h"
 #include "process.h"
 
 #define NETNS_DIR "/run/netns"
@@ -260,16 +261,16 @@ static int ip_batch(const char *netns, const char *commands)
 	return status < 0 ? status : status ? -EIO : 0;
 }
 
-/* Runs act() in the named namespace. */
-static int in_netns(const char *name, void (*act)(void))
+/* Runs act() in the named namespace; its error. */
+static int in_netns(const struct lab *lab, const char *name, int (*act)(const struct lab *lab))
 {
 	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), fd = netns_open(name), err = 0;
 
 	if (home < 0 || fd < 0 || setns(fd, CLONE_NEWNET))
 		err = -errno;
 	else
-		act();
-	if (!err && setns(home, CLONE_NEWNET))
+		err = act(lab);
+	if (home >= 0 && setns(home, CLONE_NEWNET) && !err)
 		err = -errno;
 	if (fd >= 0)
 		close(fd);
@@ -280,16 +281,90 @@ static int in_netns(const char *name, void (*act)(void))
 
 /* What comes out of a real wire has its checksums and fits its MTU; AF_XDP has no words
  * for what does not. */
-static void finish_frames(void)
+static int finish_frames(const struct lab *lab)
 {
 	struct ethtool_value off = { .cmd = ETHTOOL_STXCSUM };
 	struct ifreq req = { .ifr_name = "eth0", .ifr_data = (void *)&off };
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
+	(void)lab;
 	if (s < 0 || ioctl(s, SIOCETHTOOL, &req))
 		warn("taking the wire's checksum offload away");
 	if (s >= 0)
 		close(s);
+	return 0;
+}
+
+/* ---- a NIC with filters of its own ---- */
+
+/* In this mount namespace only: nobody outside asks for it. */
+static int create_switch(const struct lab *lab)
+{
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int err = home < 0 ? -errno : create_named(lab_switch(lab), quieten_dom0);
+
+	if (home >= 0 && setns(home, CLONE_NEWNET) && !err)
+		err = -errno;
+	if (home >= 0)
+		close(home);
+	return err;
+}
+
+/* Once dom0 has the NIC, whose other end is nic0. */
+static int configure_switch(const struct lab *lab)
+{
+	char commands[512];
+	int err;
+
+	snprintf(commands, sizeof(commands),
+		 "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
+		 "link add wire0 type veth peer name eth0 netns %s\n"
+		 "link set wire0 master br0\n"
+		 "link set nic0 master br0\n"
+		 "link set wire0 up\n"
+		 "link set nic0 up\n"
+		 "link set br0 up\n",
+		 lab_wire(lab).s);
+	err = ip_batch(lab_switch(lab).s, commands);
+	return err ? err : in_netns(lab, lab_switch(lab).s, nic_switch_start);
+}
+
+/* ---- dom0 and the wire ---- */
+
+/* What 'ip link add' is told of the wire's end in dom0, and of its peer. */
+static void print_cable(const struct lab *lab, char *out, size_t size)
+{
+	uint32_t n = nic_switch_n_queues(lab);
+
+	if (lab_has_switch(lab))
+		snprintf(out, size,
+			 "numrxqueues %u numtxqueues %u type veth peer name nic0 numrxqueues %u "
+			 "numtxqueues %u netns %s",
+			 n, n, n, n, lab_switch(lab).s);
+	else
+		snprintf(out, size, "type veth peer name eth0 netns %s", lab_wire(lab).s);
+}
+
+static int configure_dom0(const struct lab *lab)
+{
+	struct lab_name bridge = lab_bridge(lab), cable = lab_cable(lab), uplink = lab_uplink(lab);
+	bool model = lab->mq && lab->model_nic;
+	char commands[1024], ends[256];
+
+	print_cable(lab, ends, sizeof(ends));
+	snprintf(commands, sizeof(commands),
+		 "link set lo up\n"
+		 "link add %s type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
+		 "link add %s %s\n"
+		 "link set %s up\n"
+		 "%s%s%s"
+		 "link set %s master %s\n"
+		 "link set %s up\n"
+		 "link set %s up\n",
+		 bridge.s, cable.s, ends, cable.s, model ? "tuntap add dev " : "",
+		 model ? uplink.s : "", model ? " mode tap\n" : "", uplink.s, bridge.s, uplink.s,
+		 bridge.s);
+	return ip_batch(NULL, commands);
 }
 
 int netns_configure(const struct lab *lab)
@@ -298,26 +373,14 @@ int netns_configure(const struct lab *lab)
 				    "link set eth0 up\n"
 				    "addr add 10.77.0.1/24 dev eth0\n"
 				    "addr add fd77::1/64 dev eth0 nodad\n";
-	struct lab_name bridge = lab_bridge(lab), wire = lab_wire(lab), cable = lab_cable(lab);
-	struct lab_name uplink = lab_uplink(lab);
-	bool model = lab->mq && lab->model_nic;
-	char dom0_commands[1024];
-	int err;
+	struct lab_name wire = lab_wire(lab);
+	int err = lab_has_switch(lab) ? create_switch(lab) : 0;
 
-	snprintf(dom0_commands, sizeof(dom0_commands),
-		 "link set lo up\n"
-		 "link add %s type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
-		 "link add %s type veth peer name eth0 netns %s\n"
-		 "link set %s up\n"
-		 "%s%s%s"
-		 "link set %s master %s\n"
-		 "link set %s up\n"
-		 "link set %s up\n",
-		 bridge.s, cable.s, wire.s, cable.s, model ? "tuntap add dev " : "",
-		 model ? uplink.s : "", model ? " mode tap\n" : "", uplink.s, bridge.s, uplink.s,
-		 bridge.s);
-	err = ip_batch(NULL, dom0_commands);
+	if (!err)
+		err = configure_dom0(lab);
+	if (!err && lab_has_switch(lab))
+		err = configure_switch(lab);
 	if (!err)
 		err = ip_batch(wire.s, wire_commands);
-	return err || !lab->mq ? err : in_netns(wire.s, finish_frames);
+	return err || !lab->mq ? err : in_netns(lab, wire.s, finish_frames);
 }

@@ -30,7 +30,7 @@ static const char usage[] =
     "\n"
     "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--queues N]\n"
     "              [--without FEATURE,...] [--model bridge|mq] [--nic afxdp|model]\n"
-    "              [--filters M] [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
+    "              [--filters M] [--steering program|device|auto] [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
     "      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
     "      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
     "      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
@@ -39,6 +39,9 @@ static const char usage[] =
     "      With --model mq the wire is a NIC with room for M guests (16), which get their\n"
     "      frames past the bridge: --nic afxdp, the device NAMEw0 with an XDP program, or\n"
     "      model, a multi-queue NIC in software, NAMEmq0, whose cable NAMEw0 is.\n"
+    "      With --steering device or auto NAMEw0 has M + 5 (8) queues and M + 2 (5) filters\n"
+    "      of its own: a switch on the way there, and 'ethtool -n' of its driver with\n"
+    "      LD_PRELOAD=lab-nic.so.\n"
     "  vif-lab exec [--name lab] -- COMMAND...   runs COMMAND in a running lab\n"
     "  vif-lab list                              the labs that run\n"
     "  vif-lab stop [--name lab]                 ends a lab\n"
@@ -119,6 +122,7 @@ enum run_option {
 	RUN_MODEL,
 	RUN_NIC,
 	RUN_FILTERS,
+	RUN_STEERING,
 	RUN_WORKERS,
 	RUN_KEEP,
 	RUN_LOGS
@@ -155,6 +159,11 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 	case RUN_FILTERS:
 		lab->n_filters = number("--filters", value, 1, FILTERS_MAX);
 		break;
+	case RUN_STEERING:
+		if (strcmp(value, "program") && strcmp(value, "device") && strcmp(value, "auto"))
+			errx(LAB_EXIT_FAILED, "--steering is program, device or auto, not '%s'", value);
+		strcpy(lab->steering, value);
+		break;
 	case RUN_WORKERS:
 		lab->n_workers = number("--workers", value, 1, WORKERS_MAX);
 		break;
@@ -176,6 +185,7 @@ static int run_main(struct lab *lab, int argc, char **argv)
 		{ "frontend", 1, NULL, RUN_FRONTEND }, { "queues", 1, NULL, RUN_QUEUES },
 		{ "without", 1, NULL, RUN_WITHOUT },   { "model", 1, NULL, RUN_MODEL },
 		{ "nic", 1, NULL, RUN_NIC },	       { "filters", 1, NULL, RUN_FILTERS },
+		{ "steering", 1, NULL, RUN_STEERING },
 		{ "workers", 1, NULL, RUN_WORKERS },   { "keep", 0, NULL, RUN_KEEP },
 		{ "logs", 1, NULL, RUN_LOGS },	       { 0 },
 	};
