@@ -116,7 +116,6 @@ static uint32_t from_wire(struct model_hw *hw)
 		else
 			to_host(hw, &f);
 		model_wire_take(&hw->wire);
-		__atomic_store_n(&hw->regs->wire_next, hw->wire.next, __ATOMIC_RELAXED);
 		n++;
 	}
 	model_count(&hw->regs->from_wire, n);

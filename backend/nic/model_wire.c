@@ -18,9 +18,9 @@
  * TPACKET_V2: a slot is handed over as soon as its frame is there; V3's blocks only when they
  * are full, or after a millisecond at least.
  */
-#define SLOT_SIZE  4096u
 #define BLOCK_SIZE (16 * SLOT_SIZE)
-#define N_SLOTS	   2048u
+#define SLOT_SIZE  MODEL_WIRE_SLOT_SIZE
+#define N_SLOTS	   MODEL_WIRE_SLOTS
 #define RESERVE	   16u /* room for the tag, which the kernel takes off */
 #define RING_SIZE  ((size_t)N_SLOTS * SLOT_SIZE)
 #define SEND_BYTES (4 << 20)
@@ -92,13 +92,44 @@ int model_wire_links(void)
 
 /* ---- the device's ---- */
 
-int model_wire_open(struct model_wire *w, int fd, int links, uint32_t next)
+static struct tpacket2_hdr *slot_at(const struct model_wire *w, uint32_t i)
+{
+	return (struct tpacket2_hdr *)(void *)(w->ring + (size_t)(i % N_SLOTS) * SLOT_SIZE);
+}
+
+static bool is_full(const struct model_wire *w, uint32_t i)
+{
+	return __atomic_load_n(&slot_at(w, i)->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
+}
+
+static void give_back(const struct model_wire *w, uint32_t i)
+{
+	__atomic_store_n(&slot_at(w, i)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+}
+
+/*
+ * Whoever had the ring before may have died in model_wire_take(). The kernel fills slots in
+ * order: one that is full behind one that is not, and before the next, is one that was taken.
+ * Where all are full it cannot be told, and if it was taken it comes once more: neither the
+ * kernel nor we are a slot off.
+ */
+static void finish_take(struct model_wire *w)
+{
+	uint32_t last = *w->next + N_SLOTS - 1;
+
+	if (is_full(w, last) && !is_full(w, last - 1))
+		give_back(w, last);
+}
+
+int model_wire_open(struct model_wire *w, int fd, int links, uint32_t *next)
 {
 	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (ring == MAP_FAILED)
 		return -errno;
-	*w = (struct model_wire){ .fd = fd, .links = links, .ring = ring, .next = next % N_SLOTS };
+	*next %= N_SLOTS;
+	*w = (struct model_wire){ .fd = fd, .links = links, .ring = ring, .next = next };
+	finish_take(w);
 	return 0;
 }
 
@@ -109,15 +140,11 @@ void model_wire_close(struct model_wire *w)
 	w->ring = NULL;
 }
 
-static struct tpacket2_hdr *next_slot(const struct model_wire *w)
-{
-	return (struct tpacket2_hdr *)(void *)(w->ring + (size_t)w->next * SLOT_SIZE);
-}
-
 /* Puts the tag back between the addresses and the rest. */
 static void insert_tag(struct model_frame *f, const struct tpacket2_hdr *slot)
 {
-	uint16_t type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
+	uint16_t type =
+	    slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
 	uint16_t tag[2] = { htons(type), htons(slot->tp_vlan_tci) };
 
 	memmove(f->data - MODEL_TAG_SIZE, f->data, 2 * ETH_ALEN);
@@ -128,7 +155,7 @@ static void insert_tag(struct model_frame *f, const struct tpacket2_hdr *slot)
 
 int model_wire_peek(struct model_wire *w, struct model_frame *out)
 {
-	struct tpacket2_hdr *slot = next_slot(w);
+	struct tpacket2_hdr *slot = slot_at(w, *w->next);
 	uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);
 
 	if (!(status & TP_STATUS_USER))
@@ -142,10 +169,13 @@ int model_wire_peek(struct model_wire *w, struct model_frame *out)
 	return 1;
 }
 
+/* In this order: a slot that is never given back would be where the kernel ends. */
 void model_wire_take(struct model_wire *w)
 {
-	__atomic_store_n(&next_slot(w)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-	w->next = (w->next + 1) % N_SLOTS;
+	uint32_t taken = *w->next;
+
+	__atomic_store_n(w->next, (taken + 1) % N_SLOTS, __ATOMIC_RELAXED);
+	give_back(w, taken);
 }
 
 bool model_wire_link(struct model_wire *w)

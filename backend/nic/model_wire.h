@@ -11,13 +11,15 @@
 
 #include "backend/nic/model.h"
 
-#define MODEL_WIRE_BATCH 64u
+#define MODEL_WIRE_BATCH     64u
+#define MODEL_WIRE_SLOTS     2048u /* of the socket's ring */
+#define MODEL_WIRE_SLOT_SIZE 4096u
 
 struct model_wire {
 	int fd;
 	int links;
 	uint8_t *ring;
-	uint32_t next; /* slot to look at */
+	uint32_t *next; /* slot to look at; outlives this process */
 };
 
 struct model_frame {
@@ -31,9 +33,9 @@ int model_wire_socket(int ifindex, char *why, size_t why_size) must_check;
 /* Control: what tells the device of changes of links, or -errno. */
 int model_wire_links(void) must_check;
 
-/* The device: maps the ring; goes on at slot 'next'. Keeps the fds, which stay the caller's.
- * 0 or -errno. */
-int model_wire_open(struct model_wire *w, int fd, int links, uint32_t next) must_check;
+/* The device: maps the ring; goes on at slot *next, where the one before left off, wherever
+ * that died. Keeps the fds, which stay the caller's, and next. 0 or -errno. */
+int model_wire_open(struct model_wire *w, int fd, int links, uint32_t *next) must_check;
 void model_wire_close(struct model_wire *w);
 
 /* The oldest frame that waits: 1; 0: none; -EMSGSIZE: one that is no ordinary frame, longer than

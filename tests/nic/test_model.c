@@ -5,8 +5,11 @@
  */
 #include "tests/nic/model_rig.h"
 
+#include <errno.h>
+#include <linux/if_packet.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -232,6 +235,56 @@ static void the_next_device(void **state)
 	rig_close_place(place, 0);
 }
 
+static uint8_t *map_wire(int fd)
+{
+	void *ring = mmap(NULL, MODEL_WIRE_SLOTS * MODEL_WIRE_SLOT_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_SHARED, fd, 0);
+
+	assert_true(ring != MAP_FAILED);
+	return ring;
+}
+
+/* The one before died when it was done with a frame and had not given its slot back: nothing
+ * is lost by that, however often the ring goes round. */
+static void the_next_after_a_crash(void **state)
+{
+	const uint32_t n_slots = MODEL_WIRE_SLOTS, n = 2 * n_slots;
+	int fds[NIC_FDS_MAX], n_fds = dev->port_fds(device, fds);
+	uint8_t *ring = map_wire(fds[MODEL_FD_WIRE]);
+	struct tpacket2_hdr *slot;
+
+	(void)state;
+	for (uint32_t i = 0; i < 5; i++)
+		rig_send_to(2, i);
+	for (uint32_t i = 0; i < 5; i++)
+		rig_at_host(i);
+	ops->close(port);
+	slot = (void *)(ring + 4 * MODEL_WIRE_SLOT_SIZE);
+	__atomic_store_n(&slot->tp_status, TP_STATUS_USER, __ATOMIC_RELEASE);
+	rig_open_port();
+	for (uint32_t i = 0; i < n; i++) {
+		rig_send_to(2, i);
+		if (i % 256 == 255)
+			for (uint32_t j = i - 255; j <= i; j++)
+				rig_at_host(j);
+	}
+	munmap(ring, n_slots * MODEL_WIRE_SLOT_SIZE);
+	while (n_fds > 0)
+		close(fds[--n_fds]);
+}
+
+/* Who has them as well, the datapath's process, cannot take them away. */
+static void registers_stay(void **state)
+{
+	int fds[NIC_FDS_MAX], n_fds = dev->port_fds(device, fds);
+
+	(void)state;
+	assert_int_equal(ftruncate(fds[MODEL_FD_REGS], 0), -1);
+	assert_int_equal(errno, EPERM);
+	while (n_fds > 0)
+		close(fds[--n_fds]);
+}
+
 /* ---- link ---- */
 
 static void pulled(void **state)
@@ -327,6 +380,8 @@ int main(void)
 		CASE(a_place_taken_early),
 		CASE(settled),
 		CASE(the_next_device),
+		CASE(the_next_after_a_crash),
+		CASE(registers_stay),
 		CASE(pulled),
 		CASE(the_wire_has_no_link),
 		CASE(idle),
