@@ -25,6 +25,7 @@
 #define NAP_NS	  (50 * 1000)
 
 struct nic_device {
+	char name[NIC_NAME_SIZE];
 	struct model_regs *regs;
 	int fd[MODEL_FDS];
 	int ifindex;
@@ -56,18 +57,21 @@ static void device_close(struct nic_device *d)
 	free(d);
 }
 
-static int make_regs(struct nic_device *d, const char *name)
+/* Sealed: the datapath has them as well, and is not to take them from under us. */
+static int make_regs(struct nic_device *d)
 {
-	int fd = d->fd[MODEL_FD_REGS] = memfd_create("vifd-nic", MFD_CLOEXEC);
+	int fd = d->fd[MODEL_FD_REGS] =
+	    memfd_create("vifd-nic", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *regs;
 
-	if (fd < 0 || ftruncate(fd, sizeof(*d->regs)))
+	if (fd < 0 || ftruncate(fd, sizeof(*d->regs)) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return -errno;
 	regs = mmap(NULL, sizeof(*d->regs), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (regs == MAP_FAILED)
 		return -errno;
 	d->regs = regs;
-	snprintf(d->regs->name, sizeof(d->regs->name), "%s", name);
+	snprintf(d->regs->name, sizeof(d->regs->name), "%s", d->name);
 	d->fd[MODEL_FD_DOORBELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return d->fd[MODEL_FD_DOORBELL] < 0 ? -errno : 0;
 }
@@ -135,7 +139,8 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 		return -ENOMEM;
 	memset(d->fd, -1, sizeof(d->fd));
 	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
-	err = make_regs(d, cfg->name);
+	snprintf(d->name, sizeof(d->name), "%s", cfg->name);
+	err = make_regs(d);
 	if (err)
 		fail(why, why_size, err, "making its registers: %s", strerror(-err));
 	if (!err)
@@ -246,7 +251,7 @@ static void settle(struct nic_device *d)
 			return;
 		if (waited >= SETTLE_NS) {
 			log_warning(LOG_NOBODY, "NIC %s: it does not come to an end with a batch",
-				    d->regs->name);
+				    d->name);
 			return;
 		}
 		nanosleep(&nap, NULL);

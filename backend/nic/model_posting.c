@@ -37,6 +37,9 @@ uint32_t model_post(struct nic_place *place, const struct nic_buffer buffers[], 
 		q->buffer[(q->posted.head + i) % MODEL_DESCRIPTORS] = buffers[i];
 	model_ring_push(&q->posted, n);
 	place->n_posted += n;
+	/* The device looks here once more after it let a frame wait, before it sleeps: one of us
+	 * sees the other's. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (n && model_queue_waits(q))
 		model_hw_ring(&place->port->hw);
 	return n;
