@@ -146,7 +146,7 @@ check-layers:
 	@tests/layers.sh
 
 ## bench: cycles per packet beside native Linux, on this machine (root; under 10 minutes)
-.PHONY: bench bench-quick
+.PHONY: bench bench-quick bench-peers
 bench: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/vifbench lab --output $(BUILD)/bench.json
@@ -155,6 +155,12 @@ bench: deps
 bench-quick: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/vifbench lab --quick --output $(BUILD)/bench.json
+
+## bench-peers: DPDK's vhost-user and memif beside vifd (root; installs dpdk; minutes)
+bench-peers: deps
+	@.ci/deps peers
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(BUILD)/vifbench peers --output $(BUILD)/peers.json
 
 # ---- what a developer runs ----
 

@@ -6,8 +6,10 @@
  *	{"bench": "lab", "machine": {...},
  *	 "rows": [{"name", "size", "direction", "burst", "guests",
  *		   "cycles_per_packet": {"median", "min", "max"}, "ratio_native",
- *		   "disturbed", "lost", "split": {PART: cycles}, "counts": {...}}],
- *	 "latency": [{"name", "round_trips", "us": {"p50", "p99", "p99.9"}}]}
+ *		   "ratio_range": [low, high], "disturbed", "lost", "split": {PART: cycles},
+ *		   "in_kernel": {PART: share}, "counts": {...}}],
+ *	 "latency": [{"name", "round_trips", "us": {"p50", "p99", "p99.9"}}],
+ *	 "missing": [what could not be had, a sentence each]}
  *
  * A size of 0 is the TCP stream; a burst of 0, as fast as the socket takes them. Numbers
  * that could not be had are null.
@@ -24,6 +26,7 @@ struct lab_options {
 	uint32_t n_runs; /* of each row, interleaved */
 	uint32_t run_ms; /* about how long each */
 	bool quick;	 /* fewer sizes and bursts */
+	bool peers;	 /* DPDK's rings beside vifd's, instead of all of vifd's paths */
 	int cpu;	 /* -1: the last one allowed */
 };
 

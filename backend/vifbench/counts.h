@@ -11,8 +11,14 @@
 #include "backend/vifbench/load.h"
 #include "backend/vifbench/path.h"
 
-/* {"grant_ops", "events", "notifies", "syscalls"}, each a packet; a new object. Null
- * for what could not be had. */
+/*
+ * {"copies", "grant_ops", "events", "notifies", "syscalls"}, each a packet, and of all
+ * but the last "from_guest" and "to_guest" alike, each a packet that went that way.
+ *
+ * copies: of a packet's bytes between vifd and the guest's memory, by grant operations
+ * and through static grants; events: times the guest woke vifd; notifies: times vifd woke
+ * the guest. A new object; null for what could not be had.
+ */
 json_t *counts_of(const struct path *p, const struct load *l);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "backend/vifbench/measure.h"
 #include "from_guest.h"
+#include "to_guest.h"
 
 #define BURST_MAX 64u
 
@@ -41,8 +42,8 @@ static void front_put(netif_tx_sring_t *page, uint32_t size, uint32_t burst)
 	for (uint32_t i = 0; i < burst; i++) {
 		uint16_t slot = (uint16_t)((prod + i) % RING_SLOTS);
 
-		page->ring[slot].req = (netif_tx_request_t){ .gref = slot, .id = slot,
-							     .size = (uint16_t)size };
+		page->ring[slot].req =
+		    (netif_tx_request_t){ .gref = slot, .id = slot, .size = (uint16_t)size };
 	}
 	__atomic_store_n(&page->req_prod, prod + burst, __ATOMIC_RELEASE);
 }
@@ -50,9 +51,14 @@ static void front_put(netif_tx_sring_t *page, uint32_t size, uint32_t burst)
 static void copy(grant_op ops[], uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		memcpy(ops[i].dest.virt,
-		       guest_memory[ops[i].source.foreign.ref] + ops[i].source.foreign.offset,
-		       ops[i].len);
+		if (ops[i].flags & GNTCOPY_dest_gref)
+			memcpy(guest_memory[ops[i].dest.foreign.ref] + ops[i].dest.foreign.offset,
+			       ops[i].source.virt, ops[i].len);
+		else
+			memcpy(ops[i].dest.virt,
+			       guest_memory[ops[i].source.foreign.ref] +
+				   ops[i].source.foreign.offset,
+			       ops[i].len);
 		ops[i].status = GNTST_okay;
 	}
 }
@@ -103,7 +109,8 @@ uint64_t floor_ring(uint32_t size, uint32_t burst, uint32_t n)
 	assert(size >= 1 && size <= XEN_PAGE && burst >= 1 && burst <= BURST_MAX);
 	memset(&page, 0, sizeof(page));
 	page.req_event = page.rsp_event = 1;
-	if (packet_pool_init(&pool, BURST_MAX) || from_guest_ring_attach(&ring, &page, &journal, false))
+	if (packet_pool_init(&pool, BURST_MAX) ||
+	    from_guest_ring_attach(&ring, &page, &journal, false))
 		return 0;
 	warm();
 	at = tsc_now();
@@ -113,6 +120,75 @@ uint64_t floor_ring(uint32_t size, uint32_t burst, uint32_t n)
 			abort();
 	}
 	at = tsc_now() - at;
+	packet_pool_fini(&pool);
+	return at;
+}
+
+/* The frontend posts buffers, and finds the answers of the last ones. */
+static void front_post(netif_rx_sring_t *page, uint32_t burst)
+{
+	RING_IDX prod = page->req_prod;
+
+	for (uint32_t i = 0; i < burst; i++) {
+		uint16_t slot = (uint16_t)((prod + i) % RING_SLOTS);
+
+		page->ring[slot].req = (netif_rx_request_t){ .gref = slot, .id = slot };
+	}
+	__atomic_store_n(&page->req_prod, prod + burst, __ATOMIC_RELEASE);
+}
+
+/* One burst of p's frame into the buffers posted. Returns the frames given. */
+static uint32_t back_give(struct ring *ring, struct packet *p)
+{
+	static netif_rx_request_t requests[RING_SLOTS];
+	int n = ring_pending(ring);
+
+	if (n <= 0)
+		return 0;
+	to_guest_peek(ring, (uint32_t)n, requests);
+	for (int i = 0; i < n; i++) {
+		grant_op ops[TO_GUEST_RING_SLOTS_MAX];
+		struct to_guest_frame f;
+		uint32_t n_ops;
+
+		to_guest_prepare(&f, p, 0, 0);
+		if (f.verdict != VIF_OK || f.n_ring_slots != 1)
+			abort();
+		n_ops = to_guest_ops(&f, p, 1, requests + i, ops);
+		copy(ops, n_ops);
+		ring_consume(ring, 1);
+		to_guest_answer(ring, &f, ops, n_ops);
+	}
+	(void)!ring_publish(ring);
+	return (uint32_t)n;
+}
+
+uint64_t floor_ring_receive(uint32_t size, uint32_t burst, uint32_t n)
+{
+	static netif_rx_sring_t page __attribute__((aligned(XEN_PAGE)));
+	static struct ring_journal journal;
+	struct packet_pool pool;
+	struct packet *p;
+	struct ring ring;
+	uint64_t at;
+
+	assert(size >= 14 && size <= XEN_PAGE && burst >= 1 && burst <= BURST_MAX);
+	memset(&page, 0, sizeof(page));
+	page.req_event = page.rsp_event = 1;
+	if (packet_pool_init(&pool, 1) || to_guest_ring_attach(&ring, &page, &journal, false))
+		return 0;
+	p = packet_get(&pool);
+	memset(p->frame - PACKET_VNET_SIZE, 0, PACKET_VNET_SIZE + size);
+	p->size = size;
+	warm();
+	at = tsc_now();
+	for (uint32_t done = 0; done < n; done += burst) {
+		front_post(&page, burst);
+		if (back_give(&ring, p) != burst)
+			abort();
+	}
+	at = tsc_now() - at;
+	packet_put(&pool, p);
 	packet_pool_fini(&pool);
 	return at;
 }

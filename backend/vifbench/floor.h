@@ -16,4 +16,9 @@ uint64_t floor_memcpy(uint32_t size, uint32_t n) must_check;
  * memcpy for the grant copy, its answers and the frontend's taking them. */
 uint64_t floor_ring(uint32_t size, uint32_t burst, uint32_t n) must_check;
 
+/* The same the other way: the frontend posts buffers in a netif receive ring, libvif's
+ * to_guest fills and answers them, the frontend takes them. 'size' from an Ethernet
+ * header's on. */
+uint64_t floor_ring_receive(uint32_t size, uint32_t burst, uint32_t n) must_check;
+
 #endif

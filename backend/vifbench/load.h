@@ -6,7 +6,8 @@
  * The sender sends a burst and then reads it at the other end, blocking, so everybody who
  * carries it runs meanwhile, on the same processor: the counter's advance from the first
  * send to the last receive is the sum of what everybody spent, kernel and interrupts
- * included, with no idle time in between.
+ * included, with no idle time in between. What it waits for is the last datagram, which
+ * has a socket of its own: nobody is woken for each of those before it.
  */
 #ifndef VIFBENCH_LOAD_H
 #define VIFBENCH_LOAD_H
@@ -43,12 +44,15 @@ struct load_result {
 /* Whether the path can carry this load at all. */
 bool load_possible(const struct path *p, const struct load *l);
 
-/* Runs n rounds. 0, or -errno when a socket failed. Loss is a result, not an error; it
- * costs half a second each time. */
-int load_run(const struct path *p, const struct load *l, uint32_t n_rounds,
+/* Runs n rounds, or fewer if they took limit_ms: a busy machine must not keep us for ever.
+ * 0, or -errno when a socket failed. Loss is a result, not an error; it costs half a second
+ * each time. */
+int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_ms,
 	     struct load_result *out) must_check;
 
-/* How long one small datagram takes to the guest and back, n times over, in cycles. */
-int load_round_trips(const struct path *p, uint32_t n, struct histogram *out) must_check;
+/* How long one small datagram takes to the guest and back, n times over, in cycles; fewer
+ * times if that took limit_ms. */
+int load_round_trips(const struct path *p, uint32_t n, uint32_t limit_ms, struct histogram *out)
+	must_check;
 
 #endif

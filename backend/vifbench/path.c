@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "backend/client.h"
+#include "backend/vifbench/plumb.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -34,21 +35,33 @@
 extern char **environ;
 
 #define PORT	      7000u
-#define RECEIVE_BYTES (4 << 20)
+
+#define IN(set) (1u << (set))
+#define IN_ALL	UINT32_MAX
 
 struct kind {
 	const char *name;
 	const char *netns;	  /* of the far end, after "NAME-" */
 	const char *wire_address; /* NULL: the lab's own */
 	const char *far_address;
+	uint32_t sets;
 };
 
 static const struct kind kinds[PATH_N] = {
-	[PATH_SINK] = { "sink", "bsink", "10.79.0.1", "10.79.0.2" },
-	[PATH_NATIVE] = { "native", "bnative", "10.79.1.1", "10.79.1.2" },
-	[PATH_TAP_LOOP] = { "tap-loop", "bloop", NULL, "10.77.0.250" },
-	[PATH_VIFD_BRIDGE] = { "vifd-bridge", NULL, NULL, NULL },
-	[PATH_VIFD_MQ_AFXDP] = { "vifd-mq-afxdp", NULL, NULL, NULL },
+	[PATH_SINK] = { "sink", "bsink", "10.79.0.1", "10.79.0.2", IN_ALL },
+	[PATH_NATIVE] = { "native", "bnative", "10.79.1.1", "10.79.1.2", IN_ALL },
+	[PATH_TAP_LOOP] = { "tap-loop", "bloop", NULL, "10.77.0.250",
+			    IN(PATHS_BRIDGE) | IN(PATHS_PEERS) },
+	[PATH_VIFD_BRIDGE] = { "vifd-bridge", NULL, NULL, NULL, IN(PATHS_BRIDGE) | IN(PATHS_PEERS) },
+	[PATH_GUEST_GUEST] = { "vifd-guest-guest", NULL, NULL, NULL, IN(PATHS_BRIDGE) },
+	[PATH_VIFD_BRIDGE_STATIC] = { "vifd-bridge-static", NULL, NULL, NULL,
+				      IN(PATHS_BRIDGE_STATIC) },
+	[PATH_VIFD_MQ_AFXDP] = { "vifd-mq-afxdp", NULL, NULL, NULL, IN(PATHS_AFXDP) },
+	[PATH_VIFD_MQ_MODEL] = { "vifd-mq-model", NULL, NULL, NULL, IN(PATHS_MODEL) },
+	[PATH_VIFD_MQ_MODEL_STATIC] = { "vifd-mq-model-static", NULL, NULL, NULL,
+					IN(PATHS_MODEL_STATIC) },
+	[PATH_VHOST] = { "vhost-user", "bvhost", NULL, "10.77.0.251", IN(PATHS_PEERS) },
+	[PATH_MEMIF] = { "memif", "bmemif", NULL, "10.77.0.252", IN(PATHS_PEERS) },
 };
 
 const char *path_name(enum path_kind kind)
@@ -63,170 +76,36 @@ static const char *lab(void)
 	return name ? name : "lab";
 }
 
+/* What vif-lab was told, lab.h. */
+static bool lab_is(const char *variable, const char *value)
+{
+	const char *is = getenv(variable);
+
+	return is && !strcmp(is, value);
+}
+
 static bool lab_is_mq(void)
 {
-	const char *model = getenv("VIF_LAB_MODEL");
-
-	return model && !strcmp(model, "mq");
+	return lab_is("VIF_LAB_MODEL", "mq");
 }
 
-bool path_here(enum path_kind kind)
+enum path_set path_set_here(void)
 {
-	if (kind == PATH_TAP_LOOP || kind == PATH_VIFD_BRIDGE)
-		return !lab_is_mq();
-	return kind != PATH_VIFD_MQ_AFXDP || lab_is_mq();
+	bool grants = lab_is("VIF_LAB_FRONTEND", "static-grants");
+
+	if (!lab_is_mq())
+		return grants ? PATHS_BRIDGE_STATIC : PATHS_BRIDGE;
+	if (!lab_is("VIF_LAB_NIC", "model"))
+		return PATHS_AFXDP;
+	return grants ? PATHS_MODEL_STATIC : PATHS_MODEL;
 }
 
-static int say(char *why, size_t size, int err, const char *fmt, ...) printf_like(4, 5);
-static int say(char *why, size_t size, int err, const char *fmt, ...)
+bool path_in_set(enum path_kind kind, enum path_set set)
 {
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	if (n >= 0 && (size_t)n < size)
-		snprintf(why + n, size - (size_t)n, ": %s", strerror(-err));
-	return err;
-}
-
-/* ---- iproute2 ---- */
-
-/* Runs "ip" with the words of fmt. 0 or -EIO. */
-static int ip(const char *fmt, ...) printf_like(1, 2);
-static int ip(const char *fmt, ...)
-{
-	char line[256], *word[32] = { "ip" }, *rest = line;
-	int n = 1, status;
-	va_list ap;
-	pid_t pid;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	while (n < 31 && (word[n] = strsep(&rest, " ")))
-		n++;
-	if (posix_spawnp(&pid, "ip", NULL, NULL, word, environ))
-		return -EIO;
-	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
-		return -EIO;
-	return 0;
-}
-
-static int make_netns(const char *netns)
-{
-	int err = ip("netns add %s", netns);
-
-	return err ? err : ip("-n %s link set lo up", netns);
-}
-
-/* ---- in another namespace ---- */
-
-static int enter_netns(const char *netns)
-{
-	char path[96];
-	int fd, err = 0;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", netns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (setns(fd, CLONE_NEWNET))
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-/* A socket belongs to the namespace it was made in, wherever its user is. */
-static int socket_in(const char *netns, int type)
-{
-	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), s, err;
-
-	if (home < 0)
-		return -errno;
-	err = enter_netns(netns);
-	s = err ? err : socket(AF_INET, type | SOCK_CLOEXEC, 0);
-	if (!err && s < 0)
-		s = -errno;
-	if (setns(home, CLONE_NEWNET))
-		s = -errno;
-	close(home);
-	return s;
-}
-
-static struct sockaddr_in address_of(const char *address, uint16_t port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
-
-	inet_pton(AF_INET, address, &a.sin_addr);
-	return a;
+	return kinds[kind].sets & IN(set);
 }
 
 /* ---- pairs ---- */
-
-static int bind_and_connect(int s, const char *own, uint16_t own_port, const char *other,
-			    uint16_t other_port)
-{
-	struct sockaddr_in a = address_of(own, own_port), b = address_of(other, other_port);
-	struct timeval patience = { .tv_usec = 500000 };
-	int size = RECEIVE_BYTES;
-
-	if (setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
-	    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
-	    bind(s, (struct sockaddr *)&a, sizeof(a)) ||
-	    connect(s, (struct sockaddr *)&b, sizeof(b)))
-		return -errno;
-	return 0;
-}
-
-/* Where one guest's pair runs between. */
-struct ends {
-	char wire_ns[48], guest_ns[48];
-	const char *wire, *guest; /* addresses */
-	uint16_t port;
-	bool sink;
-};
-
-static int open_udp(const struct ends *e, struct pair *out)
-{
-	int err;
-
-	out->wire = socket_in(e->wire_ns, SOCK_DGRAM);
-	if (out->wire < 0)
-		return out->wire;
-	err = bind_and_connect(out->wire, e->wire, e->port, e->guest, e->port);
-	if (err || e->sink)
-		return err;
-	out->guest = socket_in(e->guest_ns, SOCK_DGRAM);
-	return out->guest < 0 ? out->guest
-			      : bind_and_connect(out->guest, e->guest, e->port, e->wire, e->port);
-}
-
-static int open_tcp(const struct ends *e, struct pair *out)
-{
-	struct sockaddr_in a = address_of(e->guest, e->port);
-	int listener = socket_in(e->guest_ns, SOCK_STREAM), size = 1 << 20, one = 1, err = 0;
-
-	if (listener < 0)
-		return listener;
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	out->wire = socket_in(e->wire_ns, SOCK_STREAM);
-	if (out->wire < 0 || bind(listener, (struct sockaddr *)&a, sizeof(a)) ||
-	    listen(listener, 1) || connect(out->wire, (struct sockaddr *)&a, sizeof(a)))
-		err = out->wire < 0 ? out->wire : -errno;
-	if (!err && (out->guest = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
-		err = -errno;
-	close(listener);
-	/* A whole chunk fits both ways: send() never waits for a reader, who is us. */
-	for (int i = 0; !err && i < 2; i++) {
-		int s = i ? out->guest : out->wire;
-
-		if (setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
-			err = -errno;
-	}
-	return err;
-}
 
 static void ends_of(const struct path *p, uint32_t i, struct ends *e, char guest_address[16])
 {
@@ -235,6 +114,10 @@ static void ends_of(const struct path *p, uint32_t i, struct ends *e, char guest
 	*e = (struct ends){ .port = (uint16_t)(PORT + 100u * p->kind + i), .sink = p->kind == PATH_SINK };
 	snprintf(e->wire_ns, sizeof(e->wire_ns), "%s-wire", lab());
 	e->wire = k->wire_address ? k->wire_address : "10.77.0.1";
+	if (p->kind == PATH_GUEST_GUEST) {
+		snprintf(e->wire_ns, sizeof(e->wire_ns), "%s-g2", lab());
+		e->wire = "10.77.0.12";
+	}
 	if (k->netns) {
 		snprintf(e->guest_ns, sizeof(e->guest_ns), "%s-%s", lab(), k->netns);
 		snprintf(guest_address, 16, "%s", k->far_address);
@@ -254,13 +137,14 @@ static int open_pairs(struct path *p, uint32_t n, char *why, size_t why_size)
 	for (uint32_t i = 0; !err && i < n; i++) {
 		p->n_pairs = i + 1;
 		ends_of(p, i, &e, address);
-		err = open_udp(&e, &p->udp[i]);
+		err = pair_open_udp(&e, &p->udp[i]);
+		e.port = (uint16_t)(e.port + PATH_GUESTS_MAX);
+		if (!err)
+			err = pair_open_udp(&e, &p->last[i]);
+		if (!err && p->kind != PATH_SINK)
+			err = pair_open_tcp(&e, &p->tcp[i]);
 	}
-	if (!err && p->kind != PATH_SINK) {
-		ends_of(p, 0, &e, address);
-		err = open_tcp(&e, &p->tcp);
-	}
-	return err ? say(why, why_size, err, "%s: sockets to %s", path_name(p->kind), address) : 0;
+	return err ? plumb_say(why, why_size, err, "%s: sockets to %s", path_name(p->kind), address) : 0;
 }
 
 /* ---- what lies between ---- */
@@ -276,7 +160,7 @@ static int finish_frames(const char *device)
 
 	snprintf(netns, sizeof(netns), "%s-wire", lab());
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", device);
-	s = socket_in(netns, SOCK_DGRAM);
+	s = plumb_socket(netns, SOCK_DGRAM);
 	if (s < 0)
 		return s;
 	if (ioctl(s, SIOCETHTOOL, &req))
@@ -293,18 +177,18 @@ static int make_veth(const struct kind *k)
 	int err;
 
 	snprintf(netns, sizeof(netns), "%s-%s", l, k->netns);
-	err = make_netns(netns);
+	err = plumb_make_netns(netns);
 	if (!err)
-		err = ip("-n %s-wire link add %s type veth peer name eth0 netns %s", l, k->netns, netns);
+		err = plumb_ip("-n %s-wire link add %s type veth peer name eth0 netns %s", l, k->netns, netns);
 	if (!err)
-		err = ip("-n %s-wire addr add %s/24 dev %s", l, k->wire_address, k->netns);
+		err = plumb_ip("-n %s-wire addr add %s/24 dev %s", l, k->wire_address, k->netns);
 	if (!err)
-		err = ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
+		err = plumb_ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
 	if (!err)
-		err = ip("-n %s link set eth0 up", netns);
+		err = plumb_ip("-n %s link set eth0 up", netns);
 	if (!err && lab_is_mq())
 		err = finish_frames(k->netns);
-	return err ? err : ip("-n %s-wire link set %s up", l, k->netns);
+	return err ? err : plumb_ip("-n %s-wire link set %s up", l, k->netns);
 }
 
 /* XDP_DROP on the far end; the neighbour is told, as nobody answers for it. */
@@ -320,7 +204,7 @@ static int make_sink(void)
 	unsigned index;
 
 	if (!err)
-		err = ip("-n %s-wire neigh replace %s lladdr 02:00:00:00:00:01 dev %s", lab(),
+		err = plumb_ip("-n %s-wire neigh replace %s lladdr 02:00:00:00:00:01 dev %s", lab(),
 			 k->far_address, k->netns);
 	if (err)
 		return err;
@@ -330,7 +214,7 @@ static int make_sink(void)
 		return program;
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	snprintf(netns, sizeof(netns), "%s-%s", lab(), k->netns);
-	err = home < 0 ? -errno : enter_netns(netns);
+	err = home < 0 ? -errno : plumb_enter(netns);
 	if (!err) {
 		index = if_nametoindex("eth0");
 		err = bpf_xdp_attach((int)index, program, 0, NULL);
@@ -393,7 +277,7 @@ static int start_pump(struct path *p)
 
 	snprintf(netns, sizeof(netns), "%s-%s", lab(), k->netns);
 	near = open_tap("btap0");
-	err = near < 0 ? near : enter_netns(netns);
+	err = near < 0 ? near : plumb_enter(netns);
 	far = err ? err : open_tap("eth0");
 	if (setns(home, CLONE_NEWNET))
 		err = -errno;
@@ -419,14 +303,14 @@ static int make_tap_loop(struct path *p)
 	int err;
 
 	snprintf(netns, sizeof(netns), "%s-%s", l, k->netns);
-	err = make_netns(netns);
+	err = plumb_make_netns(netns);
 	if (!err)
 		err = start_pump(p);
 	if (!err)
-		err = ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
+		err = plumb_ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
 	if (!err)
-		err = ip("-n %s link set eth0 up", netns);
-	return err ? err : ip("link set btap0 master %sbr0 up", l);
+		err = plumb_ip("-n %s link set eth0 up", netns);
+	return err ? err : plumb_ip("link set btap0 master %sbr0 up", l);
 }
 
 /* Until the first n guests have their places. 0 or -ETIMEDOUT. */
@@ -453,52 +337,98 @@ static int await_places(uint32_t n)
 	return -ETIMEDOUT;
 }
 
-int path_open(struct path *p, enum path_kind kind, uint32_t n_guests, char *why, size_t why_size)
+/* A peer between two TAPs, one in the lab's bridge, one the far namespace's eth0. */
+static int make_peer(struct path *p, int cpu, char *why, size_t why_size)
+{
+	const struct kind *k = &kinds[p->kind];
+	enum peer_kind kind = p->kind == PATH_VHOST ? PEER_VHOST : PEER_MEMIF;
+	char netns[48], near[IF_NAMESIZE], far[IF_NAMESIZE];
+	int err;
+
+	snprintf(near, sizeof(near), "%s0", k->netns);
+	snprintf(far, sizeof(far), "%s1", k->netns);
+	err = peer_open(&p->peer, kind, &(struct peer_taps){ near, far }, cpu, why, why_size);
+	if (err)
+		return err;
+	snprintf(netns, sizeof(netns), "%s-%s", lab(), k->netns);
+	err = plumb_make_netns(netns);
+	if (!err)
+		err = plumb_ip("link set %s netns %s name eth0", far, netns);
+	if (!err)
+		err = plumb_ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
+	if (!err)
+		err = plumb_ip("-n %s link set eth0 up", netns);
+	if (!err)
+		err = plumb_ip("link set %s up master %sbr0", near, lab());
+	return err ? plumb_say(why, why_size, err, "plumbing") : 0;
+}
+
+static int make(struct path *p, const struct path_wish *wish, char *why, size_t why_size)
 {
 	int err = 0;
 
-	assert(n_guests >= 1 && n_guests <= PATH_GUESTS_MAX);
-	*p = (struct path){ .kind = kind, .tcp = { -1, -1 } };
-	for (uint32_t i = 0; i < PATH_GUESTS_MAX; i++)
-		p->udp[i] = (struct pair){ -1, -1 };
-	if (kind == PATH_SINK)
+	if (path_is_peer(p->kind))
+		return make_peer(p, wish->cpu, why, why_size);
+	if (p->kind == PATH_SINK)
 		err = make_sink();
-	else if (kind == PATH_NATIVE)
-		err = make_veth(&kinds[kind]);
-	else if (kind == PATH_TAP_LOOP)
+	else if (p->kind == PATH_NATIVE)
+		err = make_veth(&kinds[p->kind]);
+	else if (p->kind == PATH_TAP_LOOP)
 		err = make_tap_loop(p);
-	else if (kind == PATH_VIFD_MQ_AFXDP)
-		err = await_places(n_guests);
-	if (err)
-		say(why, why_size, err, "building %s", path_name(kind));
-	else
-		err = open_pairs(p, n_guests, why, why_size);
+	else if (p->kind == PATH_VIFD_MQ_AFXDP || path_is_model(p->kind))
+		err = await_places(wish->n_guests);
+	return err ? plumb_say(why, why_size, err, "building %s", path_name(p->kind)) : 0;
+}
+
+int path_open(struct path *p, const struct path_wish *wish, char *why, size_t why_size)
+{
+	bool one = wish->kind == PATH_GUEST_GUEST;
+	int err;
+
+	assert(wish->n_guests >= 1 && wish->n_guests <= PATH_GUESTS_MAX);
+	*p = (struct path){ .kind = wish->kind, .peer = { .in = -1, .out = -1 } };
+	for (uint32_t i = 0; i < PATH_GUESTS_MAX; i++)
+		p->udp[i] = p->last[i] = p->tcp[i] = (struct pair){ -1, -1 };
+	err = make(p, wish, why, why_size);
+	if (!err)
+		err = path_begin(p);
+	if (!err)
+		err = open_pairs(p, one ? 1 : wish->n_guests, why, why_size);
+	if (!err)
+		err = path_end(p);
 	if (err)
 		path_close(p);
 	return err;
 }
 
-static void close_pair(struct pair *pair)
+int path_begin(struct path *p)
 {
-	if (pair->wire >= 0)
-		close(pair->wire);
-	if (pair->guest >= 0)
-		close(pair->guest);
-	*pair = (struct pair){ -1, -1 };
+	return p->peer.pid > 0 ? peer_say(&p->peer, "start", NULL, 0) : 0;
+}
+
+int path_end(struct path *p)
+{
+	return p->peer.pid > 0 ? peer_say(&p->peer, "stop", NULL, 0) : 0;
 }
 
 void path_close(struct path *p)
 {
 	const struct kind *k = &kinds[p->kind];
+	char netns[96];
 
-	for (uint32_t i = 0; i < p->n_pairs; i++)
-		close_pair(&p->udp[i]);
-	close_pair(&p->tcp);
+	for (uint32_t i = 0; i < p->n_pairs; i++) {
+		pair_close(&p->udp[i]);
+		pair_close(&p->last[i]);
+		pair_close(&p->tcp[i]);
+	}
 	if (p->pump > 0) {
 		kill(p->pump, SIGKILL);
 		waitpid(p->pump, NULL, 0);
 	}
-	if (k->netns)
-		(void)ip("netns del %s-%s", lab(), k->netns);
-	*p = (struct path){ .kind = p->kind, .tcp = { -1, -1 } };
+	peer_close(&p->peer);
+	snprintf(netns, sizeof(netns), "/run/netns/%s-%s", lab(), k->netns ? k->netns : "");
+	if (k->netns && !access(netns, F_OK))
+		(void)plumb_ip("netns del %s-%s", lab(), k->netns);
+	p->n_pairs = 0;
+	p->pump = 0;
 }

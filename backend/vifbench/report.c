@@ -14,8 +14,8 @@
 #define CHART_SIZE  1500
 #define CHART_BURST 64
 
-static const char *const names[] = { "native", "tap-loop", "vifd-bridge", "vifd-mq-afxdp",
-				     "vifd-mq-model" };
+static const char *const names[] = { "native", "tap-loop", "vifd-bridge", "vifd-bridge-static",
+				     "vifd-mq-afxdp", "vifd-mq-model", "vifd-mq-model-static" };
 
 struct report {
 	const json_t *json;
@@ -184,7 +184,8 @@ static void write_verdict(const struct report *r, const char *what, const char *
 static void write_head(const struct report *r)
 {
 	static const char *const software[] = { "tap-loop", "vifd-bridge" };
-	static const char *const multi_queue[] = { "vifd-mq-model", "vifd-mq-afxdp" };
+	static const char *const multi_queue[] = { "vifd-mq-model-static", "vifd-mq-model",
+						       "vifd-mq-afxdp" };
 	const json_t *m = json_object_get(r->json, "machine");
 
 	fprintf(r->out,

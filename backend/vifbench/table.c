@@ -16,10 +16,28 @@ static const struct column lab_columns[] = {
 	{ "max", "cycles_per_packet", "max", 9, 0 },
 	{ "xnative", NULL, "ratio_native", 8, 2 },
 	{ "of vifd", "split", "vifd", 8, 0 },
+	{ "kern", "in_kernel", "vifd", 5, 2 },
 	{ "of guest", "split", "guest", 8, 0 },
+	{ "kern", "in_kernel", "guest", 5, 2 },
+	{ "copies", "counts", "copies", 6, 2 },
 	{ "grants", "counts", "grant_ops", 6, 2 },
 	{ "sysc", "counts", "syscalls", 6, 2 },
+	{ "events", "counts", "events", 6, 2 },
 	{ "notif", "counts", "notifies", 6, 2 },
+	{ NULL, NULL, NULL, 0, 0 },
+};
+
+static const struct column peers_columns[] = {
+	{ "median", "cycles_per_packet", "median", 9, 0 },
+	{ "min", "cycles_per_packet", "min", 9, 0 },
+	{ "max", "cycles_per_packet", "max", 9, 0 },
+	{ "xnative", NULL, "ratio_native", 8, 2 },
+	{ "xring", NULL, "ratio_ring", 6, 2 },
+	{ "working", NULL, "working", 8, 0 },
+	{ "of vifd", "split", "vifd", 8, 0 },
+	{ "of guest", "split", "guest", 8, 0 },
+	{ "of peer", "split", "peer", 8, 0 },
+	{ "kern", "in_kernel", "peer", 5, 2 },
 	{ NULL, NULL, NULL, 0, 0 },
 };
 
@@ -77,7 +95,7 @@ static void print_count(FILE *out, const json_t *row, const char *key, const cha
 
 static void print_row(const json_t *row, const struct column *columns, FILE *out)
 {
-	fprintf(out, "%-13s", string(row, "name"));
+	fprintf(out, "%-16s", string(row, "name"));
 	print_count(out, row, "size", "stream", 6);
 	fprintf(out, " %-8s", string(row, "direction"));
 	print_count(out, row, "burst", "any", 5);
@@ -95,12 +113,12 @@ static void print_latency(const json_t *latency, FILE *out)
 	size_t i;
 
 	if (json_array_size(latency))
-		fprintf(out, "\n%-13s %8s %8s %8s   us there and back, one small datagram\n", "", "p50",
+		fprintf(out, "\n%-16s %8s %8s %8s   us there and back, one small datagram\n", "", "p50",
 			"p99", "p99.9");
 	json_array_foreach(latency, i, row) {
 		const json_t *us = json_object_get(row, "us");
 
-		fprintf(out, "%-13s %8.1f %8.1f %8.1f\n", string(row, "name"), number(us, "p50"),
+		fprintf(out, "%-16s %8.1f %8.1f %8.1f\n", string(row, "name"), number(us, "p50"),
 			number(us, "p99"), number(us, "p99.9"));
 	}
 }
@@ -109,7 +127,9 @@ void table_print(const json_t *report, FILE *out)
 {
 	const json_t *machine = json_object_get(report, "machine"), *row;
 	bool xen = !strcmp(string(report, "bench"), "xen");
-	const struct column *columns = xen ? xen_columns : lab_columns;
+	bool peers = !strcmp(string(report, "bench"), "peers");
+	const struct column *columns = xen ? xen_columns : peers ? peers_columns : lab_columns;
+	const json_t *sentence;
 	size_t i;
 
 	if (xen)
@@ -117,11 +137,13 @@ void table_print(const json_t *report, FILE *out)
 	else
 		fprintf(out, "%s, Linux %s, %.2f GHz; cycles per packet, the generator's taken off\n\n",
 			string(machine, "cpu"), string(machine, "kernel"), number(machine, "hz") / 1e9);
-	fprintf(out, "%-13s %6s %-8s %5s %6s", "path", "size", "way", "burst", "guests");
+	fprintf(out, "%-16s %6s %-8s %5s %6s", "path", "size", "way", "burst", "guests");
 	for (const struct column *c = columns; c->title; c++)
 		fprintf(out, " %*s", c->width, c->title);
 	fputc('\n', out);
 	json_array_foreach(json_object_get(report, "rows"), i, row)
 		print_row(row, columns, out);
 	print_latency(json_object_get(report, "latency"), out);
+	json_array_foreach(json_object_get(report, "missing"), i, sentence)
+		fprintf(out, "\nmissing: %s\n", json_string_value(sentence));
 }

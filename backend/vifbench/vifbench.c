@@ -2,39 +2,39 @@
 /*
  * vifbench: cycles per packet of vifd's I/O models, beside native Linux's. See vifbench(1).
  */
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/client.h"
 #include "backend/vifbench/bench.h"
 #include "backend/vifbench/host.h"
+#include "backend/vifbench/labs.h"
 #include "backend/vifbench/measure.h"
-#include "backend/vifbench/path.h"
 
 #define EXIT_USAGE 2
-
-extern char **environ;
 
 static const char usage[] =
 	"vifbench: cycles per packet, beside native Linux\n\n"
 	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
+	"                    [--json] [--output FILE]\n"
+	"       vifbench peers [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
 	"                    [--json] [--output FILE]\n"
 	"       vifbench xen [FILE] [--json] [--output FILE]\n"
 	"       vifbench host [--interval S] [--count N] [--json] [--socket PATH]\n"
 	"       vifbench report FILE... [--directory DIR]\n\n"
 	"  lab     in a lab without Xen: native Linux, a TAP loop, vifd, and the floors,\n"
 	"          interleaved on one processor (root; minutes)\n"
+	"  peers   in such a lab: DPDK's vhost-user and memif (testpmd) beside vifd's rings\n"
+	"          and its bridge (root; dpdk-dev; minutes)\n"
 	"  xen     instructions beside the kernel's netback, under emulated Xen: of a FILE\n"
 	"          that 'make bench-xen' wrote, or measured now (minutes; vifd's sources)\n"
 	"  host    on a Xen host: cycles per packet of its traffic, a line each interval\n"
 	"          (dom0, root)\n"
-	"  report  a page (Markdown, SVG) of FILEs that lab or xen --output wrote\n\n"
+	"  report  a page (Markdown, SVG) of FILEs that lab, peers or xen\n"
+	"          --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
 	"  --runs N       runs of each row, 1..64 (default 7)\n"
 	"  --run-ms MS    about how long each, 1..10000 (default 60)\n"
@@ -66,7 +66,7 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static const char *const commands[] = { "lab", "xen", "host", "report" };
+static const char *const commands[] = { "lab", "peers", "xen", "host", "report" };
 
 struct arguments {
 	struct lab_options lab;
@@ -153,89 +153,6 @@ static void parse(int argc, char **argv, struct arguments *a)
 	}
 }
 
-static int own_directory(char out[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
-
-	if (n < 0)
-		return -errno;
-	out[n] = '\0';
-	*strrchr(out, '/') = '\0';
-	return 0;
-}
-
-/* Runs 'vifbench lab' with our arguments in a lab of the given model, and takes its report
- * back through 'file'. NULL: it failed, and said why. vif-lab stands beside us. */
-static json_t *lab_report(char **argv, const struct arguments *a, const char *model,
-			  const char *file)
-{
-	char dir[PATH_MAX], self[PATH_MAX + 16], lab[PATH_MAX + 16], name[32], guests[8];
-	char *command[64] = { lab, "run", "--name", name, "--guests", guests,
-			      "--workers", "1", "--model", (char *)model, "--", self };
-	posix_spawn_file_actions_t quiet;
-	int at = 12, status = -1;
-	json_t *report = NULL;
-	pid_t pid;
-
-	if (own_directory(dir))
-		return NULL;
-	snprintf(self, sizeof(self), "%s/vifbench", dir);
-	snprintf(lab, sizeof(lab), "%s/vif-lab", dir);
-	snprintf(name, sizeof(name), "vb%d", getpid() % 1000000);
-	snprintf(guests, sizeof(guests), "%u", a->lab.quick ? 1 : PATH_GUESTS_MAX);
-	for (char **arg = argv + 1; *arg && at < 61; arg++)
-		command[at++] = *arg;
-	command[at++] = "--output"; /* the last one counts */
-	command[at++] = (char *)file;
-	posix_spawn_file_actions_init(&quiet);
-	posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	if (posix_spawn(&pid, lab, &quiet, NULL, command, environ))
-		fprintf(stderr, "vifbench: %s: %s (the lab comes with vifd's sources: 'make all')\n",
-			lab, strerror(errno));
-	else if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status))
-		report = json_load_file(file, 0, NULL);
-	posix_spawn_file_actions_destroy(&quiet);
-	return report;
-}
-
-/* The rows of 'more' that 'report' does not have: native and the floors are in both. */
-static void merge(json_t *report, const json_t *more)
-{
-	static const char *const parts[] = { "rows", "latency" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		json_t *to = json_object_get(report, parts[i]), *row;
-		size_t k;
-
-		json_array_foreach(json_object_get(more, parts[i]), k, row) {
-			const char *name = json_string_value(json_object_get(row, "name"));
-
-			if (name && !strncmp(name, "vifd-mq", 7))
-				json_array_append(to, row);
-		}
-	}
-}
-
-/* Both models, each in a lab of its own beside native Linux. */
-static json_t *lab_measure_all(char **argv, const struct arguments *a)
-{
-	char file[] = "/tmp/vifbench-XXXXXX";
-	json_t *bridge, *mq = NULL;
-	int fd = mkstemp(file);
-
-	if (fd < 0)
-		return NULL;
-	close(fd);
-	bridge = lab_report(argv, a, "bridge", file);
-	if (bridge)
-		mq = lab_report(argv, a, "mq", file);
-	if (mq)
-		merge(bridge, mq);
-	unlink(file);
-	json_decref(mq);
-	return bridge;
-}
-
 static int give(const json_t *report, const struct arguments *a)
 {
 	if (a->output && json_dump_file(report, a->output, JSON_INDENT(1) | JSON_REAL_PRECISION(6))) {
@@ -249,6 +166,7 @@ static int give(const json_t *report, const struct arguments *a)
 	return 0;
 }
 
+/* 'lab' and 'peers': from outside, in labs started for it. */
 static int command_lab(const struct arguments *a, char **argv)
 {
 	char why[256] = "";
@@ -256,11 +174,12 @@ static int command_lab(const struct arguments *a, char **argv)
 	int status;
 
 	if (geteuid()) {
-		fprintf(stderr, "vifbench: lab makes network namespaces and needs root\n");
+		fprintf(stderr, "vifbench: %s makes network namespaces and needs root\n",
+			a->lab.peers ? "peers" : "lab");
 		return 1;
 	}
 	if (!getenv("VIF_LAB_NAME"))
-		report = lab_measure_all(argv, a);
+		report = labs_measure(argv, &a->lab);
 	else if (!(report = lab_measure(&a->lab, why, sizeof(why))))
 		fprintf(stderr, "vifbench: %s\n", why);
 	if (!report)
@@ -277,7 +196,7 @@ static const char *run_rig(void)
 	static char result[PATH_MAX + 32];
 	char dir[PATH_MAX], command[3 * PATH_MAX];
 
-	if (own_directory(dir))
+	if (labs_directory(dir))
 		return NULL;
 	snprintf(result, sizeof(result), "%s/bench-xen/result.json", dir);
 	snprintf(command, sizeof(command), "make -C '%s/..' BUILD='%s' bench-xen >&2", dir, dir);
@@ -314,7 +233,7 @@ static json_t *load_report(const char *file)
 	    json_is_string(json_object_get(report, "bench")))
 		return report;
 	fprintf(stderr, "vifbench: %s: %s\n", file,
-		report ? "not a report of lab or xen --output" : error.text);
+		report ? "not a report of lab, peers or xen --output" : error.text);
 	json_decref(report);
 	return NULL;
 }
@@ -348,7 +267,8 @@ int main(int argc, char **argv)
 	command = argv[optind];
 	if (!command)
 		usage_error("what to measure?", NULL);
-	if (!strcmp(command, "lab") && optind + 1 == argc)
+	a.lab.peers = !strcmp(command, "peers");
+	if ((a.lab.peers || !strcmp(command, "lab")) && optind + 1 == argc)
 		return command_lab(&a, argv);
 	if (!strcmp(command, "xen") && optind + 2 >= argc)
 		return command_xen(&a, argv[optind + 1]);

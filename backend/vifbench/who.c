@@ -12,10 +12,11 @@
 
 static const struct {
 	const char *name;
-	const char *comm; /* how the process's name begins; NULL: told otherwise */
+	const char *comm; /* how the thread's name begins, or its process's; NULL: told otherwise */
 } parts[PART_N] = {
-	[PART_PROGRAM] = { "program", NULL },  [PART_VIFD] = { "vifd", "vifd" },
-	[PART_GUEST] = { "guest", "vif-guest" }, [PART_PUMP] = { "pump", "tap-loop" },
+	[PART_PROGRAM] = { "program", NULL },	  [PART_VIFD] = { "vifd", "vifd" },
+	[PART_GUEST] = { "guest", "vif-guest" },  [PART_PUMP] = { "pump", "tap-loop" },
+	[PART_PEER] = { "peer", "dpdk-testpmd" }, [PART_NIC] = { "nic", "nic-hw/" },
 	[PART_OTHER] = { "other", NULL },
 };
 
@@ -35,20 +36,28 @@ static ssize_t read_file(const char *path, char *out, size_t size)
 	return n;
 }
 
-static enum part part_of(int pid)
+/* By the name of a thread; PART_N: by none. */
+static enum part part_named(int pid, int tid)
 {
 	char path[64], comm[32];
 
-	if (pid == getpid())
-		return PART_PROGRAM;
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
 	if (read_file(path, comm, sizeof(comm)) <= 0)
-		return PART_OTHER;
+		return PART_N;
 	comm[strcspn(comm, "\n")] = '\0';
 	for (enum part p = 0; p < PART_N; p++)
 		if (parts[p].comm && !strncmp(comm, parts[p].comm, strlen(parts[p].comm)))
 			return p;
-	return PART_OTHER;
+	return PART_N;
+}
+
+static enum part part_of(int pid, int tid)
+{
+	enum part part = pid == getpid() ? PART_PROGRAM : part_named(pid, tid);
+
+	if (part == PART_N)
+		part = part_named(pid, pid);
+	return part == PART_N ? PART_OTHER : part;
 }
 
 static int add_thread(struct who *w, int pid, int tid, int cpu)
@@ -69,7 +78,8 @@ static int add_thread(struct who *w, int pid, int tid, int cpu)
 		close(fd);
 		return -errno;
 	}
-	w->thread[w->n].part = part_of(pid);
+	w->thread[w->n].part = part_of(pid, tid);
+	w->thread[w->n].tid = tid;
 	w->thread[w->n++].fd = fd;
 	return 0;
 }

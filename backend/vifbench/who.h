@@ -14,6 +14,8 @@ enum part {
 	PART_VIFD,
 	PART_GUEST, /* vif-guest */
 	PART_PUMP,
+	PART_PEER, /* testpmd */
+	PART_NIC,  /* the thread that stands for the model NIC's hardware */
 	PART_OTHER, /* of the lab: xenstored, hosted-xen, ... */
 	PART_N,
 };
@@ -26,6 +28,7 @@ struct who {
 	uint32_t n;
 	struct {
 		enum part part;
+		int tid;
 		int fd; /* its schedstat */
 	} thread[WHO_THREADS_MAX];
 };

@@ -9,4 +9,4 @@ test_measure-libs := -lcmocka
 TESTS += test_host
 test_host-objs := tests/bench/test_host.c backend/vifbench/host.c backend/client.c
 test_host-libs := -lcmocka -ljansson -ldl
-SCRIPT_TESTS += tests/bench/test_vifbench.sh
+SCRIPT_TESTS += tests/bench/test_vifbench.sh tests/bench/test_lacking.sh

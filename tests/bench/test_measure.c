@@ -66,6 +66,15 @@ static uint64_t least_ring(uint32_t size)
 	return least;
 }
 
+static uint64_t least_receive(uint32_t size)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < 20; i++)
+		least = MIN(least, floor_ring_receive(size, 64, 640));
+	return least;
+}
+
 static uint64_t least_memcpy(uint32_t size)
 {
 	uint64_t least = UINT64_MAX;
@@ -80,8 +89,11 @@ static void floors_are_floors(void **state)
 	(void)state;
 	assert_true(least_ring(60) > 0);
 	assert_true(least_ring(60) < least_ring(4000));
+	assert_true(least_receive(60) > 0);
+	assert_true(least_receive(60) < least_receive(4000));
 	assert_true(least_memcpy(60) < least_memcpy(4000));
 	assert_true(least_memcpy(60) < least_ring(60));
+	assert_true(least_memcpy(60) < least_receive(60));
 }
 
 static void calibration_is_steady(void **state)

@@ -47,6 +47,20 @@ writes_page()
 		grep -q '^vifd-bridge' "$dir/page/performance.md" && grep -q '<svg' "$dir/page/size.svg"
 }
 
+# Sampling may be refused (perf_event_paranoid, a kernel without): then that is said.
+kernel_told()
+{
+	every '.name == "vifd-bridge"' '(.in_kernel.vifd >= 0 and .in_kernel.vifd <= 1) or .in_kernel == null' &&
+		report_of '([.rows[] | select(.in_kernel.vifd > 0)] | length > 0) or (.missing | tostring | test("no perf events"))'
+}
+nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$build/vifbench" "$1" >"$dir/said" 2>&1; [ $? = 1 ] && grep -q "$1 makes network namespaces and needs root" "$dir/said"; }
+no_sources()
+{
+	cp "$build/vifbench" "$dir/alone"
+	"$dir/alone" lab --quick >"$dir/said" 2>&1
+	[ $? = 1 ] && grep -q "the lab comes with vifd's sources" "$dir/said"
+}
+
 check "no command" refuses 2 "what to measure"
 check "an unknown command" refuses 2 "no such command: moon" moon
 check "an unknown option" refuses 2 "unrecognized option" lab --moon
@@ -57,22 +71,38 @@ check "a report of something else" refuses 1 "not a report" report "$dir/odd.jso
 check "no Xen" refuses 1 "in dom0 of a Xen host" host --count 1
 check "xen of something else" refuses 1 "not what make bench-xen writes" xen "$dir/odd.json"
 check "an odd interval" refuses 2 "0.01 to 3600" host --interval soon
+check "not root: lab" nobody lab
+check "not root: peers" nobody peers
+check "installed without the lab" no_sources
+check "a processor that is not there" refuses 1 "is not ours to use" lab --quick --cpu 4095
 check "--help" refuses 0 "Usage: vifbench" --help
 
 check "a lab measured" run
-for name in native tap-loop vifd-bridge vifd-mq-afxdp; do
+for name in native tap-loop vifd-bridge vifd-guest-guest vifd-bridge-static vifd-mq-afxdp vifd-mq-model \
+	vifd-mq-model-static; do
 	check "$name: both ways, all loads" every ".name == \"$name\"" '.cycles_per_packet.median > 0 or .disturbed'
 	check "$name: nothing lost" every ".name == \"$name\"" '.lost == 0'
 done
-check "floors" report_of '[.rows[] | select(.name | endswith("-floor"))] | length == 6'
+check "floors" report_of '[.rows[] | select(.name | endswith("-floor"))] | length == 9'
 check "vifd's cost is told apart" every '.name == "vifd-bridge"' '.split.vifd > 0 and .split.guest > 0'
+check "and who of them is in the kernel" kernel_told
+check "a ratio has a range" every '.name == "vifd-bridge"' \
+	'.ratio_range[0] <= .ratio_native and .ratio_native <= .ratio_range[1]'
 # A frame in one page is one operation; vifd has no system call of its own for each packet
 # when there are many.
 check "one grant operation a datagram" every '.name == "vifd-bridge" and .size > 0' \
 	'.counts.grant_ops > 0.99 and .counts.grant_ops < 1.1'
+check "one copy a datagram, told by its way" every '.name == "vifd-bridge" and .size > 0 and .direction == "receive"' \
+	'.counts.to_guest.copies > 0.99 and .counts.to_guest.copies < 1.1 and .counts.from_guest == null'
+check "none a grant operation with static grants" every '.name == "vifd-bridge-static" and .size > 0' \
+	'.counts.copies > 0.99 and .counts.copies < 1.1 and .counts.grant_ops < 0.1'
+check "what stands for hardware is told and not counted" every '.name == "vifd-mq-model" and .direction == "receive"' \
+	'.split.nic > 0'
+check "from guest to guest two" every '.name == "vifd-guest-guest" and .size > 0' '.counts.copies > 1.99 and .counts.copies < 2.2'
+check "at saturation a burst wakes nobody twice" every '.name == "vifd-bridge" and .burst == 64' '.counts.notifies < 0.5'
 check "fewer system calls than packets at saturation" every '.name == "vifd-bridge" and .burst == 64' \
 	'.counts.syscalls == null or (.counts.syscalls > 0 and .counts.syscalls < 1)'
-check "latency: p50 <= p99 <= p99.9" report_of '.latency | length == 4 and all(.us.p50 > 0 and .us.p50 <= .us.p99 and .us.p99 <= .us."p99.9")'
+check "latency: p50 <= p99 <= p99.9" report_of '.latency | length == 8 and all(.us.p50 > 0 and .us.p50 <= .us.p99 and .us.p99 <= .us."p99.9")'
 check "a page of it" writes_page
 cat >"$dir/result.json" <<'E'
 {"rows": [{"system": "netback", "direction": "tcp_to_guest", "bytes": 0, "gap_us": 0, "unit": "MiB",

@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# vifbench beside DPDK, and where something it would use is not to be had: it says so and
+# does the rest. What the figures are does not matter here.
+#
+#	tests/bench/test_lacking.sh [BUILD]
+# shellcheck disable=SC2317 # 'check' calls them
+set -uo pipefail
+
+build=$(realpath "${1:-build}")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+check()
+{
+	local title=$1
+	shift
+	if "$@" >"$dir/out" 2>&1; then
+		echo "ok - $title"
+	else
+		echo "not ok - $title"
+		tail -n 20 "$dir/out" | sed 's/^/#   /'
+		failed=1
+	fi
+}
+
+report_of() { jq -e "$1" "$dir/report.json"; }
+every() { report_of "[.rows[] | select($1) | $2] | length > 0 and all"; }
+# peers WORDS...: a short run of one lab, started by WORDS.
+peers() { timeout 100 "$@" "$build/vifbench" peers --quick --runs 1 --run-ms 2 --output "$dir/report.json"; }
+# As if DPDK was not installed, and so a shorter one.
+without_dpdk() { unshare -m bash -c '[ ! -e /usr/bin/dpdk-testpmd ] || mount --bind /dev/null /usr/bin/dpdk-testpmd; exec "$@"' - "$@"; }
+says_missing()
+{
+	report_of '.missing | length == 1 and (.[0] | test("install Debian.s dpdk-dev"))' &&
+		every '.name == "vifd-bridge"' '.cycles_per_packet.median > 0' &&
+		report_of '[.rows[] | select(.name == "ring-floor")] | length == 8' &&
+		report_of '[.rows[] | select(.name == "vhost-user")] | length == 0'
+}
+# strace answers for the kernel; vifd's threads are then its, and nobody counts their calls.
+no_perf()
+{
+	peers strace -f -qq --seccomp-bpf -o /dev/null -e trace=perf_event_open -e inject=perf_event_open:error=EACCES &&
+		report_of '.missing | tostring | test("no perf events.*denied")' &&
+		report_of '[.rows[] | select(.in_kernel != null)] | length == 0'
+}
+# Somebody wants the processor that is measured on.
+noisy()
+{
+	local cpu burner status
+	cpu=$(($(nproc) - 1))
+	timeout 100 taskset -c "$cpu" bash -c 'while :; do :; done' &
+	burner=$!
+	peers env
+	status=$?
+	kill "$burner"
+	wait "$burner"
+	[ "$status" = 0 ] && report_of '[.rows[] | select(.name == "vifd-bridge") | .disturbed] | (map(select(.)) | length) * 2 >= length'
+}
+export -f peers
+export build dir
+
+check "DPDK is not installed" without_dpdk bash -c 'peers env'
+check "then says what to install, and does the rest" says_missing
+check "no perf events: said, the rest is there" without_dpdk bash -c "$(declare -f no_perf report_of); no_perf"
+check "a noisy machine: disturbed" without_dpdk bash -c "$(declare -f noisy report_of every); noisy"
+if [ -x /usr/bin/dpdk-testpmd ]; then
+	check "one processor, and DPDK" peers taskset -c 0
+	for name in vhost-ring memif-ring vhost-user memif; do
+		check "$name beside vifd's" every ".name == \"$name\"" '.cycles_per_packet.median > 0'
+	done
+	check "the rings' ratio to a netif ring" every '.name == "vhost-ring"' '.ratio_ring > 0 and .working > 0'
+	check "between TAPs nothing is lost" every '.name == "vhost-user" or .name == "memif"' '.lost == 0'
+else
+	echo "skip - DPDK: no dpdk-testpmd here"
+fi
+check "nothing is left" bash -c '! ip netns list | grep -q "^vb.*-\(bsink\|bvhost\|bmemif\)"'
+exit $failed
