@@ -17,5 +17,5 @@ $(BUILD)/xen-frames: tests/xen/frames.c
 .PHONY: check-xen-full
 check-xen-full:
 	@.ci/deps build test xen
-	@$(MAKE) --no-print-directory -j$$(nproc) $(addprefix $(BUILD)/,vifd vifctl xen-frames)
+	@$(MAKE) --no-print-directory -j$$(nproc) $(addprefix $(BUILD)/,vifd vifctl vifbench xen-frames)
 	@VIF_BUILD=$(BUILD) tests/xen/full/run $(CASES)
