@@ -146,7 +146,7 @@ check-layers:
 	@tests/layers.sh
 
 ## bench: cycles per packet beside native Linux, on this machine (root; under 10 minutes)
-.PHONY: bench bench-quick bench-peers
+.PHONY: bench bench-quick bench-peers performance
 bench: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/vifbench lab --output $(BUILD)/bench.json
@@ -161,6 +161,14 @@ bench-peers: deps
 	@.ci/deps peers
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/vifbench peers --output $(BUILD)/peers.json
+
+## performance: backend/docs/performance.md anew, of a quiet machine (root; an hour)
+performance: bench bench-peers
+	@$(BUILD)/vifbench lab --quick --output $(BUILD)/bench-again.json >/dev/null
+	@$(MAKE) --no-print-directory bench-xen
+	@$(BUILD)/vifbench xen $(BUILD)/bench-xen/result.json --output $(BUILD)/xen.json >/dev/null
+	@$(BUILD)/vifbench report $(addprefix $(BUILD)/,bench.json bench-again.json peers.json xen.json) \
+		--directory backend/docs
 
 # ---- what a developer runs ----
 

@@ -4,7 +4,7 @@
 
 PROGRAMS += vifbench
 vifbench-objs := backend/client.c $(sort $(wildcard backend/vifbench/*.c))
-vifbench-libs := -ljansson -lbpf -ldl
+vifbench-libs := -lm -ljansson -lbpf -ldl
 
 # 'vifbench host' takes libxenctrl of the Xen it was built for when it is called: that
 # library's soname carries Xen's version, and nothing else of vifd depends on it.

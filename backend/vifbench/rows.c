@@ -238,7 +238,16 @@ static json_t *json_in_kernel(const struct sampler_split *s)
 	return json_null();
 }
 
-/* Ratios of the same turn; returns whether they lie too far apart to be told again. */
+static double median_of(const struct rows *r, const double values[])
+{
+	double copy[MEASURE_RUNS_MAX];
+
+	memcpy(copy, values, r->o->n_runs * sizeof(*copy));
+	return summary_of(copy, r->o->n_runs).median;
+}
+
+/* Ratios of the same turn; returns whether they lie too far apart to be told again. Where
+ * native seems to cost nothing there is none: something else ran. */
 static bool add_ratio(const struct rows *r, json_t *j, const double cycles[], const double native[],
 		      double generator)
 {
@@ -246,20 +255,15 @@ static bool add_ratio(const struct rows *r, json_t *j, const double cycles[], co
 	double ratio[MEASURE_RUNS_MAX];
 	struct summary s;
 
+	json_object_set_new(j, "ratio_native", json_null());
+	if (median_of(r, native) <= generator)
+		return true;
 	for (uint32_t i = 0; i < n; i++)
 		ratio[i] = (cycles[i] - generator) / MAX(native[i] - generator, 1);
 	s = summary_of(ratio, n);
 	json_object_set_new(j, "ratio_native", json_real(s.median));
 	json_object_set_new(j, "ratio_range", json_pack("[f, f]", ratio[out], ratio[n - 1 - out]));
 	return ratio[n - 1 - out] - ratio[out] > SPREAD_MAX * s.median;
-}
-
-static double median_of(const struct rows *r, const double values[])
-{
-	double copy[MEASURE_RUNS_MAX];
-
-	memcpy(copy, values, r->o->n_runs * sizeof(*copy));
-	return summary_of(copy, r->o->n_runs).median;
 }
 
 static bool is_vifd(enum path_kind kind)

@@ -37,7 +37,7 @@ static const char usage[] =
 	"          --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
 	"  --runs N       runs of each row, 1..64 (default 7)\n"
-	"  --run-ms MS    about how long each, 1..10000 (default 60)\n"
+	"  --run-ms MS    about how long each, 1..10000 (default 40)\n"
 	"  --cpu N        the processor everything runs on (default: the last)\n"
 	"  --json         the report as JSON instead of a table\n"
 	"  --output FILE  the JSON there as well\n"
@@ -107,7 +107,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 {
 	int c;
 
-	*a = (struct arguments){ .lab = { .n_runs = 7, .run_ms = 60, .cpu = -1 }, .directory = ".",
+	*a = (struct arguments){ .lab = { .n_runs = 7, .run_ms = 40, .cpu = -1 }, .directory = ".",
 				 .host = { .interval_s = 1, .socket_path = CLIENT_DEFAULT_SOCKET } };
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {

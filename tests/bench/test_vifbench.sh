@@ -120,6 +120,25 @@ converted()
 			.split.guest == 4 and .counts.grant_ops == 1 and .ratio_netback == 3' "$dir/xen.json"
 }
 check "xen: bench-xen's rows in the lab's" converted
+twice()
+{
+	"$build/vifbench" report "$dir/report.json" "$dir/report.json" --directory "$dir/twice" &&
+		grep -q ', 0 differ by more than$' "$dir/twice/performance.md"
+}
+check "a page of the same twice" twice
+# A row of 1500 B, told quiet, that a second report tells otherwise.
+twice_apart()
+{
+	jq '.rows |= map(.disturbed = false)' "$dir/report.json" >"$dir/a.json"
+	jq '.rows |= map(if .name == "tap-loop" and .size == 1500 and .burst == 64 and .direction == "send"
+		then .ratio_native *= 1.2 else . end)' "$dir/a.json" >"$dir/b.json"
+	"$build/vifbench" report "$dir/a.json" "$dir/b.json" --directory "$dir/twice" &&
+		grep -q ', 1 differ by more than$' "$dir/twice/performance.md" &&
+		grep -q 'the worst by 1[67]\.[0-9] %' "$dir/twice/performance.md"
+}
+check "a page of two that differ" twice_apart
+counts_told() { grep -q '^| `vifd-bridge` | receive | 1\.0' "$dir/page/performance.md" && grep -q '^| `vifd-bridge` | .* / .* |$' "$dir/page/performance.md"; }
+check "the page tells counts, and who spends what" counts_told
 both() { "$build/vifbench" report "$dir/report.json" "$dir/xen.json" --directory "$dir/both" && grep -q '^xen-netback' "$dir/both/performance.md"; }
 check "a page of both" both
 check "nothing is left" bash -c '! ip netns list | grep -q "^vb.*-\(bsink\|bnative\|bloop\)"'
