@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,20 @@
 #define BATCH	       MODEL_WIRE_BATCH
 #define HOST_FRAME_MAX 16384u /* read from the TAP: the wire says what is too long for it */
 #define BUSY_PASSES    4u     /* without a look at who else has something */
+
+/* Interrupts are moderated: while so many frames come in a window, the device lets them gather
+ * for a moment before it looks again, instead of being woken for every few. */
+#define WINDOW_NS   (1 * NS_PER_MS)
+#define WINDOW_BUSY 40u
+#define GATHER_NS   (50 * 1000)
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
 
 /* ---- for the driver ---- */
 
@@ -238,7 +253,7 @@ static void end_batch(struct model_hw *hw)
 	__atomic_store_n(&hw->regs->batch, hw->regs->batch + 1, __ATOMIC_RELEASE);
 }
 
-static bool pass(struct model_hw *hw)
+static uint32_t pass(struct model_hw *hw)
 {
 	uint32_t n;
 
@@ -250,7 +265,7 @@ static bool pass(struct model_hw *hw)
 	n += from_host(hw);
 	interrupt(hw);
 	end_batch(hw);
-	return n > 0;
+	return n;
 }
 
 static bool is_stopped(const struct model_hw *hw)
@@ -289,12 +304,29 @@ static void on_errors(struct model_hw *hw, struct pollfd fds[])
 		fds[LOOK_TAP].fd = -1;
 }
 
+/* Whether to let frames gather now: they come fast, and some did since it last was done. */
+static bool may_gather(struct model_hw *hw)
+{
+	uint64_t now = now_ns();
+
+	if (now - hw->window_ns >= WINDOW_NS) {
+		hw->busy = hw->n_frames * WINDOW_NS >= WINDOW_BUSY * (now - hw->window_ns);
+		hw->window_ns = now;
+		hw->n_frames = 0;
+	}
+	return hw->busy && hw->worked;
+}
+
 /* Looks who has something; if nobody is known to, sleeps until somebody has. */
 static void look(struct model_hw *hw, struct pollfd fds[], bool sleep)
 {
 	eventfd_t rung;
 	int n;
 
+	if (sleep && may_gather(hw)) {
+		nanosleep(&(struct timespec){ .tv_nsec = GATHER_NS }, NULL);
+		hw->worked = sleep = false;
+	}
 	if (sleep)
 		__atomic_store_n(&hw->asleep, 1, __ATOMIC_SEQ_CST);
 	n = poll(fds, LOOKS, sleep && !is_called(hw) ? -1 : 0);
@@ -323,13 +355,16 @@ static void *run(void *arg)
 	hw->regs->batch += hw->regs->batch % 2; /* the one before died in one */
 	snprintf(name, sizeof(name), "nic-hw/%.8s", hw->regs->name);
 	pthread_setname_np(pthread_self(), name);
+	prctl(PR_SET_TIMERSLACK, 1000); /* ns, for GATHER_NS */
 	look_at_link(hw);
 	while (!is_stopped(hw)) {
-		bool worked = pass(hw);
+		uint32_t n = pass(hw);
 
-		n_busy = worked ? n_busy + 1 : 0;
-		if (!worked || n_busy % BUSY_PASSES == 0)
-			look(hw, fds, !worked);
+		hw->n_frames += n;
+		hw->worked |= n > 0;
+		n_busy = n ? n_busy + 1 : 0;
+		if (!n || n_busy % BUSY_PASSES == 0)
+			look(hw, fds, !n);
 	}
 	return NULL;
 }

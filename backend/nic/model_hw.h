@@ -82,6 +82,8 @@ struct model_hw {
 	/* the device's alone */
 	struct packet *free;
 	uint32_t touched; /* queues with something new, by number */
+	uint64_t window_ns, n_frames; /* since when, so many */
+	bool busy, worked;
 	uint32_t n_strayed;
 	bool was_pulled;
 	bool tap_readable;
