@@ -16,7 +16,7 @@ CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c link
 MODEL_PORT_OBJS := $(addprefix backend/nic/,model_port.c model_posting.c model_send.c model_hw.c model_queue.c model_iommu.c model_wire.c)
 NIC_PORT_OBJS	:= backend/nic/afxdp_port.c $(MODEL_PORT_OBJS)
 NIC_OBJS	:= $(NIC_PORT_OBJS) $(addprefix backend/nic/,afxdp_device.c afxdp_program.c guest_queues.c ethtool.c \
-		   rules_ntuple.c model_device.c)
+		   rules_ntuple.c rules_flower.c model_device.c)
 
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.

@@ -17,13 +17,13 @@
 static_assert(ARRAY_SIZE(((struct guest_queues_record *)0)->spread) == ETHTOOL_SPREAD_MAX, "all");
 
 /* Tried in this order. */
-static const struct rules_ops *const kinds[] = { &ntuple_rules };
+static const struct rules_ops *const kinds[] = { &ntuple_rules, &flower_rules };
 
 /* ---- what the device has ---- */
 
 static int find_rules(struct guest_queues *q, uint32_t *n_free, char *why, size_t why_size)
 {
-	char none[96];
+	char none[80];
 	size_t used = 0;
 	int err = -EOPNOTSUPP;
 

@@ -38,6 +38,6 @@ struct rules_ops {
 	int (*del)(struct rules *r, const struct rule *rule);
 };
 
-extern const struct rules_ops ntuple_rules;
+extern const struct rules_ops ntuple_rules, flower_rules;
 
 #endif

@@ -21,7 +21,10 @@ SCRIPT_TESTS += tests/nic/test_places_steered.sh tests/nic/test_steered.sh
 TESTS += test-rules
 test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl
+TESTS += test-flower
+test-flower-objs = tests/nic/test_flower.c backend/nic/rules_flower.c
+test-flower-libs = -lcmocka -lmnl -Wl,--wrap=mnl_socket_sendto,--wrap=mnl_socket_recvfrom
 # Root.
 TESTS += test_filters
 test_filters-objs = tests/nic/test_filters.c $(NIC_OBJS) backend/bpf/nic_object.c
-test_filters-libs := -lcmocka -lbpf
+test_filters-libs := -lcmocka -lbpf -lmnl

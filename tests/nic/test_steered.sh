@@ -193,12 +193,13 @@ no_filters()
 	model_is "$a" bridge
 	pings "$a"
 	no_program
+	refused grep clsact <<<"$(tc qdisc show dev "$uplink")"
 	VIF_LAB_STEERING=program vif-lab vifd restart --workers 1 --nics "$uplink,steering=auto"
 	await 20 nic_is steering "XDP program"
 	await 20 model_is "$c" mq
 	pings "$c"
 }
-says_no_filters() { nic error | grep 'no ntuple filters (ethtool -N): Operation not supported'; }
+says_no_filters() { nic error | grep 'no ntuple filters (ethtool -N): Operation not supported; no flower in hardware'; }
 
 await 20 n_placed_is 2 || true
 # Two have a place, who came first.
