@@ -120,7 +120,11 @@ uint64_t posted_deadline(const struct queue *q);
 /* Whether the place is to be read by receive(); n frames were, and were all there are ('dry').
  * Returns whether a pass is due for that. */
 bool posted_reads_place(const struct queue *q);
-bool posted_note_read(struct queue *q, uint32_t n, bool dry) must_check;
+bool posted_note_read(struct queue *q, struct packet *const packets[], uint32_t n,
+		      bool dry) must_check;
+
+/* p was read from the TAP. */
+void posted_note_tap(struct queue *q, const struct packet *p);
 
 /* Whether its poll_fd says anything that is of use now. */
 bool posted_watches_place(const struct queue *q);

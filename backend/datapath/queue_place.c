@@ -188,7 +188,7 @@ bool queue_place_receive(struct queue *q)
 	counter_add(&q->counters->to_guest_nic_frames, n);
 	if (n < budget && q->env->now_ns - q->place_looked_ns >= NS_PER_S)
 		queue_place_look(q);
-	if (posted_note_read(q, n, n < budget))
+	if (posted_note_read(q, p, n, n < budget))
 		return true;
 	if (n < budget && q->place_state == QUEUE_PLACE_LAST) {
 		give_up(q);

@@ -28,6 +28,10 @@
  * Not for guests that want something along with a frame (a hash, headroom), or whose frames
  * do not fit a page, or need a tag taken off: fits(). They may change their mind at any time.
  *
+ * What other guests send costs more when it is injected: the kernel leaves it whole and unsummed,
+ * and a descriptor can say neither. So a guest that in a second got more of that than it got
+ * off the wire is OFF, until in another it got twice as much off the wire (mostly_blank).
+ *
  * A guest that is slow is OFF, where its frames grow old and it may be found stalled
  * (queue_wait.c): SLOW_NS is how long it may leave the device without a buffer, or a frame
  * waiting there.
@@ -41,6 +45,10 @@
 #include "rss.h"
 
 #define SLOW_NS NS_PER_S
+
+/* How long it is looked at what comes by which way, and what of the TAP does not matter. */
+#define SHARE_NS  NS_PER_S
+#define FEW_BYTES 65536
 
 /* A frame with two tags in one page. */
 #define MTU_MAX (XEN_PAGE - 14 - 8)
@@ -159,6 +167,28 @@ uint64_t posted_deadline(const struct queue *q)
 	return p && p->state == POSTED_ON && p->since_ns ? p->since_ns + SLOW_NS : UINT64_MAX;
 }
 
+/* ---- what comes by which way ---- */
+
+static void weigh(struct queue *q)
+{
+	struct queue_posted *p = q->posted;
+
+	if (q->env->now_ns - p->share_ns < SHARE_NS)
+		return;
+	if (p->blank_bytes < FEW_BYTES || p->wire_bytes / 2 > p->blank_bytes)
+		p->mostly_blank = false;
+	else if (p->blank_bytes > p->wire_bytes)
+		p->mostly_blank = true;
+	p->blank_bytes = p->wire_bytes = 0;
+	p->share_ns = q->env->now_ns;
+}
+
+void posted_note_tap(struct queue *q, const struct packet *packet)
+{
+	if (q->posted && packet_vnet(packet)->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		q->posted->blank_bytes += packet->size;
+}
+
 /* ---- the states ---- */
 
 /* Whether the guest's buffers are to be posted now, as far as guest and place go. */
@@ -166,7 +196,7 @@ static bool fits(const struct queue *q)
 {
 	const struct static_grants *grants = queue_static_grants(q);
 
-	return q->place_state == QUEUE_PLACE_READING && !q->posted->refused && !q->place_tag_off &&
+	return q->place_state == QUEUE_PLACE_READING && !q->posted->refused && !q->posted->mostly_blank && !q->place_tag_off &&
 	       grants && grants->n_writable && !static_grants_busy(grants) &&
 	       (q->features & VIF_RX_NOTIFY) &&
 	       !__atomic_load_n(&q->shared_vif->xdp_headroom, __ATOMIC_RELAXED) &&
@@ -204,7 +234,10 @@ void posted_check(struct queue *q)
 {
 	struct queue_posted *p = q->posted;
 
-	if (p && (p->state == POSTED_BEGUN || p->state == POSTED_ON) && (!fits(q) || is_slow(q)))
+	if (!p)
+		return;
+	weigh(q);
+	if ((p->state == POSTED_BEGUN || p->state == POSTED_ON) && (!fits(q) || is_slow(q)))
 		posted_end(q);
 }
 
@@ -265,10 +298,12 @@ bool posted_reads_place(const struct queue *q)
 	return !p || p->state == POSTED_OFF || (p->state != POSTED_ON && !p->dry);
 }
 
-bool posted_note_read(struct queue *q, uint32_t n, bool dry)
+bool posted_note_read(struct queue *q, struct packet *const packets[], uint32_t n, bool dry)
 {
 	struct queue_posted *p = q->posted;
 
+	for (uint32_t i = 0; p && i < n; i++)
+		p->wire_bytes += packets[i]->size;
 	if (!p || p->state == POSTED_OFF)
 		return false;
 	if (p->state == POSTED_ENDING) {

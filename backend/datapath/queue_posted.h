@@ -35,6 +35,12 @@ struct queue_posted {
 	uint32_t n_waiting;
 	bool any_since; /* ... and a buffer was filled, or posted */
 
+	/* Since share_ns, in bytes: what came by the TAP with a checksum to be written, whoever
+	 * does it; what came off the wire. */
+	uint64_t share_ns;
+	int64_t blank_bytes, wire_bytes;
+	bool mostly_blank;
+
 	struct posted_slot slot[RING_SLOTS]; /* those posted are [rx.rsp_prod, rx.req_cons) */
 	struct posted_page granted[STATIC_GRANTS_MAX];
 	struct posted_page bounce[RING_SLOTS];

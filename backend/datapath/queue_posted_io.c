@@ -125,6 +125,7 @@ static netif_rx_response_t respond(struct queue *q, const struct posted_slot *sl
 	}
 	counter_add(&c->to_guest_frames, 1);
 	counter_add(&c->to_guest_bytes, done->size);
+	q->posted->wire_bytes += done->size;
 	counter_add(slot->bounced ? &c->to_guest_copied_bytes : &c->to_guest_nic_written,
 		    slot->bounced ? done->size : 1);
 	rsp.status = (int16_t)done->size;
@@ -184,6 +185,7 @@ uint32_t posted_inject(struct queue *q)
 		}
 		counter_add(&q->counters->to_guest_nic_injected, 1);
 		counter_add(&q->counters->to_guest_copied_bytes, p->size);
+		q->posted->wire_bytes -= p->size; /* which it will count as its own */
 		queue_put_frame(q, p);
 	}
 	return n;

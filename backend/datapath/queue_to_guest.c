@@ -50,6 +50,7 @@ void queue_tap_read(struct queue *q, struct packet *p, int result)
 	if (result > (int)PACKET_VNET_SIZE) {
 		p->size = (uint32_t)result - (uint32_t)PACKET_VNET_SIZE;
 		wait_note_read(q, p);
+		posted_note_tap(q, p);
 		packet_fifo_push(posted_tap_fifo(q), p);
 		return;
 	}

@@ -796,6 +796,48 @@ static void offloads_are_finished(void **state)
 	rig_expect_alive(r);
 }
 
+/* More by the bridge, cut and summed for it, than off the wire: it goes back to the cheaper way,
+ * and comes when that has changed. */
+static void a_neighbour_that_sends_most(void **state)
+{
+	const struct frame_spec tcp = { .ip_version = 4,
+					.protocol = IPPROTO_TCP,
+					.payload = 14480 };
+	struct rig *r = *state;
+	struct virtio_net_hdr vnet;
+	static struct frame f;
+	uint64_t before;
+
+	start_posting(r);
+	frame_build(&f, &tcp);
+	put_be16(f.bytes + f.csum_at, frame_pseudo_sum(&f));
+	vnet = (struct virtio_net_hdr){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+					.gso_size = 1448,
+					.hdr_len = (uint16_t)f.header_size,
+					.csum_start = (uint16_t)f.transport_offset,
+					.csum_offset = (uint16_t)(f.csum_at - f.transport_offset) };
+	for (unsigned i = 0; i < 150; i++) {
+		(void)!sim_datapath_give_offloaded(r->datapath, EVIL_DOMID, &vnet, f.bytes, f.size);
+		rig_turn(r);
+		flow.seen = r->evil.rx->rsp_prod;
+		offer(r, EVIL_PAGES);
+	}
+	rig_turns(r, 10);
+	flow.seen = r->evil.rx->rsp_prod;
+	offer(r, EVIL_PAGES);
+	before = rig_evil_counters(r).to_guest_summed_bytes;
+	assert_true(before > 500000);
+	expect_not_posting(r);
+	assert_true(sim_datapath_give_offloaded(r->datapath, EVIL_DOMID, &vnet, f.bytes, f.size));
+	rig_turns(r, 5);
+	flow.seen = r->evil.rx->rsp_prod;
+	assert_int_equal(rig_evil_counters(r).to_guest_summed_bytes, before);
+	rig_turns(r, 150);
+	expect_posting(r);
+	rig_expect_alive(r);
+}
+
 /* What came since 'first' is one sequence, without a gap or a repetition; flow.seen moves. */
 static void check_sequence(struct rig *r, const struct frame *f, RING_IDX first)
 {
@@ -879,6 +921,7 @@ int main(void)
 		T(hashes_at_any_time, start),
 		T(groups_it_did_not_ask_for, start),
 		T(offloads_are_finished, start),
+		T(a_neighbour_that_sends_most, start),
 		T(recalled_in_the_middle_of_a_frame, start),
 #undef T
 	};
