@@ -50,7 +50,7 @@ struct model_queue_regs {
 
 struct model_regs {
 	/* control */
-	char name[NIC_NAME_SIZE];
+	char name[NIC_NAME_SIZE], wire[NIC_NAME_SIZE];
 	uint64_t filter[NIC_PLACES_MAX];
 	uint32_t tag_off[NIC_PLACES_MAX]; /* what the filter matches loses its tag; set before it */
 	uint32_t pulled; /* faults on demand: the cable is */

@@ -58,7 +58,7 @@ static void device_close(struct nic_device *d)
 }
 
 /* Sealed: the datapath has them as well, and is not to take them from under us. */
-static int make_regs(struct nic_device *d)
+static int make_regs(struct nic_device *d, const struct nic_config *cfg)
 {
 	int fd = d->fd[MODEL_FD_REGS] =
 	    memfd_create("vifd-nic", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -71,7 +71,8 @@ static int make_regs(struct nic_device *d)
 	if (regs == MAP_FAILED)
 		return -errno;
 	d->regs = regs;
-	snprintf(d->regs->name, sizeof(d->regs->name), "%s", d->name);
+	snprintf(d->regs->name, sizeof(d->regs->name), "%s", cfg->name);
+	snprintf(d->regs->wire, sizeof(d->regs->wire), "%s", cfg->wire);
 	d->fd[MODEL_FD_DOORBELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return d->fd[MODEL_FD_DOORBELL] < 0 ? -errno : 0;
 }
@@ -140,7 +141,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 	memset(d->fd, -1, sizeof(d->fd));
 	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
 	snprintf(d->name, sizeof(d->name), "%s", cfg->name);
-	err = make_regs(d);
+	err = make_regs(d, cfg);
 	if (err)
 		fail(why, why_size, err, "making its registers: %s", strerror(-err));
 	if (!err)

@@ -108,8 +108,8 @@ static int start(struct nic_port *port, const char **step)
 	if (err)
 		return err;
 	*step = "mapping the wire's ring";
-	err = model_wire_open(&port->hw.wire, port->fds[MODEL_FD_WIRE], port->fds[MODEL_FD_LINKS],
-			      &port->hw.regs->wire_next);
+	err = model_wire_open(&port->hw.wire, port->hw.regs->wire, port->fds[MODEL_FD_WIRE],
+			      port->fds[MODEL_FD_LINKS], &port->hw.regs->wire_next);
 	if (err)
 		return err;
 	port->hw.tap = port->fds[MODEL_FD_TAP];

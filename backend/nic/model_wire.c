@@ -35,17 +35,27 @@ static int set_int(int fd, int option, int value)
 	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value));
 }
 
-/* Only what other hosts send, whomever to; sent past the queueing of the stack. */
+/* Of a device, all that it receives, whomever it is for. */
+static int attach(int fd, int ifindex)
+{
+	struct packet_mreq all = { .mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC };
+	struct sockaddr_ll addr = { .sll_family = AF_PACKET,
+				    .sll_protocol = htons(ETH_P_ALL),
+				    .sll_ifindex = ifindex };
+
+	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return -errno;
+	return 0;
+}
+
+/* Only what other hosts send; sent past the queueing of the stack. */
 static int set_up(int fd, int ifindex, const char **step)
 {
 	struct tpacket_req ring = { .tp_block_size = BLOCK_SIZE,
 				    .tp_block_nr = RING_SIZE / BLOCK_SIZE,
 				    .tp_frame_size = SLOT_SIZE,
 				    .tp_frame_nr = N_SLOTS };
-	struct packet_mreq all = { .mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC };
-	struct sockaddr_ll addr = { .sll_family = AF_PACKET,
-				    .sll_protocol = htons(ETH_P_ALL),
-				    .sll_ifindex = ifindex };
 	int send_bytes = SEND_BYTES;
 
 	*step = "setting up its packet socket";
@@ -57,10 +67,7 @@ static int set_up(int fd, int ifindex, const char **step)
 	if (setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)))
 		return -errno;
 	*step = "taking what it receives";
-	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) ||
-	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return -errno;
-	return 0;
+	return attach(fd, ifindex);
 }
 
 int model_wire_socket(int ifindex, char *why, size_t why_size)
@@ -122,14 +129,14 @@ static void finish_take(struct model_wire *w)
 		give_back(w, last);
 }
 
-int model_wire_open(struct model_wire *w, int fd, int links, uint32_t *next)
+int model_wire_open(struct model_wire *w, const char *name, int fd, int links, uint32_t *next)
 {
 	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (ring == MAP_FAILED)
 		return -errno;
 	*next %= N_SLOTS;
-	*w = (struct model_wire){ .fd = fd, .links = links, .ring = ring, .next = next };
+	*w = (struct model_wire){ .name = name, .fd = fd, .links = links, .ring = ring, .next = next };
 	finish_take(w);
 	return 0;
 }
@@ -179,20 +186,36 @@ void model_wire_take(struct model_wire *w)
 	give_back(w, taken);
 }
 
-bool model_wire_link(struct model_wire *w)
+/* The device that is bound. Where that is gone, one of the wire's name that has come since: as
+ * a cable is plugged in. */
+static int find_device(const struct model_wire *w, struct ifreq *req)
 {
 	struct sockaddr_ll addr;
 	socklen_t size = sizeof(addr);
+	int err;
+
+	if (getsockname(w->fd, (struct sockaddr *)&addr, &size))
+		return -errno;
+	req->ifr_ifindex = addr.sll_ifindex;
+	if (!ioctl(w->fd, SIOCGIFNAME, req))
+		return 0;
+	snprintf(req->ifr_name, sizeof(req->ifr_name), "%s", w->name);
+	if (ioctl(w->fd, SIOCGIFINDEX, req))
+		return -errno;
+	err = attach(w->fd, req->ifr_ifindex);
+	snprintf(req->ifr_name, sizeof(req->ifr_name), "%s", w->name);
+	return err;
+}
+
+bool model_wire_link(struct model_wire *w)
+{
 	struct ifreq req = { .ifr_flags = 0 };
 	char news[256];
 
 	/* Whatever it was about, and whether some of it was lost: the device is asked. */
 	while (recv(w->links, news, sizeof(news), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
 		;
-	if (getsockname(w->fd, (struct sockaddr *)&addr, &size))
-		return false;
-	req.ifr_ifindex = addr.sll_ifindex;
-	return !ioctl(w->fd, SIOCGIFNAME, &req) && !ioctl(w->fd, SIOCGIFFLAGS, &req) &&
+	return !find_device(w, &req) && !ioctl(w->fd, SIOCGIFFLAGS, &req) &&
 	       req.ifr_flags & IFF_RUNNING;
 }
 

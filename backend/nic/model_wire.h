@@ -16,6 +16,7 @@
 #define MODEL_WIRE_SLOT_SIZE 4096u
 
 struct model_wire {
+	const char *name;
 	int fd;
 	int links;
 	uint8_t *ring;
@@ -34,8 +35,9 @@ int model_wire_socket(int ifindex, char *why, size_t why_size) must_check;
 int model_wire_links(void) must_check;
 
 /* The device: maps the ring; goes on at slot *next, where the one before left off, wherever
- * that died. Keeps the fds, which stay the caller's, and next. 0 or -errno. */
-int model_wire_open(struct model_wire *w, int fd, int links, uint32_t *next) must_check;
+ * that died. Keeps the fds, which stay the caller's, the name and next. 0 or -errno. */
+int model_wire_open(struct model_wire *w, const char *name, int fd, int links, uint32_t *next)
+	must_check;
 void model_wire_close(struct model_wire *w);
 
 /* The oldest frame that waits: 1; 0: none; -EMSGSIZE: one that is no ordinary frame, longer than
@@ -43,7 +45,8 @@ void model_wire_close(struct model_wire *w);
 int model_wire_peek(struct model_wire *w, struct model_frame *out) must_check;
 void model_wire_take(struct model_wire *w);
 
-/* Whether it has a link. 'links' is read dry first. */
+/* Whether it has a link. 'links' is read dry first. If the device was taken away, and another of
+ * its name has come, that is the wire from now on. */
 bool model_wire_link(struct model_wire *w);
 
 /* Sends up to MODEL_WIRE_BATCH frames; how many. The others are lost. Never waits. */

@@ -122,7 +122,7 @@ bool rig_has_link(const char *name)
 	struct ifreq req = { .ifr_flags = 0 };
 
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
-	assert_int_equal(ioctl(far_end, SIOCGIFFLAGS, &req), 0);
+	assert_int_equal(ioctl(host, SIOCGIFFLAGS, &req), 0);
 	return req.ifr_flags & IFF_RUNNING;
 }
 
@@ -176,15 +176,30 @@ void rig_run(const char *command)
 	assert_int_equal(system(command), 0);
 }
 
+static void make_wire(void)
+{
+	rig_run("ip link add far type veth peer name wire && ip link set far up && "
+		"ip link set wire up");
+}
+
 int rig_make_network(void **state)
 {
 	(void)state;
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	/* Nobody but us is to send there. */
 	rig_run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6");
-	rig_run("ip link add far type veth peer name wire && ip link set far up && "
-		    "ip link set wire up && ip tuntap add dev mq0 mode tap && ip link set mq0 up");
+	make_wire();
+	rig_run("ip tuntap add dev mq0 mode tap && ip link set mq0 up");
 	return 0;
+}
+
+void rig_exchange_wire(void)
+{
+	close(far_end);
+	rig_run("ip link del wire");
+	AWAIT(!rig_has_link("mq0"));
+	make_wire();
+	far_end = packet_socket("far");
 }
 
 void rig_open_port(void)

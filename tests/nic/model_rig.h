@@ -42,6 +42,9 @@ char rig_hw_state(void);
 uint64_t rig_hw_switches(void);
 bool rig_has_link(const char *name);
 
+/* The wire is taken away, which the device notices, and another put in its place. */
+void rig_exchange_wire(void);
+
 uint64_t rig_now_ms(void);
 void rig_nap(void);
 

@@ -78,6 +78,20 @@ filter_fault()
 	set_model "$(other "$g")" auto
 }
 
+# Its host's side is taken away, and made anew.
+tap_gone()
+{
+	g=$(placed)
+	ip link del "$nic"
+	await 10 model_is "$g" bridge
+	neighbours
+	ip tuntap add dev "$nic" mode tap
+	ip link set "$nic" master "${n}br0" up
+	await 20 somebody_placed
+	await 10 pings 1
+	await 10 pings 2
+}
+
 wrong_faults()
 {
 	refused vifctl fault "$nic" no-such 1
@@ -96,4 +110,5 @@ g=$(placed)
 ok "the wire has no link, nor then the NIC" wire_cut
 ok "a filter is refused: the bridge serves its guest" filter_fault filter-refused 'adding its filter'
 ok "its table is full: the same" filter_fault table-full 'adding its filter'
+ok "its TAP is deleted and made anew" tap_gone
 ok "faults that are none are refused" wrong_faults

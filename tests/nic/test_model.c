@@ -329,6 +329,22 @@ static void the_wire_has_no_link(void **state)
 	rig_close_place(place, 0);
 }
 
+/* Another of its name is plugged in. */
+static void the_wire_is_exchanged(void **state)
+{
+	struct nic_place *place = rig_open_place(0);
+
+	(void)state;
+	AWAIT(rig_has_link("mq0"));
+	rig_exchange_wire();
+	AWAIT(rig_has_link("mq0"));
+	rig_send_to(0, 1);
+	assert_int_equal(rig_receive_one(place), 1);
+	rig_send_sized(host, 2, 2, RIG_SIZE);
+	assert_int_equal(rig_next_number(far_end), 2);
+	rig_close_place(place, 0);
+}
+
 /* It sleeps while there is nothing to do. */
 static void idle(void **state)
 {
@@ -384,6 +400,7 @@ int main(void)
 		CASE(registers_stay),
 		CASE(pulled),
 		CASE(the_wire_has_no_link),
+		CASE(the_wire_is_exchanged),
 		CASE(idle),
 		CASE(cannot_open),
 	};
