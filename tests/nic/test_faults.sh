@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 #
 # A NIC that fails: its cable is pulled, it refuses filters, it has too few, it writes where
-# it was not to. Its guests are served by the bridge meanwhile.
+# it was not to. Its guests, whose own pages it writes to, are served by the bridge
+# meanwhile.
 set -euo pipefail
 # shellcheck source=tests/lab/helpers.bash
 . "$(dirname "$0")/../lab/helpers.bash"
 [ -n "${VIF_LAB_NAME:-}" ] ||
-	become_lab --name "f$$" --guests 2 --model mq --nic model --filters 1 --workers 1 -- "$0"
+	become_lab --name "f$$" --guests 2 --frontend static-grants --model mq --nic model \
+		--filters 1 --workers 1 -- "$0"
 
 n=$VIF_LAB_NAME
 nic=${n}mq0
@@ -78,6 +80,38 @@ filter_fault()
 	set_model "$(other "$g")" auto
 }
 
+# The table of pages keeps it out; the frame is lost, which is told, and all goes on.
+astray()
+{
+	local before
+	before=$(device faults)
+	pings "$g"
+	vifctl fault "$nic" stray 2
+	await 10 pings "$g"
+	[ "$(device faults)" -eq $((before + 2)) ]
+	vifctl stats "vif$g.0" | grep 'faults 2'
+	grep 'kept from writing to a page' "$VIF_LAB_DIR/vifd.log"
+	model_is "$g" mq
+}
+
+# The operator has the guest off it.
+stuck()
+{
+	g=$(placed)
+	pings "$g"
+	vifctl fault "$nic" stuck 1 # there is only one place
+	refused wire ping -c 1 -W 0.4 "10.77.0.1$g"
+	set_model "$(other "$g")" bridge
+	set_model "$g" bridge
+	await 10 model_is "$g" bridge
+	pings "$g"
+	vifctl fault "$nic" stuck 0
+	set_model "$g" auto
+	set_model "$(other "$g")" auto
+	await 10 somebody_placed
+	pings "$g"
+}
+
 # Its host's side is taken away, and made anew.
 tap_gone()
 {
@@ -110,5 +144,7 @@ g=$(placed)
 ok "the wire has no link, nor then the NIC" wire_cut
 ok "a filter is refused: the bridge serves its guest" filter_fault filter-refused 'adding its filter'
 ok "its table is full: the same" filter_fault table-full 'adding its filter'
+ok "it writes to a page that was taken from it: nothing lands" astray
+ok "its queue is stuck: its guest can be moved to the bridge" stuck
 ok "its TAP is deleted and made anew" tap_gone
 ok "faults that are none are refused" wrong_faults
