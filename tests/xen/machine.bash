@@ -9,6 +9,7 @@
 #	machine_open DIR
 #	machine_boot IMAGE        or  machine_restore IMAGE
 #	machine_load [FILE...]    vifd, vifctl and these, into dom0
+#	machine_send TREE         files as they lie in there
 #	dom0 [-t SECONDS] SCRIPT
 #	guest [-t SECONDS] GUEST SCRIPT
 #	machine_logs
@@ -251,25 +252,36 @@ machine_restore()
 
 # ---- the program under test ----
 
-# machine_load [FILE...]: vifd, vifctl and these, with the libraries dom0 lacks, onto the
-# payload disk and from there into dom0's /usr/local/sbin.
+# machine_load [FILE...]: vifd, vifctl and these, into dom0's /usr/local/sbin.
 # shellcheck disable=SC2120 # the bench has files of its own
 machine_load()
 {
-	local tree=$machine/payload file have size
-	have=$(dom0 'ls /lib/x86_64-linux-gnu')
+	local tree=$machine/payload
 	rm -rf "$tree"
-	mkdir -p "$tree/usr/local/sbin" "$tree/lib/x86_64-linux-gnu"
+	mkdir -p "$tree/usr/local/sbin"
 	install "$build/vifd" "$build/vifctl" "$@" "$tree/usr/local/sbin/"
-	with_libraries "$tree"/usr/local/sbin/* | grep '\.so' | while read -r file; do
+	machine_send "$tree"
+}
+
+# machine_send TREE: takes the tree, adds the libraries its programs need and dom0 lacks, and
+# puts it over dom0's files, by way of the payload disk.
+machine_send()
+{
+	local tree=$1 programs have file size
+	have=$(dom0 'ls /lib/x86_64-linux-gnu')
+	mkdir -p "$tree/lib/x86_64-linux-gnu"
+	mapfile -t programs < <(find "$tree" -type f -perm -u+x)
+	with_libraries "${programs[@]}" | grep '\.so' | while read -r file; do
 		grep -qxF "${file##*/}" <<<"$have" || [[ $file = /lib64/* ]] ||
 			install "$(realpath "$file")" "$tree/lib/x86_64-linux-gnu/${file##*/}"
 	done
 	tar -c -C "$tree" -f "$machine/payload.new" .
+	rm -rf "$tree"
+	size=$(stat -c %s "$machine/payload.new")
+	((size <= $(stat -c %s "$machine/payload.tar"))) || die "the payload disk is too small: $size"
 	# In place: QEMU has the file open.
 	dd if="$machine/payload.new" of="$machine/payload.tar" conv=notrunc status=none
-	size=$(stat -c %s "$machine/payload.new")
-	rm -rf "$tree" "$machine/payload.new"
+	rm -f "$machine/payload.new"
 	dom0 "load-payload $size"
 }
 

@@ -175,11 +175,6 @@ know_domids
 check "xl reboot: traffic" comes_up web1
 check "crash: traffic" comes_up web2
 
-# Its vif is closed as it should, but then its kernel asks for a soft reset: xl says "Action
-# for shutdown reason code 5 is soft-reset" and the domain is gone. tests/unit/test_xenbus.c
-# has the states a kexec'd netfront waits for.
-skip "kexec" "Xen 4.17's xl loses a PVH guest at its soft reset, PV kernels do not offer it"
-
 # Both ways, as fast as it goes.
 destroy_busy()
 {
