@@ -75,7 +75,7 @@ static int make_grace(struct nic_device *d)
 static void give_up(struct nic_device *d)
 {
 	if (d->program.xdp_flags)
-		guest_queues_put_back(d->name, &d->queues.was, d->program.filters);
+		guest_queues_put_back(d->ifindex, &d->queues.was, d->program.filters);
 	afxdp_program_remove(&d->program);
 	guest_queues_close(&d->queues);
 }
@@ -145,7 +145,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 	if (!d->ifindex)
 		err = fail(why, why_size, -ENODEV, d->name);
 	if (!err)
-		err = afxdp_program_remove_left(d->ifindex, d->name, why, why_size);
+		err = afxdp_program_remove_left(d->ifindex, why, why_size);
 	if (!err && (err = make_grace(d)))
 		fail(why, why_size, err, "making a map of maps");
 	if (!err)

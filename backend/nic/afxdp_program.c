@@ -84,17 +84,17 @@ static int look_at(uint32_t id, struct left *l, char *why, size_t why_size)
 	return 0;
 }
 
-static void put_back(const char *device, const struct left *l)
+static void put_back(int ifindex, const struct left *l)
 {
 	struct guest_queues_record *was = calloc(1, sizeof(*was));
 	uint32_t zero = 0;
 
 	if (was && l->filters >= 0 && l->was >= 0 && !bpf_map_lookup_elem(l->was, &zero, was))
-		guest_queues_put_back(device, was, l->filters);
+		guest_queues_put_back(ifindex, was, l->filters);
 	free(was);
 }
 
-int afxdp_program_remove_left(int ifindex, const char *device, char *why, size_t why_size)
+int afxdp_program_remove_left(int ifindex, char *why, size_t why_size)
 {
 	struct left l = { .program = -1, .filters = -1, .was = -1 };
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
@@ -106,7 +106,7 @@ int afxdp_program_remove_left(int ifindex, const char *device, char *why, size_t
 	if (!err)
 		err = look_at(query.prog_id, &l, why, why_size);
 	if (!err)
-		put_back(device, &l);
+		put_back(ifindex, &l);
 	if (!err)
 		err = bpf_xdp_detach(ifindex, 0, NULL);
 	if (err && !why[0])

@@ -26,8 +26,7 @@ struct afxdp_program {
 
 /* Removes a program of ours that an earlier vifd left, and puts back what that changed. 0;
  * -EBUSY: another's is there; -errno; why. */
-int afxdp_program_remove_left(int ifindex, const char *device, char *why,
-			      size_t why_size) must_check;
+int afxdp_program_remove_left(int ifindex, char *why, size_t why_size) must_check;
 
 /* Puts the program on the device, with a copy of 'was'. 0 or -errno with why; to be removed
  * in either case. */

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,12 +214,15 @@ static void remove_rules(const char *device, const struct guest_queues_record *w
 	ops->close(rules);
 }
 
-void guest_queues_put_back(const char *device, const struct guest_queues_record *was, int filters)
+void guest_queues_put_back(int ifindex, const struct guest_queues_record *was, int filters)
 {
+	char device[IF_NAMESIZE];
 	struct ethtool e;
 	uint32_t flags;
 	int err;
 
+	if (!if_indextoname((unsigned int)ifindex, device))
+		return;
 	if (was->kind && was->kind <= ARRAY_SIZE(kinds))
 		remove_rules(device, was, filters);
 	err = ethtool_open(&e, device);

@@ -51,9 +51,10 @@ int guest_queues_take(struct guest_queues *q, char *why, size_t why_size) must_c
 
 /*
  * Puts back what 'was', as far as it can be: removes the rules of the filters in the map
- * 'filters' (struct nic_filter_key, place), then the rest. Logs what fails.
+ * 'filters' (struct nic_filter_key, place), then the rest. Logs what fails; of a device that is
+ * gone there is nothing to put back.
  */
-void guest_queues_put_back(const char *device, const struct guest_queues_record *was, int filters);
+void guest_queues_put_back(int ifindex, const struct guest_queues_record *was, int filters);
 
 /* The device stays as it is. */
 void guest_queues_close(struct guest_queues *q);

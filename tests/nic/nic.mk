@@ -22,6 +22,10 @@ SCRIPT_TESTS += tests/nic/test_posted.sh
 TESTS += test-rules
 test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl
+TESTS += test-guest-queues
+test-guest-queues-objs = tests/nic/test_guest_queues.c tests/lab/nic_driver.c \
+			 $(addprefix backend/nic/,guest_queues.c ethtool.c rules_ntuple.c rules_flower.c)
+test-guest-queues-libs = -lcmocka -lmnl -lbpf -Wl,--wrap=ioctl
 TESTS += test-flower
 test-flower-objs = tests/nic/test_flower.c backend/nic/rules_flower.c
 test-flower-libs = -lcmocka -lmnl -Wl,--wrap=mnl_socket_sendto,--wrap=mnl_socket_recvfrom

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which of a device's queues become guests', and what of the device is changed for that and
+ * put back: by ethtool's commands, on the driver of the lab's NIC (tests/lab/nic_driver.c). The
+ * device is "lo" as far as the kernel is asked.
+ */
+#include "tests/unit/unit.h"
+
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "backend/nic/ethtool.h"
+#include "backend/nic/guest_queues.h"
+#include "tests/lab/nic_driver.h"
+
+static struct nic_table device;
+static uint32_t kernel_flags;
+static uint32_t refused;  /* this command, with -EOPNOTSUPP */
+static uint32_t n_spread; /* not 0: how large the table is said to be */
+
+static int set_flags(struct ethtool_value *v)
+{
+	if (v->cmd == ETHTOOL_SFLAGS) {
+		device.flags = v->data & ETH_FLAG_NTUPLE;
+		kernel_flags = v->data & ~(uint32_t)ETH_FLAG_NTUPLE;
+	}
+	v->data = kernel_flags | device.flags;
+	return 0;
+}
+
+static int answer(void *command)
+{
+	struct ethtool_channels *channels = command;
+	struct ethtool_rxfh_indir *spread = command;
+	uint32_t cmd;
+	int rc;
+
+	memcpy(&cmd, command, sizeof(cmd));
+	if (cmd == refused)
+		return -EOPNOTSUPP;
+	if (cmd == ETHTOOL_GFLAGS || cmd == ETHTOOL_SFLAGS)
+		return set_flags(command);
+	if (cmd == ETHTOOL_GCHANNELS) {
+		channels->combined_count = device.n_queues;
+		return 0;
+	}
+	rc = nic_driver_command(&device, command);
+	if (!rc && cmd == ETHTOOL_GRXFHINDIR && n_spread)
+		spread->size = n_spread;
+	return rc > 0 ? -EOPNOTSUPP : rc;
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	struct ifreq *req;
+	va_list args;
+	int rc;
+
+	va_start(args, request);
+	req = va_arg(args, struct ifreq *);
+	va_end(args);
+	assert_true(fd >= 0);
+	assert_int_equal(request, SIOCETHTOOL);
+	assert_string_equal(req->ifr_name, "lo");
+	rc = answer(req->ifr_data);
+	errno = -rc;
+	return rc ? -1 : 0;
+}
+
+static struct guest_queues q;
+static char why[160];
+
+static int open_queues(bool by_device, uint32_t n_filters)
+{
+	why[0] = '\0';
+	return guest_queues_open(&q, "lo", by_device, n_filters, why, sizeof(why));
+}
+
+static void put_back(void)
+{
+	guest_queues_put_back((int)if_nametoindex("lo"), &q.was, -1);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	nic_driver_init(&device, 8, 16);
+	kernel_flags = ETH_FLAG_RXVLAN | ETH_FLAG_LRO;
+	refused = n_spread = 0;
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	guest_queues_close(&q);
+	return 0;
+}
+
+/* How many of the table's entries lead to a queue. */
+static uint32_t n_to(uint32_t queue)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < NIC_TABLE_SPREAD; i++)
+		n += device.spread[i] == queue;
+	return n;
+}
+
+static void chosen(void **state)
+{
+	static const struct {
+		uint32_t n_queues, n_rules, n_filters, first, n;
+	} cases[] = {
+		{ 8, 16, 0, 4, 4 },  /* half of them */
+		{ 8, 16, 3, 5, 3 },  /* as many as the operator says */
+		{ 8, 16, 16, 1, 7 }, /* but one is left */
+		{ 8, 2, 0, 6, 2 },   /* there are no more rules */
+		{ 2, 16, 0, 1, 1 },    { 3, 16, 0, 2, 1 },
+		{ 64, 32, 0, 48, 16 }, /* no more than places */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		nic_driver_init(&device, cases[i].n_queues, cases[i].n_rules);
+		assert_int_equal(open_queues(true, cases[i].n_filters), 0);
+		assert_int_equal(q.was.first, cases[i].first);
+		assert_int_equal(q.was.n, cases[i].n);
+		guest_queues_close(&q);
+	}
+}
+
+static void not_possible(void **state)
+{
+	(void)state;
+	nic_driver_init(&device, 1, 16);
+	assert_int_equal(open_queues(true, 0), -EOPNOTSUPP);
+	assert_string_equal(why, "it has one receive queue only");
+
+	nic_driver_init(&device, 8, 0);
+	device.places_itself = 1;
+	assert_int_equal(open_queues(true, 0), 0); /* it does not say how many it has room for */
+	guest_queues_close(&q);
+
+	nic_driver_init(&device, 8, 16);
+	refused = ETHTOOL_GRXFHINDIR;
+	assert_int_equal(open_queues(true, 0), -EOPNOTSUPP);
+	assert_non_null(strstr(why, "its spreading over queues"));
+	refused = 0;
+	n_spread = ETHTOOL_SPREAD_MAX + 1;
+	assert_int_equal(open_queues(true, 0), -E2BIG);
+}
+
+static void all_queues(void **state)
+{
+	(void)state;
+	assert_int_equal(open_queues(false, 3), 0);
+	assert_int_equal(q.was.first, 0);
+	assert_int_equal(q.was.n, 8);
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	assert_int_equal(kernel_flags, ETH_FLAG_LRO); /* tags stay in frames */
+	assert_int_equal(device.flags, 0);
+	assert_int_equal(n_to(7), NIC_TABLE_SPREAD / 8);
+	put_back();
+	assert_int_equal(kernel_flags, ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
+
+	nic_driver_init(&device, 17, 16);
+	assert_int_equal(open_queues(false, 3), -EOPNOTSUPP);
+	assert_non_null(strstr(why, "at most 16 are served"));
+}
+
+static void taken_and_put_back(void **state)
+{
+	struct nic_table before = device;
+
+	(void)state;
+	assert_int_equal(open_queues(true, 3), 0);
+	assert_int_equal(device.flags, ETH_FLAG_NTUPLE);
+	assert_memory_equal(device.spread, before.spread, sizeof(before.spread)); /* not yet */
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_in_range(n_to(i), NIC_TABLE_SPREAD / 5, NIC_TABLE_SPREAD / 5 + 1);
+	assert_int_equal(n_to(5) + n_to(6) + n_to(7), 0);
+	put_back();
+	assert_memory_equal(&device, &before, sizeof(before));
+	assert_int_equal(kernel_flags, ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
+}
+
+/* An operator's: 0 has more than others, 1 none. */
+static void an_operators_spread(void **state)
+{
+	uint32_t before[NIC_TABLE_SPREAD];
+
+	(void)state;
+	for (uint32_t i = 0; i < NIC_TABLE_SPREAD; i++)
+		device.spread[i] = i < 100 ? 0 : i % 2 ? 7 : 2;
+	memcpy(before, device.spread, sizeof(before));
+	assert_int_equal(open_queues(true, 1), 0);
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	for (uint32_t i = 0; i < NIC_TABLE_SPREAD; i++)
+		if (before[i] != 7)
+			assert_int_equal(device.spread[i], before[i]);
+	assert_int_equal(n_to(7), 0);
+	put_back();
+	assert_memory_equal(device.spread, before, sizeof(before));
+}
+
+/* Then it is not served: what it strips would reach a guest of another VLAN. */
+static void tags_are_taken_off(void **state)
+{
+	(void)state;
+	assert_int_equal(open_queues(true, 1), 0);
+	refused = ETHTOOL_SFLAGS;
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), -EOPNOTSUPP);
+	assert_non_null(strstr(why, "keeping tags in frames"));
+	refused = ETHTOOL_SRXFHINDIR;
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), -EOPNOTSUPP);
+	assert_non_null(strstr(why, "keeping frames off guests' queues"));
+}
+
+/* Of one that is gone nothing is put back, least of all on another. */
+static void gone(void **state)
+{
+	(void)state;
+	assert_int_equal(open_queues(true, 1), 0);
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	guest_queues_put_back(0x7ffffff0, &q.was, -1);
+	assert_int_equal(n_to(7), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, start, end)
+		T(chosen),
+		T(not_possible),
+		T(all_queues),
+		T(taken_and_put_back),
+		T(an_operators_spread),
+		T(tags_are_taken_off),
+		T(gone),
+#undef T
+	};
+
+	return cmocka_run_group_tests_name("guest queues", tests, NULL, NULL);
+}
