@@ -110,6 +110,7 @@ plugged_anew()
 {
 	local i mac
 	[ "$VIF_LAB_NIC" = model ] && return # there the cable ends
+	[ "$VIF_LAB_STEERING" = device ] && return # there its hardware would go with it
 	mac=$(wire cat /sys/class/net/eth0/address)
 	for ((i = 0; i < 4; i++)); do
 		arps "$g"
@@ -127,12 +128,22 @@ plugged_anew()
 	done
 }
 
+# The NIC's link partner: the wire, or the switch on the way there.
+link_end()
+{
+	if [ "$VIF_LAB_STEERING" = device ]; then
+		ip -n "$n-switch" link set nic0 "$1"
+		return
+	fi
+	wire ip link set eth0 "$1"
+	[ "$1" = down ] || wire ip addr add fd77::1/64 dev eth0 nodad # the kernel forgets it
+}
+
 no_link()
 {
-	wire ip link set eth0 down
+	link_end down
 	await 10 model_is "$g" bridge
-	wire ip link set eth0 up
-	wire ip addr add fd77::1/64 dev eth0 nodad # the kernel forgets it
+	link_end up
 	await 10 model_is "$g" mq
 	pings "$g"
 }
