@@ -10,14 +10,17 @@
 
 #include "libvif/hosted/hosted.h"
 #include "tests/hostile/rig.h"
+#include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 
 #define STEPS 1000u /* a seed */
 
 struct fuzz {
 	struct rig *r;
+	bool posting; /* to a NIC */
 	uint64_t random;
 	uint32_t n_reconnects;
+	uint32_t n_written; /* turns in which its own buffers had been a NIC's to write to */
 };
 
 static uint32_t draw(struct fuzz *f, uint32_t n)
@@ -282,6 +285,36 @@ static void receives(struct fuzz *f)
 		(void)sim_datapath_give(f->r->datapath, EVIL_DOMID, frame, sim_frame_size(number));
 }
 
+/* By the NIC, if it has a place there. */
+static void receives_by_wire(struct fuzz *f)
+{
+	uint8_t frame[SIM_FRAME_MAX];
+	uint32_t number = draw(f, 6);
+
+	sim_frame_make(frame, number);
+	for (uint32_t n = draw(f, 40); n; n--)
+		(void)sim_nic_give(f->r->datapath, EVIL_DOMID, 0, frame, sim_frame_size(number));
+}
+
+/* As it should be: all its buffers, for queue 0. */
+static void grants_its_buffers(struct fuzz *f)
+{
+	struct rig *r = f->r;
+
+	if (!r->evil.ctrl)
+		return;
+	evil_set_list(r, r->evil.rx_gref, EVIL_PAGES, 0);
+	evil_ctrl_put(&r->evil, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, r->evil.ctrl_gref[0],
+		      EVIL_PAGES);
+	evil_ctrl_publish(&r->evil);
+}
+
+static void the_nic_is_moody(struct fuzz *f)
+{
+	f->r->lazy_nic = draw(f, 2);
+	sim_nic_be_lazy(f->r->lazy_nic);
+}
+
 static void moves_state(struct fuzz *f)
 {
 	if (draw(f, 4))
@@ -353,7 +386,8 @@ static const struct {
 	ACT(moves_state, 5),	 ACT(writes_a_key, 4),	     ACT(removes_itself, 1),
 	ACT(asks, 25),		 ACT(lists_grants, 10),	     ACT(is_detached, 1),
 	ACT(shares_anew, 2),	 ACT(kills_the_datapath, 1), ACT(amends_multicast, 8),
-	ACT(receives_multicast, 5), ACT(its_netdev_moves, 2),
+	ACT(receives_multicast, 5), ACT(its_netdev_moves, 2), ACT(receives_by_wire, 20),
+	ACT(grants_its_buffers, 6), ACT(the_nic_is_moody, 2),
 };
 
 static void act(struct fuzz *f)
@@ -377,6 +411,28 @@ static void act(struct fuzz *f)
 
 /* ---- and begins again ---- */
 
+/* By good conduct, to where its buffers are a NIC's to write to. */
+static void begin_well(struct fuzz *f)
+{
+	struct rig *r = f->r;
+	unsigned n = 0;
+
+	if (!f->posting)
+		return;
+	while (rig_evil_vif(r)->placement.state != PLACED_NIC) { /* once what waits is taken */
+		assert_true(n++ < 300);
+		evil_rx(&r->evil, RING_SLOTS - (r->evil.rx_prod - r->evil.rx->rsp_prod));
+		evil_publish(&r->evil);
+		rig_turn(r);
+	}
+	grants_its_buffers(f);
+	rig_turns(r, 3);
+	for (uint32_t i = 0; i < 10; i++) {
+		receives_by_wire(f);
+		rig_turn(r);
+	}
+}
+
 /* A fresh device, whatever became of the old one. */
 static void start_over(struct fuzz *f)
 {
@@ -387,25 +443,38 @@ static void start_over(struct fuzz *f)
 	sim_toolstack_attach(EVIL_DOMID, 0);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateInitWait);
 	r->evil.split_events = draw(f, 2);
-	r->evil.with_ctrl = draw(f, 2);
+	r->evil.with_ctrl = f->posting || draw(f, 2);
 	evil_share(&r->evil);
 	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateConnected);
 	f->n_reconnects++;
+	begin_well(f);
+}
+
+static struct rig *start(const struct fuzz *f, uint64_t seed)
+{
+	uint32_t n_queues = 1 + (uint32_t)seed / 2 % 2;
+
+	if (f->posting)
+		return rig_start_posting(n_queues, 1);
+	return seed % 2 ? rig_start_ctrl(n_queues) : rig_start(false);
 }
 
 static void live(uint64_t seed, uint32_t n_steps)
 {
-	struct fuzz f = { .r = seed % 2 ? rig_start_ctrl(1 + seed / 2 % 2) : rig_start(false),
-			  .random = seed * 2 + 1 };
-	struct good *g = &f.r->good;
+	struct fuzz f = { .random = seed * 2 + 1, .posting = seed % 3 == 0 };
+	struct good *g;
 	uint32_t broken = 0;
 
+	f.r = start(&f, seed);
+	g = &f.r->good;
 	f.r->ns_per_turn = 100 * NS_PER_MS; /* the ration of passes is another test's */
+	begin_well(&f);
 	for (uint32_t i = 0; i < n_steps; i++) {
 		act(&f);
 		g->goal += draw(&f, 3);
 		rig_turn(f.r);
+		f.n_written += rig_evil_vif(f.r) && rig_evil_counters(f.r).to_guest_nic_written;
 		broken = rig_evil_state() == XenbusStateConnected ? 0 : broken + 1;
 		if (broken > 15) {
 			start_over(&f);
@@ -413,6 +482,10 @@ static void live(uint64_t seed, uint32_t n_steps)
 		}
 	}
 	rig_good_carries(f.r, 100);
+	assert_true(!f.posting || f.n_written > n_steps / 20);
+	assert_int_equal(sim_nic_n_faults(), 0);
+	f.r->lazy_nic = false;
+	sim_nic_be_lazy(false);
 	assert_int_equal(g->nf.counters.disabled, 0);
 	assert_int_equal(g->nf.counters.connects, 1);
 	start_over(&f);

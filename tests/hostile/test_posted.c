@@ -644,6 +644,30 @@ static void more_than_a_page(void **state)
 	expect_posting(r);
 }
 
+/* Over the bridge, while its MTU was said to be less: to the device it is too much. */
+static void more_than_a_page_by_the_bridge(void **state)
+{
+	struct rig *r = *state;
+	static uint8_t frame[5000];
+	RING_IDX before;
+
+	start_posting(r);
+	offer(r, 30);
+	rig_turns(r, 2);
+	before = r->evil.rx->rsp_prod;
+	for (uint32_t i = 0; i < sizeof(frame); i++)
+		frame[i] = (uint8_t)i;
+	assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
+	rig_turns_until(r, 20, r->evil.rx->rsp_prod - before == 2);
+	assert_int_equal(evil_rx_response(&r->evil, before).status, XEN_PAGE);
+	assert_int_equal(evil_rx_response(&r->evil, before + 1).status, 5000 - XEN_PAGE);
+	assert_memory_equal(page_of(r, before), frame, XEN_PAGE);
+	assert_memory_equal(page_of(r, before + 1), frame + XEN_PAGE, 5000 - XEN_PAGE);
+	flow.seen = r->evil.rx->rsp_prod;
+	expect_not_posting(r);
+	rig_expect_alive(r);
+}
+
 static void wish(const char *key, const char *value)
 {
 	sim_frontend_put(EVIL_DOMID, 0, key, "%s", value);
@@ -917,6 +941,7 @@ int main(void)
 		T(a_device_with_few_pages, start),
 		T(a_device_without_pages, start),
 		T(more_than_a_page, start),
+		T(more_than_a_page_by_the_bridge, start),
 		T(headroom_at_any_time, start),
 		T(hashes_at_any_time, start),
 		T(groups_it_did_not_ask_for, start),
