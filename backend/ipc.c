@@ -87,3 +87,22 @@ int ipc_recv(int sock, struct ipc_msg *msg, int fds[], uint32_t *n_fds)
 	*n_fds = 0;
 	return n == 0 ? -ECONNRESET : -EPROTO;
 }
+
+const char *ipc_buffers_name(uint32_t buffers)
+{
+	static const char *const name[IPC_BUFFERS_N] = {
+		[IPC_BUFFERS_POSTED] = "posted",
+		[IPC_BUFFERS_NOT_GRANTED] = "none is a static grant",
+		[IPC_BUFFERS_GRANTS_CHANGE] = "its static grants change",
+		[IPC_BUFFERS_SMALL] = "its MTU is more than a buffer holds",
+		[IPC_BUFFERS_TAG] = "its frames have a tag to be taken off",
+		[IPC_BUFFERS_NO_NOTIFY] = "it does not tell of new ones",
+		[IPC_BUFFERS_HEADROOM] = "it asks for headroom",
+		[IPC_BUFFERS_HASHES] = "it asks for hashes",
+		[IPC_BUFFERS_SLOW] = "it has too few",
+		[IPC_BUFFERS_NEIGHBOURS] = "it gets more from other guests than from the wire",
+		[IPC_BUFFERS_REFUSED] = "the NIC could not use them",
+	};
+
+	return buffers < IPC_BUFFERS_N ? name[buffers] : NULL;
+}

@@ -64,12 +64,34 @@
 #define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
 #define IPC_NICS_MAX	 8
 
-/* Journal and counters of one queue. Written by its worker, read by control
+/* What becomes of a guest's buffers while it has a place on a NIC that takes them. */
+enum ipc_buffers {
+	IPC_BUFFERS_NONE, /* it has none, or nobody has looked yet */
+	IPC_BUFFERS_POSTED,
+	/* not posted, because: */
+	IPC_BUFFERS_NOT_GRANTED, /* none is a static grant that may be written to */
+	IPC_BUFFERS_GRANTS_CHANGE,
+	IPC_BUFFERS_SMALL,	/* frames may be larger */
+	IPC_BUFFERS_TAG,	/* there is one to take off */
+	IPC_BUFFERS_NO_NOTIFY,	/* the guest does not tell of new ones */
+	IPC_BUFFERS_HEADROOM,
+	IPC_BUFFERS_HASHES,
+	IPC_BUFFERS_SLOW,	/* the guest has too few */
+	IPC_BUFFERS_NEIGHBOURS, /* most comes over the bridge */
+	IPC_BUFFERS_REFUSED,	/* the device cannot use them */
+	IPC_BUFFERS_N,
+};
+
+/* For people; NULL: NONE, or no such number. */
+const char *ipc_buffers_name(uint32_t buffers);
+
+/* Journal, counters and more of one queue. Written by its worker, read by control
  * (relaxed). Control clears it before it hands the slot out anew. */
 struct shared_queue {
 	struct ring_journal from_guest;
 	struct ring_journal to_guest;
 	struct queue_counters counters;
+	uint32_t buffers; /* enum ipc_buffers */
 } __attribute__((aligned(64)));
 
 /* What belongs to a vif and not to one of its queues. Control clears it before the vif's

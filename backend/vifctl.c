@@ -101,6 +101,14 @@ static void show_settings(json_t *settings)
 	printf("\n");
 }
 
+static void show_buffers(const char *what)
+{
+	if (!strcmp(what, "posted"))
+		printf(", which writes to its buffers");
+	else
+		printf("; it does not write to its buffers: %s", what);
+}
+
 static void show_one(const json_t *answer)
 {
 	const json_t *vif = json_object_get(answer, "vif");
@@ -123,6 +131,8 @@ static void show_one(const json_t *answer)
 	if (number(placement, "vlan"))
 		printf(" for VLAN %jd, %stagged on the wire", number(placement, "vlan"),
 		       number(placement, "wire_vlan") ? "" : "un");
+	if (json_is_string(json_object_get(placement, "buffers")))
+		show_buffers(text(placement, "buffers"));
 	if (json_is_string(json_object_get(placement, "why_not")))
 		printf("; on the bridge: %s", text(placement, "why_not"));
 	if (json_is_string(json_object_get(placement, "failure")))

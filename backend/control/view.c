@@ -138,14 +138,19 @@ static json_t *view_summary(const struct vif *v)
 }
 
 /* Why the vif is where it is. */
-static json_t *view_placement(const struct vif *v)
+static json_t *view_placement(const struct control *c, const struct vif *v)
 {
 	const struct placement *p = &v->placement;
+	const struct shared_queue *q = &c->workers.shared->queue[v->queue[p->queue].slot];
+	const char *buffers = NULL;
 
-	return json_pack("{s:s, s:s?, s:i, s:i, s:s?, s:s?, s:I}", "wish",
+	if (p->nic)
+		buffers = ipc_buffers_name(__atomic_load_n(&q->buffers, __ATOMIC_RELAXED));
+
+	return json_pack("{s:s, s:s?, s:i, s:i, s:s?, s:s?, s:s?, s:I}", "wish",
 			 placement_wish_name(p->wish), "nic", p->nic ? p->nic->config.name : NULL,
 			 "vlan", p->nic ? p->form.vlan : 0, "wire_vlan",
-			 p->nic ? p->form.on_wire : 0, "why_not",
+			 p->nic ? p->form.on_wire : 0, "buffers", buffers, "why_not",
 			 p->state == PLACED_BRIDGE ? p->why_not : NULL, "failure",
 			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
 }
@@ -209,7 +214,7 @@ static json_t *view_show(struct control *c, const struct vif *v)
 	json_object_set_new(o, "multicast", view_multicast(c, v));
 	json_object_set_new(o, "control_ring", view_ctrl(c, v));
 	json_object_set_new(o, "xdp_headroom", json_integer(v->wishes.xdp_headroom));
-	json_object_set_new(o, "placement", view_placement(v));
+	json_object_set_new(o, "placement", view_placement(c, v));
 	json_object_set_new(o, "queues", view_queues(c, v, NULL));
 	json_object_set_new(o, "steering",
 			    view_steering(v) ? json_string(view_steering(v)) : json_null());
@@ -373,13 +378,12 @@ static json_t *answer_model(struct control *c, struct vif *v, const json_t *requ
 {
 	const char *wish = json_string_value(json_object_get(request, "model"));
 
-	(void)c;
 	if (!v)
 		return api_error("bad-request", "model needs a vif");
 	if (!wish || !placement_parse_wish(wish, &v->placement.wish))
 		return api_error("bad-request", "\"model\" must be auto, bridge or mq");
 	v->placement.retry_ns = 0; /* what failed lately is tried at once */
-	return ok_with("placement", view_placement(v));
+	return ok_with("placement", view_placement(c, v));
 }
 
 /* A fault on demand, for tests. */

@@ -145,6 +145,7 @@ int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shar
 	q->features = cfg->features;
 	q->offered = cfg->offered;
 	q->counters = &shared->queue[msg->slot].counters;
+	q->buffers = &shared->queue[msg->slot].buffers;
 	q->shared_vif = &shared->vif[cfg->vif_slot];
 	q->tap_fd = -1;
 	q->tx_port = q->rx_port = -1;

@@ -145,6 +145,7 @@ struct queue {
 	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
 	bool place_tag_off;	/* the guest is not to see its tag */
 	struct queue_posted *posted;	/* the guest's buffers there; NULL: it takes none */
+	uint32_t *buffers;		/* shared: what becomes of them */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
 

@@ -26,7 +26,7 @@
  * posts or fills them anew (ring.h). What the device wrote by then is lost.
  *
  * Not for guests that want something along with a frame (a hash, headroom), or whose frames
- * do not fit a page, or need a tag taken off: fits(). They may change their mind at any time.
+ * do not fit a page, or need a tag taken off: judge(). They may change their mind at any time.
  *
  * What other guests send costs more when it is injected: the kernel leaves it whole and unsummed,
  * and a descriptor can say neither. So a guest that in a second got more of that than it got
@@ -61,8 +61,10 @@ int posted_open(struct queue *q, uint32_t mtu)
 {
 	struct queue_posted *p;
 
-	if (mtu > MTU_MAX)
+	if (mtu > MTU_MAX) {
+		__atomic_store_n(q->buffers, IPC_BUFFERS_SMALL, __ATOMIC_RELAXED);
 		return 0;
+	}
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
@@ -108,6 +110,7 @@ void posted_close(struct queue *q)
 {
 	struct queue_posted *p = q->posted;
 
+	__atomic_store_n(q->buffers, IPC_BUFFERS_NONE, __ATOMIC_RELAXED);
 	if (!p)
 		return;
 	posted_end(q);
@@ -191,17 +194,43 @@ void posted_note_tap(struct queue *q, const struct packet *packet)
 
 /* ---- the states ---- */
 
-/* Whether the guest's buffers are to be posted now, as far as guest and place go. */
-static bool fits(const struct queue *q)
+static bool has_few_buffers(const struct queue *q)
+{
+	return q->rx_starved || q->wait.since_ns || wait_is_dropping(q);
+}
+
+/* What is to become of the guest's buffers now. */
+static enum ipc_buffers judge(const struct queue *q)
 {
 	const struct static_grants *grants = queue_static_grants(q);
 
-	return q->place_state == QUEUE_PLACE_READING && !q->posted->refused && !q->posted->mostly_blank && !q->place_tag_off &&
-	       grants && grants->n_writable && !static_grants_busy(grants) &&
-	       (q->features & VIF_RX_NOTIFY) &&
-	       !__atomic_load_n(&q->shared_vif->xdp_headroom, __ATOMIC_RELAXED) &&
-	       !(q->steering && rss_is_set(q->steering)) && !q->rx_starved && !q->wait.since_ns &&
-	       !wait_is_dropping(q);
+	if (q->place_state != QUEUE_PLACE_READING)
+		return IPC_BUFFERS_NONE;
+	if (q->posted->refused)
+		return IPC_BUFFERS_REFUSED;
+	if (!(q->features & VIF_RX_NOTIFY))
+		return IPC_BUFFERS_NO_NOTIFY;
+	if (q->place_tag_off)
+		return IPC_BUFFERS_TAG;
+	if (grants && static_grants_busy(grants))
+		return IPC_BUFFERS_GRANTS_CHANGE;
+	if (!grants || !grants->n_writable)
+		return IPC_BUFFERS_NOT_GRANTED;
+	if (__atomic_load_n(&q->shared_vif->xdp_headroom, __ATOMIC_RELAXED))
+		return IPC_BUFFERS_HEADROOM;
+	if (q->steering && rss_is_set(q->steering))
+		return IPC_BUFFERS_HASHES;
+	if (has_few_buffers(q))
+		return IPC_BUFFERS_SLOW;
+	return q->posted->mostly_blank ? IPC_BUFFERS_NEIGHBOURS : IPC_BUFFERS_POSTED;
+}
+
+static bool fits(struct queue *q)
+{
+	enum ipc_buffers now = judge(q);
+
+	__atomic_store_n(q->buffers, now, __ATOMIC_RELAXED);
+	return now == IPC_BUFFERS_POSTED;
 }
 
 void posted_end(struct queue *q)

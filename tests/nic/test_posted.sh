@@ -32,12 +32,14 @@ counted()
 }
 shows() { echo "$d" | jq -e "$1"; }
 
+buffers_are() { vifctl show "vif$1.0" --json | jq -e --arg w "$2" '.vif.placement.buffers == $w'; }
 flow() { "$build/flows" "$n-wire" "$n-g$1" "10.77.0.1$1" 7001 8 2000 1; }
 posts() { counted "$1" pings "$1" && shows '.nic_written >= 5'; }
 
 # 2,000 frames, and the questions of neighbours, which come over the bridge.
 nothing_is_copied()
 {
+	buffers_are 1 posted
 	counted 1 flow 1
 	shows '.nic_written >= 2000 and .nic_written == .frames'
 	shows '.copied_bytes <= .tap_bytes and .summed_bytes == 0'
@@ -50,6 +52,7 @@ once_with_another_frontend()
 	await 10 pings 2
 	await 10 model_is 2 mq
 	counted 2 flow 2
+	buffers_are 2 'none is a static grant'
 	shows '.nic_written == 0 and .copied_bytes == .bytes and .grant_ops >= .frames'
 	shows '.nic_frames >= 2000 and .summed_bytes == 0'
 	vif-lab guest tell 2 connect frontend=static-grants
