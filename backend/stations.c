@@ -68,26 +68,42 @@ bool stations_note(struct stations *s, const uint8_t mac[6], uint16_t vlan, uint
 	return !__atomic_exchange_n(&s->told, 1, __ATOMIC_SEQ_CST);
 }
 
-void stations_look(struct stations *s, uint64_t since_ns,
+/* Whether one is to be told of; it is not new any more then. */
+static bool take_news(struct station *at, uint64_t since_ns, uint64_t *name)
+{
+	uint64_t found = __atomic_load_n(&at->name, __ATOMIC_SEQ_CST);
+
+	*name = found;
+	if (!(found & STATION_NEW))
+		return found && __atomic_load_n(&at->heard_ns, __ATOMIC_RELAXED) >= since_ns;
+	/* If it fails there is another station now, which is new. */
+	__atomic_compare_exchange_n(&at->name, &found, found & ~STATION_NEW, false,
+				    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	return true;
+}
+
+bool stations_look(struct stations *s, uint64_t since_ns, uint32_t *from, uint32_t most,
 		   void (*each)(void *arg, const uint8_t mac[6], uint16_t vlan), void *arg)
 {
+	const uint32_t n = STATIONS_SETS * STATIONS_WAYS;
+
 	__atomic_store_n(&s->told, 0, __ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < STATIONS_SETS * STATIONS_WAYS; i++) {
-		struct station *at = &s->station[i / STATIONS_WAYS][i % STATIONS_WAYS];
-		uint64_t name = __atomic_load_n(&at->name, __ATOMIC_SEQ_CST), read = name;
+	for (uint32_t looked = 0; looked < n; looked++) {
+		uint32_t i = *from % n;
+		uint64_t name;
 		uint8_t mac[6];
 
-		if (!name || (!(name & STATION_NEW) &&
-			      __atomic_load_n(&at->heard_ns, __ATOMIC_RELAXED) < since_ns))
+		if (!most)
+			return true;
+		*from = i + 1;
+		if (!take_news(&s->station[i / STATIONS_WAYS][i % STATIONS_WAYS], since_ns, &name))
 			continue;
-		/* If it fails there is another station now, which is new. */
-		if (name & STATION_NEW)
-			__atomic_compare_exchange_n(&at->name, &read, name & ~STATION_NEW, false,
-						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 		for (uint32_t j = 0; j < 6; j++)
 			mac[j] = (uint8_t)(name >> 8 * j);
 		each(arg, mac, (uint16_t)(name >> 48 & 0xfff));
+		most--;
 	}
+	return false;
 }
 
 void stations_forget(struct stations *s, const uint8_t mac[6], uint16_t vlan)

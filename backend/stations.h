@@ -39,10 +39,14 @@ void stations_init(struct stations *s);
 bool stations_note(struct stations *s, const uint8_t mac[6], uint16_t vlan,
 		   uint64_t now_ns) must_check;
 
-/* Control: calls each() for the stations that are new, and for those heard of since. With
- * UINT64_MAX, only the new ones. */
-void stations_look(struct stations *s, uint64_t since_ns,
-		   void (*each)(void *arg, const uint8_t mac[6], uint16_t vlan), void *arg);
+/*
+ * Control: calls each() for the stations that are new, and for those heard of since. With
+ * UINT64_MAX, only the new ones. Of 'most' at most, going round from *from on. Returns whether
+ * there may be more.
+ */
+bool stations_look(struct stations *s, uint64_t since_ns, uint32_t *from, uint32_t most,
+		   void (*each)(void *arg, const uint8_t mac[6], uint16_t vlan),
+		   void *arg) must_check;
 
 /*
  * The other way round: who is behind the NIC, as its bridge knows. What a guest sends there

@@ -9,6 +9,10 @@
 /* Between two looks for new stations. */
 #define LOOK_EVERY_NS (20 * NS_PER_MS)
 
+/* Told in a look for new ones, some 10 us each: whoever floods the wire with addresses gets no
+ * more of control's time. */
+#define LOOK_MOST 256
+
 /* Four times in the time a bridge remembers: it does not forget, whatever is late. */
 #define PARTS 4
 
@@ -43,9 +47,9 @@ static uint64_t step(struct control *c, struct nic *n, uint64_t now_ns)
 		return UINT64_MAX;
 	all = now_ns - n->fdb.told_ns >= every_ns;
 	if (all || (n->fdb.news && now_ns - n->fdb.looked_ns >= LOOK_EVERY_NS)) {
-		n->fdb.news = false;
 		n->fdb.looked_ns = now_ns;
-		stations_look(heard, all ? n->fdb.told_ns : UINT64_MAX, tell, &t);
+		n->fdb.news = stations_look(heard, all ? n->fdb.told_ns : UINT64_MAX, &n->fdb.from,
+					    all ? UINT32_MAX : LOOK_MOST, tell, &t);
 		if (all)
 			n->fdb.told_ns = now_ns;
 	}

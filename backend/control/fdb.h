@@ -26,7 +26,8 @@ struct nic;
 /* Of a NIC. */
 struct fdb {
 	int bridge;	    /* of which the worker was told who is behind the NIC; 0: of none */
-	bool news;	    /* the worker says that there are new stations */
+	bool news;	    /* the worker says that there are new stations, or not all were told */
+	uint32_t from;	    /* of them, where the next look begins */
 	uint64_t looked_ns; /* for new ones; for all */
 	uint64_t told_ns;
 };

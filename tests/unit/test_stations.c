@@ -19,6 +19,7 @@ struct told {
 
 static struct stations *s;
 static struct told told;
+static uint32_t from;
 
 static int setup(void **state)
 {
@@ -49,7 +50,7 @@ static void each(void *arg, const uint8_t mac[6], uint16_t vlan)
 static uint32_t look(uint64_t since_ns)
 {
 	told.n = 0;
-	stations_look(s, since_ns, each, &told);
+	assert_false(stations_look(s, since_ns, &from, UINT32_MAX, each, &told));
 	return told.n;
 }
 
@@ -79,6 +80,26 @@ static void new_ones_are_told_of_once(void **state)
 	assert_int_equal(look(UINT64_MAX), 1);
 	assert_memory_equal(told.mac, seven, 6);
 	assert_int_equal(told.vlan, 6);
+}
+
+/* Whoever floods the table keeps nobody from being told of. */
+static void told_of_some_at_a_time(void **state)
+{
+	uint32_t n_told = 0;
+
+	(void)state;
+	from = 0;
+	for (uint32_t i = 0; i < 100; i++)
+		(void)!note(i + 1, 0, T0);
+	for (uint32_t i = 0; i < 3; i++) {
+		told.n = 0;
+		assert_true(stations_look(s, UINT64_MAX, &from, 30, each, &told));
+		assert_int_equal(told.n, 30);
+		n_told += told.n;
+		(void)!note(1000 + i, 0, LATER);
+	}
+	n_told += look(UINT64_MAX);
+	assert_int_equal(n_told, 103);
 }
 
 static void those_heard_of_since(void **state)
@@ -189,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(new_ones_are_told_of_once),
+		T(told_of_some_at_a_time),
 		T(those_heard_of_since),
 		T(addresses_that_are_no_stations),
 		T(more_than_fit),
