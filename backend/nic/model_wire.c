@@ -115,6 +115,15 @@ static void give_back(const struct model_wire *w, uint32_t i)
 	__atomic_store_n(&slot_at(w, i)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
+/* In this order: a slot that is never given back would be where the kernel ends. */
+void model_wire_take(struct model_wire *w)
+{
+	uint32_t taken = *w->next;
+
+	__atomic_store_n(w->next, (taken + 1) % N_SLOTS, __ATOMIC_RELAXED);
+	give_back(w, taken);
+}
+
 /*
  * Whoever had the ring before may have died in model_wire_take(). The kernel fills slots in
  * order: one that is full behind one that is not, and before the next, is one that was taken.
@@ -135,9 +144,11 @@ int model_wire_open(struct model_wire *w, const char *name, int fd, int links, u
 
 	if (ring == MAP_FAILED)
 		return -errno;
-	*next %= N_SLOTS;
 	*w = (struct model_wire){ .name = name, .fd = fd, .links = links, .ring = ring, .next = next };
-	finish_take(w);
+	if (*next & MODEL_WIRE_CHANGED)
+		model_wire_take(w);
+	else
+		finish_take(w);
 	return 0;
 }
 
@@ -148,13 +159,16 @@ void model_wire_close(struct model_wire *w)
 	w->ring = NULL;
 }
 
-/* Puts the tag back between the addresses and the rest. */
-static void insert_tag(struct model_frame *f, const struct tpacket2_hdr *slot)
+/* Puts the tag back between the addresses and the rest. Who finds the frame so after a crash
+ * cannot tell how far that went. */
+static void insert_tag(struct model_wire *w, struct model_frame *f, const struct tpacket2_hdr *slot)
 {
 	uint16_t type =
 	    slot->tp_status & TP_STATUS_VLAN_TPID_VALID ? slot->tp_vlan_tpid : ETH_P_8021Q;
 	uint16_t tag[2] = { htons(type), htons(slot->tp_vlan_tci) };
 
+	__atomic_store_n(w->next, *w->next | MODEL_WIRE_CHANGED, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	memmove(f->data - MODEL_TAG_SIZE, f->data, 2 * ETH_ALEN);
 	f->data -= MODEL_TAG_SIZE;
 	f->size += MODEL_TAG_SIZE;
@@ -173,17 +187,8 @@ int model_wire_peek(struct model_wire *w, struct model_frame *out)
 	    slot->tp_len > MODEL_FRAME_MAX - MODEL_TAG_SIZE || slot->tp_len < ETH_HLEN)
 		return -EMSGSIZE;
 	if (status & TP_STATUS_VLAN_VALID)
-		insert_tag(out, slot);
+		insert_tag(w, out, slot);
 	return 1;
-}
-
-/* In this order: a slot that is never given back would be where the kernel ends. */
-void model_wire_take(struct model_wire *w)
-{
-	uint32_t taken = *w->next;
-
-	__atomic_store_n(w->next, (taken + 1) % N_SLOTS, __ATOMIC_RELAXED);
-	give_back(w, taken);
 }
 
 /* The device that is bound. Where that is gone, one of the wire's name that has come since: as

@@ -14,13 +14,14 @@
 #define MODEL_WIRE_BATCH     64u
 #define MODEL_WIRE_SLOTS     2048u /* of the socket's ring */
 #define MODEL_WIRE_SLOT_SIZE 4096u
+#define MODEL_WIRE_CHANGED   BIT(31) /* its frame is not as it came any more */
 
 struct model_wire {
 	const char *name;
 	int fd;
 	int links;
 	uint8_t *ring;
-	uint32_t *next; /* slot to look at; outlives this process */
+	uint32_t *next; /* slot to look at, and MODEL_WIRE_CHANGED; outlives this process */
 };
 
 struct model_frame {

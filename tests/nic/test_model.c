@@ -273,6 +273,27 @@ static void the_next_after_a_crash(void **state)
 		close(fds[--n_fds]);
 }
 
+/* The one before died with a frame it had begun to put a tag into: that one is gone. */
+static void the_next_after_a_half_tag(void **state)
+{
+	int fds[NIC_FDS_MAX], n_fds = dev->port_fds(device, fds);
+	struct model_regs *regs =
+	    mmap(NULL, sizeof(*regs), PROT_READ | PROT_WRITE, MAP_SHARED, fds[MODEL_FD_REGS], 0);
+
+	(void)state;
+	assert_true(regs != MAP_FAILED);
+	ops->close(port);
+	rig_send_tagged(2, 7, 1);
+	rig_send_tagged(2, 7, 2);
+	regs->wire_next |= MODEL_WIRE_CHANGED;
+	rig_open_port();
+	AWAIT(rig_status().to_host == 1);
+	assert_int_equal(regs->wire_next, 2);
+	munmap(regs, sizeof(*regs));
+	while (n_fds > 0)
+		close(fds[--n_fds]);
+}
+
 /* Who has them as well, the datapath's process, cannot take them away. */
 static void registers_stay(void **state)
 {
@@ -397,6 +418,7 @@ int main(void)
 		CASE(settled),
 		CASE(the_next_device),
 		CASE(the_next_after_a_crash),
+		CASE(the_next_after_a_half_tag),
 		CASE(registers_stay),
 		CASE(pulled),
 		CASE(the_wire_has_no_link),
