@@ -35,6 +35,7 @@ static const struct {
 } counts[] = {
 	{ "copies", { "grant_ops", "static_copies" } },
 	{ "grant_ops", { "grant_ops" } },
+	{ "nic_written", { "nic_written" } },
 	{ "events", { "events" } },
 	{ "notifies", { "notifies" } },
 };

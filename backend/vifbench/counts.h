@@ -12,11 +12,12 @@
 #include "backend/vifbench/path.h"
 
 /*
- * {"copies", "grant_ops", "events", "notifies", "syscalls"}, each a packet, and of all
+ * {"copies", "grant_ops", "nic_written", "events", "notifies", "syscalls"}, each a packet, and of all
  * but the last "from_guest" and "to_guest" alike, each a packet that went that way.
  *
  * copies: of a packet's bytes between vifd and the guest's memory, by grant operations
- * and through static grants; events: times the guest woke vifd; notifies: times vifd woke
+ * and through static grants; nic_written: frames that a NIC put into the guest's memory
+ * itself; events: times the guest woke vifd; notifies: times vifd woke
  * the guest. A new object; null for what could not be had.
  */
 json_t *counts_of(const struct path *p, const struct load *l);

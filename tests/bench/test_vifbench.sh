@@ -98,6 +98,8 @@ check "none a grant operation with static grants" every '.name == "vifd-bridge-s
 	'.counts.copies > 0.99 and .counts.copies < 1.1 and .counts.grant_ops < 0.1'
 check "what stands for hardware is told and not counted" every '.name == "vifd-mq-model" and .direction == "receive"' \
 	'.split.nic > 0'
+check "no copy from the model NIC to static grants" every '.name == "vifd-mq-model-static" and .size == 1500 and .direction == "receive" and .burst == 64' \
+	'.counts.copies < 0.1 and .counts.nic_written > 0.9'
 check "from guest to guest two" every '.name == "vifd-guest-guest" and .size > 0' '.counts.copies > 1.99 and .counts.copies < 2.2'
 check "at saturation a burst wakes nobody twice" every '.name == "vifd-bridge" and .burst == 64' '.counts.notifies < 0.5'
 check "fewer system calls than packets at saturation" every '.name == "vifd-bridge" and .burst == 64' \
