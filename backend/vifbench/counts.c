@@ -14,101 +14,15 @@
 #include <unistd.h>
 
 #include "backend/client.h"
+#include "backend/vifbench/tally.h"
 
-#define ROUNDS	    1600u /* packets a guest, a burst each round */
-#define ROUNDS_MIN  100u
+#define PACKETS	   1600u
+#define ROUNDS_MIN 25u
 #define LIMIT_MS    2000u
 #define WORKERS_MAX 16u /* vifd.conf(5) "workers" */
 #define STRACE_FILE "/run/vifbench.strace"
 
 extern char **environ;
-
-/* ---- vifd's own counters ---- */
-
-enum way { FROM_GUEST, TO_GUEST, WAY_N };
-
-static const char *const ways[WAY_N] = { "from_guest", "to_guest" };
-
-/* Each the sum of counters of vifd's. */
-static const struct {
-	const char *name, *counters[2];
-} counts[] = {
-	{ "copies", { "grant_ops", "static_copies" } },
-	{ "grant_ops", { "grant_ops" } },
-	{ "nic_written", { "nic_written" } },
-	{ "events", { "events" } },
-	{ "notifies", { "notifies" } },
-};
-
-struct sums {
-	double frames[WAY_N];
-	double value[WAY_N][ARRAY_SIZE(counts)];
-};
-
-static double counter(const json_t *way, const char *name)
-{
-	return name ? (double)json_integer_value(json_object_get(way, name)) : 0;
-}
-
-/* All vifs. */
-static int read_sums(struct sums *out)
-{
-	char why[256];
-	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "stats"), why,
-				 sizeof(why)),
-	       *vif;
-	size_t i;
-
-	memset(out, 0, sizeof(*out));
-	if (!all)
-		return -EIO;
-	json_array_foreach(json_object_get(all, "vifs"), i, vif)
-	{
-		for (int w = 0; w < WAY_N; w++) {
-			const json_t *way = json_object_get(vif, ways[w]);
-
-			out->frames[w] += counter(way, "frames");
-			for (size_t c = 0; c < ARRAY_SIZE(counts); c++)
-				out->value[w][c] += counter(way, counts[c].counters[0]) +
-						    counter(way, counts[c].counters[1]);
-		}
-	}
-	json_decref(all);
-	return 0;
-}
-
-/* What became of 'before', a packet. Of n_packets, all; those that went each way. */
-static json_t *json_counts(const struct sums *before, const struct sums *after, double n_packets)
-{
-	json_t *out = json_object();
-
-	for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
-		double sum = 0;
-
-		for (int w = 0; w < WAY_N; w++)
-			sum += after->value[w][c] - before->value[w][c];
-		json_object_set_new(out, counts[c].name, json_real(sum / n_packets));
-	}
-	return out;
-}
-
-/* The same of one way, NULL if hardly anything went it: acknowledgements of a stream,
- * neighbours found anew. */
-static json_t *json_way(const struct sums *before, const struct sums *after, enum way w,
-			double n_packets)
-{
-	double frames = after->frames[w] - before->frames[w];
-	json_t *out;
-
-	if (frames < n_packets / 4)
-		return NULL;
-	out = json_object();
-	for (size_t c = 0; c < ARRAY_SIZE(counts); c++)
-		json_object_set_new(
-		    out, counts[c].name,
-		    json_real((after->value[w][c] - before->value[w][c]) / n_packets));
-	return out;
-}
 
 /* ---- system calls ---- */
 
@@ -215,7 +129,7 @@ static double stop_strace(pid_t child)
 
 static uint32_t rounds_of(const struct load *l)
 {
-	return MAX(ROUNDS / l->burst, ROUNDS_MIN);
+	return MAX(PACKETS / (l->burst * l->n_guests), ROUNDS_MIN);
 }
 
 static json_t *count_syscalls(const struct path *p, const struct load *l)
@@ -233,25 +147,30 @@ static json_t *count_syscalls(const struct path *p, const struct load *l)
 						: json_real(calls / (double)r.n_packets);
 }
 
+static json_t *ask_stats(void)
+{
+	char why[256];
+
+	return client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "stats"), why,
+			  sizeof(why));
+}
+
 json_t *counts_of(const struct path *p, const struct load *l)
 {
-	struct sums before, after;
+	/* Of a load that goes both ways, half of the packets go each; what goes from guest to
+	 * guest goes both. */
+	double share = l->direction == BOTH ? 0.5 : 1;
+	json_t *before = ask_stats(), *after = NULL, *out = NULL;
 	struct load_result r;
-	json_t *out;
 
-	if (read_sums(&before) || load_run(p, l, rounds_of(l), LIMIT_MS, &r) || read_sums(&after) ||
-	    !r.n_packets)
-		return json_null();
-	out = json_counts(&before, &after, (double)r.n_packets);
-	for (int w = 0; w < WAY_N; w++) {
-		/* Of a load that goes both ways, half of the packets go each; what goes from
-		 * guest to guest goes both. */
-		double n = (double)r.n_packets / (l->direction == BOTH ? 2 : 1);
-		json_t *way = json_way(&before, &after, (enum way)w, n);
-
-		if (way)
-			json_object_set_new(out, ways[w], way);
+	if (before && !load_run(p, l, rounds_of(l), LIMIT_MS, &r) && r.n_packets)
+		after = ask_stats();
+	if (after) {
+		out = tally_between(before, after, (double)r.n_packets,
+				    (double)r.n_packets * share);
+		json_object_set_new(out, "syscalls", count_syscalls(p, l));
 	}
-	json_object_set_new(out, "syscalls", count_syscalls(p, l));
-	return out;
+	json_decref(before);
+	json_decref(after);
+	return out ? out : json_null();
 }

@@ -14,6 +14,7 @@
 #include <xenctrl.h>
 
 #include "backend/client.h"
+#include "backend/vifbench/tally.h"
 
 #define BACKEND_DOMID 0 /* who may ask Xen all this is dom0 */
 
@@ -256,13 +257,14 @@ json_t *host_reading(const struct host_sample *before, const struct host_sample 
 	json_array_foreach(rows, k, row)
 		add_to_model(models, json_string_value(json_object_get(row, "model")),
 			     json_number_value(json_object_get(row, "packets")), t.packets);
-	return json_pack("{s:f, s:o, s:f, s:{s:o, s:o, s:o, s:o}, s:o, s:o}", "seconds",
+	return json_pack("{s:f, s:o, s:f, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o}", "seconds",
 			 elapsed / 1e9, "cpus_busy", cpus, "packets", t.packets, "cycles_per_packet",
 			 "all", per_packet(busy, hz, t.packets), "backend",
 			 per_packet(domain_ns(before, after, backend), hz, t.packets), "guests",
 			 per_packet(t.guests_ns, hz, t.packets), "xen",
-			 per_packet(MAX(busy - domains, 0), hz, t.packets), "models", models, "vifs",
-			 rows);
+			 per_packet(MAX(busy - domains, 0), hz, t.packets), "counts",
+			 tally_between(before->stats, after->stats, t.packets, 0), "models", models,
+			 "vifs", rows);
 }
 
 /* ---- showing ---- */

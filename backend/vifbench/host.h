@@ -37,6 +37,7 @@ struct host_sample {
  *
  *	{"seconds", "cpus_busy": [share of each], "packets",
  *	 "cycles_per_packet": {"all", "backend", "guests", "xen"},
+ *	 "counts": tally_between(), a packet
  *	 "models": {MODEL: {"packets", "share"}},
  *	 "vifs": [{"vif", "domid", "model", "packets", "packets_per_s",
  *		"guest_cycles_per_packet"}]}

@@ -119,8 +119,7 @@ static void merge_array(json_t *to, const json_t *from, bool vifd_only)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(from, i, item)
-	{
+	json_array_foreach(from, i, item) {
 		const char *name = json_string_value(json_object_get(item, "name"));
 
 		if (vifd_only ? name && !strncmp(name, "vifd-", 5) : !array_has(to, item))

@@ -96,7 +96,7 @@ static void plot_lines(const struct report *r, const struct axis *a)
 
 	if (!p)
 		return;
-	fprintf(p, "set xlabel '%s'\n", a->label);
+	fprintf(p, "set xlabel '%s'\nset xrange [0:*]\n", a->label);
 	for (size_t i = 0; i < REPORT_NAMES; i++) {
 		fprintf(p, "$d%zu << EOD\n", i);
 		for (size_t k = 0; k < a->n; k++) {
@@ -135,8 +135,7 @@ static void plot_latency(const struct report *r)
 	fprintf(p, "set logscale y\nset yrange [1:*]\nset style data histograms\n"
 		   "set style fill solid 0.7\nset xtics rotate by -20\n$data << EOD\npath p50 p99 "
 		   "p99.9\n");
-	json_array_foreach(json_object_get(r->json, "latency"), i, row)
-	{
+	json_array_foreach(json_object_get(r->json, "latency"), i, row) {
 		fprintf(p, "%s", json_string_value(json_object_get(row, "name")));
 		for (size_t k = 0; k < ARRAY_SIZE(part); k++)
 			fprintf(p, " %f",

@@ -245,8 +245,7 @@ static void write_again(const struct report *r)
 	size_t i;
 
 	fprintf(r->out, "## The same twice\n\n");
-	json_array_foreach(json_object_get(r->json, "rows"), i, a)
-	{
+	json_array_foreach(json_object_get(r->json, "rows"), i, a) {
 		const struct report_load l = { json_string_value(json_object_get(a, "direction")),
 					       (int)report_number(a, NULL, "size"),
 					       (int)report_number(a, NULL, "burst"),

@@ -148,7 +148,7 @@ static int take_turn(struct rows *r, const struct table *t, struct run run[PATH_
 
 static int take_turns(struct rows *r, struct table *t)
 {
-	uint32_t spare = r->o->n_runs, at = 0;
+	uint32_t spare = (r->o->n_runs + 1) / 2, at = 0;
 
 	while (at < r->o->n_runs) {
 		struct run run[PATH_N];

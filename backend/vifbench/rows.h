@@ -3,8 +3,8 @@
  * Rank 90: rows of a report: one load on all paths of a lab, side by side.
  *
  * Paths are measured one after the other, in turns, so that whatever drifts, drifts for
- * all. A turn in which somebody else had the processor is thrown away and taken again, as
- * many times as there are turns; what is then left of such turns marks its row.
+ * all. A turn in which somebody else had the processor is thrown away and taken again, half
+ * as many times as there are turns; what is then left of such turns marks its row.
  */
 #ifndef VIFBENCH_ROWS_H
 #define VIFBENCH_ROWS_H

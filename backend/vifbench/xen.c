@@ -78,6 +78,7 @@ static json_t *convert(const json_t *row, const char *name)
 				    json_real(sum / n));
 	}
 	if (json_is_object(vifd)) {
+		json_object_set(counts, "copies", json_object_get(vifd, "grant_ops"));
 		json_object_set(counts, "grant_ops", json_object_get(vifd, "grant_ops"));
 		json_object_set(counts, "notifies", json_object_get(vifd, "notifies"));
 	}

@@ -7,6 +7,7 @@ TESTS += test_measure
 test_measure-objs := tests/bench/test_measure.c backend/vifbench/measure.c backend/vifbench/floor.c
 test_measure-libs := -lcmocka
 TESTS += test_host
-test_host-objs := tests/bench/test_host.c backend/vifbench/host.c backend/client.c
+test_host-objs := tests/bench/test_host.c backend/vifbench/host.c backend/vifbench/tally.c \
+		  backend/client.c
 test_host-libs := -lcmocka -ljansson -ldl
 SCRIPT_TESTS += tests/bench/test_vifbench.sh tests/bench/test_lacking.sh

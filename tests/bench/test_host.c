@@ -15,8 +15,9 @@ static struct host_sample before, after;
 
 static json_t *stats(int from_guest, int to_guest)
 {
-	return json_pack("{s:[{s:s, s:{s:i}, s:{s:i}}]}", "vifs", "vif", "vif3.0", "from_guest",
-			 "frames", from_guest, "to_guest", "frames", to_guest);
+	return json_pack("{s:[{s:s, s:{s:i, s:i}, s:{s:i, s:i, s:i}}]}", "vifs", "vif", "vif3.0",
+			 "from_guest", "frames", from_guest, "grant_ops", from_guest * 2,
+			 "to_guest", "frames", to_guest, "static_copies", to_guest, "events", 7);
 }
 
 static int begin(void **state)
@@ -76,6 +77,22 @@ static void a_reading(void **state)
 	json_decref(r);
 }
 
+/* 600 from the guest with two grant operations each, 400 to it with a static copy. */
+static void what_it_counted(void **state)
+{
+	json_t *r = host_reading(&before, &after, HZ, 0);
+	const json_t *c = json_object_get(r, "counts");
+
+	(void)state;
+	assert_float_equal(number(r, "counts", "copies"), 1.6, 1e-6);
+	assert_float_equal(number(r, "counts", "grant_ops"), 1.2, 1e-6);
+	assert_float_equal(number(r, "counts", "events"), 0, 1e-6);
+	assert_float_equal(number(c, "from_guest", "copies"), 2, 1e-6);
+	assert_float_equal(number(c, "to_guest", "copies"), 1, 1e-6);
+	assert_float_equal(number(c, "to_guest", "grant_ops"), 0, 1e-6);
+	json_decref(r);
+}
+
 /* No packets: no figure, rather than one divided by nothing. */
 static void an_idle_host(void **state)
 {
@@ -86,6 +103,7 @@ static void an_idle_host(void **state)
 	after.stats = stats(10, 20);
 	r = host_reading(&before, &after, HZ, 0);
 	assert_true(json_is_null(json_object_get(json_object_get(r, "cycles_per_packet"), "all")));
+	assert_true(json_is_null(json_object_get(r, "counts")));
 	json_decref(r);
 }
 
@@ -112,6 +130,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_reading, begin, end),
+		cmocka_unit_test_setup_teardown(what_it_counted, begin, end),
 		cmocka_unit_test_setup_teardown(an_idle_host, begin, end),
 		cmocka_unit_test_setup_teardown(what_comes_and_goes, begin, end),
 	};
