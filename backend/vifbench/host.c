@@ -122,15 +122,23 @@ static int sample_vifd(struct host_sample *s, const char *socket_path)
 	return -EIO;
 }
 
-static int take_sample(struct host_sample *s, const char *socket_path)
+static uint64_t clock_ns(void)
 {
 	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* Its time is when Xen was asked, not what vifd took to answer. */
+static int take_sample(struct host_sample *s, const char *socket_path)
+{
+	uint64_t begin = clock_ns();
 	int err;
 
 	memset(s, 0, sizeof(*s));
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	s->at_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 	err = sample_xen(s);
+	s->at_ns = begin + (clock_ns() - begin) / 2;
 	if (err) {
 		fprintf(stderr, "vifbench: asking Xen: %s\n", strerror(-err));
 		return err;
