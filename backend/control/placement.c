@@ -136,6 +136,7 @@ static void enter(struct vif *v, enum placement_state state)
 	p->state = state;
 	p->to_tell = queues_of(v, steps[state].to);
 	p->to_hear = steps[state].answer ? p->to_tell : 0;
+	p->until_ns = 0;
 }
 
 /* What is under way with its worker ends with the answers to PLACE_RELEASE. */
@@ -216,7 +217,7 @@ static void on_joined(struct vif *v, const struct worker_event *e, uint64_t now_
 	p->filtered = true;
 	p->failure[0] = '\0';
 	ops->settle(p->nic->device);
-	p->until_ns = now_ns + NIC_SETTLE_NS;
+	p->settled_ns = now_ns;
 	enter(v, PLACED_SETTLING_IN);
 }
 
@@ -233,7 +234,7 @@ static void step_done(struct vif *v, uint64_t now_ns)
 		break;
 	case PLACED_HOLDING:
 		remove_filter(p);
-		p->until_ns = now_ns + NIC_SETTLE_NS;
+		p->settled_ns = now_ns;
 		p->n_moves++;
 		break;
 	case PLACED_RELEASING:
@@ -261,10 +262,22 @@ static void tell(struct control *c, struct vif *v)
 	}
 }
 
+/* settle() takes its time, and now_ns is from before it: its return is seen by the next step. */
+static bool has_settled(struct vif *v, uint64_t now_ns)
+{
+	struct placement *p = &v->placement;
+
+	if (p->state != PLACED_SETTLING_IN && p->state != PLACED_SETTLING_OUT)
+		return true;
+	if (!p->until_ns && now_ns > p->settled_ns)
+		p->until_ns = now_ns + NIC_SETTLE_NS;
+	return p->until_ns && now_ns >= p->until_ns;
+}
+
 /* Goes on through as many states as there is nothing to wait for. Returns when to come again. */
 static uint64_t advance(struct control *c, struct vif *v, uint64_t now_ns)
 {
-	const struct placement *p = &v->placement;
+	struct placement *p = &v->placement;
 
 	while (steps[p->state].next || p->state == PLACED_RELEASING) {
 		tell(c, v);
@@ -272,8 +285,8 @@ static uint64_t advance(struct control *c, struct vif *v, uint64_t now_ns)
 			return now_ns + NS_PER_MS;
 		if (p->to_hear)
 			return UINT64_MAX;
-		if (now_ns < p->until_ns)
-			return p->until_ns;
+		if (!has_settled(v, now_ns))
+			return MAX(p->until_ns, now_ns);
 		step_done(v, now_ns);
 	}
 	return UINT64_MAX;

@@ -62,7 +62,8 @@ struct placement {
 	uint32_t mtu;	       /* of the vif: what fits the buffers of its guest follows from it */
 	bool filtered;
 	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
-	uint64_t until_ns;	     /* of SETTLING_* */
+	uint64_t settled_ns;	     /* the step in which the device settled last */
+	uint64_t until_ns;	     /* of SETTLING_*; 0: not known yet */
 	uint64_t retry_ns;	     /* of BRIDGE: not before */
 	uint64_t n_moves;	     /* times it came to the NIC or left it */
 	const char *why_not;	     /* of BRIDGE: why it has no place; NULL: none is wanted */

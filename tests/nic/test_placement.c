@@ -264,6 +264,28 @@ static void the_link_drops(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* The time to wait begins when the device says that it has settled, which takes it some. */
+static void settles(void **state)
+{
+	struct rig *r = *state;
+	uint64_t begun;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	r->ns_per_turn = NS_PER_MS;
+	sim_nic_settles(&r->now_ns, 30 * NS_PER_MS);
+	good(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 100, good(r)->state == PLACED_SETTLING_OUT);
+	begun = r->now_ns;
+	rig_turns_until(r, 100, good(r)->state != PLACED_SETTLING_OUT);
+	assert_true(r->now_ns - begun >= NIC_SETTLE_NS);
+	good(r)->wish = PLACEMENT_AUTO;
+	rig_turns_until(r, 100, good(r)->state == PLACED_SETTLING_IN);
+	begun = r->now_ns;
+	rig_turns_until(r, 100, good(r)->state != PLACED_SETTLING_IN);
+	assert_true(r->now_ns - begun >= NIC_SETTLE_NS);
+	sim_nic_settles(NULL, 0);
+}
+
 static void the_datapath_dies(void **state)
 {
 	struct rig *r = *state;
@@ -414,6 +436,7 @@ int main(void)
 						rig_teardown),
 		T(a_neighbour_floods),	T(the_nic_goes_and_comes),
 		T(the_nic_is_replaced),	T(the_link_drops),
+		T(settles),
 #undef T
 	};
 

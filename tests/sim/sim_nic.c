@@ -150,9 +150,19 @@ static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 	return 0;
 }
 
+static uint64_t *settle_clock, settle_takes_ns;
+
+void sim_nic_settles(uint64_t *clock, uint64_t ns)
+{
+	settle_clock = clock;
+	settle_takes_ns = ns;
+}
+
 static void settle(struct nic_device *d)
 {
 	(void)d; /* nothing is ever under way */
+	if (settle_clock)
+		*settle_clock += settle_takes_ns;
 }
 
 const struct nic_device_ops sim_nic_device_ops = {

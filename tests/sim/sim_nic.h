@@ -30,6 +30,9 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 void sim_nic_plug(bool plugged);
 void sim_nic_link(bool up);
 
+/* The device takes so long to settle: *clock goes on meanwhile. NULL: it takes no time. */
+void sim_nic_settles(uint64_t *clock, uint64_t ns);
+
 /* As netdev_ops.host. */
 bool sim_nic_host(int ifindex, struct netdev_host *out);
 
