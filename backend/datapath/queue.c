@@ -186,6 +186,8 @@ static void drop_queued(struct queue *q)
 		queue_put_frame(q, p);
 	}
 	wait_settle(q);
+	while ((p = packet_fifo_pop(&q->place_early)))
+		queue_put_frame(q, p);
 	while ((p = packet_fifo_pop(&q->to_tap))) {
 		counter_add(&q->counters->from_guest_tap_error, 1);
 		packet_put(&q->pool, p);

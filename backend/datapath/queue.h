@@ -81,6 +81,7 @@ struct queue_wait {
 	uint64_t read;	/* cost of all frames read from the TAP, drift corrected */
 	uint64_t held;	/* of those in from_tap */
 	uint64_t seen;	/* what had entered before the TAP was read last */
+	uint64_t roomy_ns;  /* what came while the TAP was held may wait there until then; 0: not */
 	uint64_t since_ns;  /* the guest has had too few buffers since; 0: it has not */
 	uint32_t n_wanted;  /* how many the frame needed that found too few */
 	bool stalled;
@@ -142,6 +143,7 @@ struct queue {
 	struct stations *heard;		/* the NIC's, with control */
 	bool heard_new;			/* control is to be told of that */
 	enum queue_place_state place_state;
+	struct packet_fifo place_early; /* read from the place before its time */
 	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
 	bool place_tag_off;	/* the guest is not to see its tag */
 	struct queue_posted *posted;	/* the guest's buffers there; NULL: it takes none */

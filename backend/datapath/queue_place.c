@@ -32,6 +32,10 @@
 
 #define VLAN_ID 0x0fff
 
+/* Frames taken in before the place is read: from the filter on until the TAPs are drained, as
+ * a port has little room in a place. One that can post keeps them on the device. */
+#define EARLY_MAX 4096u
+
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
 {
@@ -129,6 +133,8 @@ void queue_place_forget(struct queue *q)
 		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
 		queue_put_frame(q, p);
 	}
+	while ((p = packet_fifo_pop(&q->place_early)))
+		queue_put_frame(q, p);
 	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
 	if (q->place)
 		q->nic->leave(q->place);
@@ -168,17 +174,45 @@ static void take_tag_off(const struct queue *q, struct packet *p)
 	memset(packet_vnet(p), 0, PACKET_VNET_SIZE);
 }
 
+static bool reads_early(const struct queue *q)
+{
+	return q->place_state == QUEUE_PLACE_JOINED && !q->nic->begin && !q->broken &&
+	       q->place_early.n_packets < EARLY_MAX;
+}
+
+static bool receive_early(struct queue *q)
+{
+	struct packet *p[QUEUE_READ_MAX];
+	uint32_t n = q->nic->receive(q->place, p, QUEUE_READ_MAX);
+
+	for (uint32_t i = 0; i < n; i++)
+		packet_fifo_push(&q->place_early, p[i]);
+	return n > 0;
+}
+
+/* The next frames, oldest first. Fewer than n: there are no more. */
+static uint32_t receive(struct queue *q, struct packet *p[], uint32_t n)
+{
+	uint32_t n_early = 0;
+
+	while (n_early < n && q->place_early.head)
+		p[n_early++] = packet_fifo_pop(&q->place_early);
+	return n_early + (n_early < n ? q->nic->receive(q->place, p + n_early, n - n_early) : 0);
+}
+
 bool queue_place_receive(struct queue *q)
 {
 	struct packet *p[QUEUE_READ_MAX];
 	uint32_t budget, n;
 
+	if (reads_early(q))
+		return receive_early(q);
 	if (!is_read(q) || q->broken)
 		return false;
 	budget = queue_budget(q);
 	if (!budget)
 		return false; /* an event, or the pass over from_tap, comes first */
-	n = q->nic->receive(q->place, p, budget);
+	n = receive(q, p, budget);
 	for (uint32_t i = 0; i < n; i++) {
 		note_sender(q, p[i]);
 		if (q->place_tag_off)
@@ -199,5 +233,7 @@ bool queue_place_receive(struct queue *q)
 
 bool queue_place_watched(const struct queue *q)
 {
+	if (q->place && q->place_state == QUEUE_PLACE_JOINED)
+		return reads_early(q);
 	return q->place && posted_watches_place(q);
 }

@@ -26,6 +26,9 @@
  * as the kernel and the NIC may take. */
 #define HELD_BYTES (16 * GATE_BYTES)
 
+/* And this long after, unless it was all taken before: the guest has to catch up. */
+#define ROOMY_NS NS_PER_S
+
 /* ---- bytes ---- */
 
 static uint64_t entered(const struct queue *q)
@@ -47,8 +50,14 @@ static void publish_taken(struct queue *q)
 
 void wait_set_limit(struct queue *q)
 {
-	uint64_t bytes = q->drain.held ? HELD_BYTES : GATE_BYTES;
+	uint64_t bytes = GATE_BYTES;
 
+	if (q->drain.held)
+		q->wait.roomy_ns = UINT64_MAX;
+	else if (q->wait.roomy_ns == UINT64_MAX)
+		q->wait.roomy_ns = q->env->now_ns + ROOMY_NS;
+	if (q->wait.roomy_ns)
+		bytes = HELD_BYTES;
 	if (q->wait.gate)
 		__atomic_store_n(&q->wait.gate->limit, q->wait.stalled ? 0 : bytes,
 				 __ATOMIC_RELAXED);
@@ -82,6 +91,12 @@ struct packet *wait_pop(struct queue *q)
 	return p;
 }
 
+static void end_roomy(struct queue *q)
+{
+	q->wait.roomy_ns = 0;
+	wait_set_limit(q);
+}
+
 /* Every frame that had entered before the read was read or is lost; none was read that has
  * not entered. Whatever the counts say else, they have drifted. */
 void wait_on_empty(struct queue *q)
@@ -89,6 +104,8 @@ void wait_on_empty(struct queue *q)
 	struct queue_wait *w = &q->wait;
 	uint64_t now_entered = entered(q);
 
+	if (w->roomy_ns && !q->drain.held)
+		end_roomy(q);
 	if (!w->gate) {
 		w->drop_to = 0;
 		return;
@@ -255,6 +272,8 @@ void wait_check(struct queue *q)
 void wait_settle(struct queue *q)
 {
 	publish_taken(q);
+	if (q->wait.roomy_ns && q->env->now_ns >= q->wait.roomy_ns)
+		end_roomy(q);
 }
 
 uint64_t wait_deadline(const struct queue *q)
