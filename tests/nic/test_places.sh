@@ -71,9 +71,9 @@ tell_losses()
 swapped()
 {
 	local i out=$work/out
-	"$build/flows" "$n-wire" "$n-g$g" "10.77.0.1$g" 7001 8 1000 "$((2 + ${SWAPS:-20} / 5))" >"$out.in" &
+	"$build/flows" udp "$n-wire" "$n-g$g" "10.77.0.1$g" 7001 8 1000 "$((2 + ${SWAPS:-20} / 5))" >"$out.in" &
 	local in=$!
-	"$build/flows" "$n-g$g" "$n-wire" 10.77.0.1 7002 8 1000 "$((2 + ${SWAPS:-20} / 5))" >"$out.out" &
+	"$build/flows" udp "$n-g$g" "$n-wire" 10.77.0.1 7002 8 1000 "$((2 + ${SWAPS:-20} / 5))" >"$out.out" &
 	local back=$!
 	for ((i = 0; i < ${SWAPS:-20}; i++)); do
 		set_model "$g" bridge
