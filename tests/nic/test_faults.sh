@@ -21,10 +21,11 @@ set_model() { vifctl model "vif$1.0" "$2"; }
 placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
 device() { vifctl nic --json | jq -r ".nics[0].device.$1"; }
 device_is() { [ "$(device "$1")" = "$2" ]; }
-pings() { wire ping -q -c 3 -i 0.02 -W 2 "10.77.0.1$1" | grep ' 0% packet loss'; }
-neighbours() { guest 1 ping -q -c 3 -i 0.02 -W 2 10.77.0.12 | grep ' 0% packet loss'; }
+pings() { wire ping -q -c 3 -i 0.02 -w 5 "10.77.0.1$1"; }
+neighbours() { guest 1 ping -q -c 3 -i 0.02 -w 5 10.77.0.12; }
 placed() { for g in 1 2; do ! model_is $g mq || echo $g; done; }
 somebody_placed() { [ -n "$(placed)" ]; }
+written() { vifctl stats "vif$1.0" --json | jq '.vifs[0].to_guest.nic_written'; }
 failed_with() { placement "$1" failure | grep "$2"; }
 
 one_filter()
@@ -43,7 +44,7 @@ pulled()
 	await 10 model_is "$g" bridge
 	[ "$(device link)" = false ]
 	neighbours
-	refused pings "$g"
+	refused wire ping -c 1 -W 0.4 "10.77.0.1$g"
 	vifctl fault "$nic" pulled 0
 	await 10 somebody_placed
 	await 10 pings 1
@@ -80,12 +81,20 @@ filter_fault()
 	set_model "$(other "$g")" auto
 }
 
+# Whether it writes to the guest's pages.
+writes()
+{
+	local before
+	before=$(written "$1")
+	pings "$1" && [ "$(written "$1")" -gt "$before" ]
+}
+
 # The table of pages keeps it out; the frame is lost, which is told, and all goes on.
 astray()
 {
 	local before
 	before=$(device faults)
-	pings "$g"
+	await 10 writes "$g"
 	vifctl fault "$nic" stray 2
 	await 10 pings "$g"
 	[ "$(device faults)" -eq $((before + 2)) ]
