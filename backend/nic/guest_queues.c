@@ -17,6 +17,9 @@
 
 static_assert(ARRAY_SIZE(((struct guest_queues_record *)0)->spread) == ETHTOOL_SPREAD_MAX, "all");
 
+/* What is changed of a device's flags. */
+#define FLAGS (ETH_FLAG_NTUPLE | ETH_FLAG_RXVLAN)
+
 /* Tried in this order. */
 static const struct rules_ops *const kinds[] = { &ntuple_rules, &flower_rules };
 
@@ -105,6 +108,20 @@ static int open_own_queues(struct guest_queues *q, const struct ethtool *e, uint
 	return err;
 }
 
+static void put_back_flags(const struct ethtool *e, uint32_t was)
+{
+	uint32_t flags, wanted;
+	int err = ethtool_flags(e, &flags);
+
+	if (err)
+		return; /* a driver without: nothing was changed */
+	wanted = (flags & ~(uint32_t)FLAGS) | (was & FLAGS);
+	if (wanted != flags)
+		err = ethtool_set_flags(e, wanted);
+	if (err)
+		log_warning(LOG_NOBODY, "%s: putting back its flags: %s", e->name, strerror(-err));
+}
+
 int guest_queues_open(struct guest_queues *q, const char *device, bool by_device,
 		      uint32_t n_filters, char *why, size_t why_size)
 {
@@ -119,12 +136,14 @@ int guest_queues_open(struct guest_queues *q, const char *device, bool by_device
 		return err;
 	}
 	if (ethtool_flags(&e, &q->was.flags))
-		q->was.flags = 0; /* a driver without: nothing to put back */
+		q->was.flags = 0;
 	err = by_device ? open_own_queues(q, &e, n_filters, why, why_size)
 			: open_all_queues(q, ethtool_n_queues(&e), why, why_size);
-	ethtool_close(&e);
-	if (err)
+	if (err) {
 		guest_queues_close(q);
+		put_back_flags(&e, q->was.flags);
+	}
+	ethtool_close(&e);
 	return err;
 }
 
@@ -140,16 +159,31 @@ void guest_queues_close(struct guest_queues *q)
 
 /* Evenly over the rest, as the driver would; of a table that an operator made, only what leads
  * to a guest's queue leads to another. */
-static int limit_spread(const struct guest_queues *q, const struct ethtool *e)
+static void limit(const struct guest_queues_record *was, uint32_t table[], uint32_t n)
 {
-	uint32_t *table = calloc(ETHTOOL_SPREAD_MAX, sizeof(*table)), n;
+	for (uint32_t i = 0; i < n; i++) {
+		table[i] = was->n_spread ? was->spread[i] : was->first;
+		if (table[i] >= was->first)
+			table[i] = i % was->first;
+	}
+}
+
+/* Limits the spreading; or, if it is as limited, makes it what it was: if it is not, an operator
+ * has changed it since. */
+static int set_spread(const struct guest_queues_record *was, const struct ethtool *e, bool limited)
+{
+	uint32_t *table = calloc(2 * ETHTOOL_SPREAD_MAX, sizeof(*table)), n;
+	uint32_t *ours = table ? table + ETHTOOL_SPREAD_MAX : NULL;
 	int err = table ? ethtool_spread(e, table, &n) : -ENOMEM;
 
-	for (uint32_t i = 0; !err && i < n; i++)
-		if (!q->was.n_spread || table[i] >= q->was.first)
-			table[i] = i % q->was.first;
+	if (!err && was->n_spread && n != was->n_spread)
+		err = -ESTALE; /* another table */
 	if (!err)
-		err = ethtool_set_spread(e, table, n);
+		limit(was, ours, n);
+	if (!err && limited)
+		err = ethtool_set_spread(e, ours, n);
+	else if (!err && !memcmp(table, ours, n * sizeof(*table)))
+		err = ethtool_set_spread(e, was->spread, was->n_spread);
 	free(table);
 	return err;
 }
@@ -170,7 +204,7 @@ int guest_queues_take(struct guest_queues *q, char *why, size_t why_size)
 				 strerror(-err));
 	}
 	if (!err && q->ops) {
-		err = limit_spread(q, &e);
+		err = set_spread(&q->was, &e, true);
 		if (err)
 			snprintf(why, why_size,
 				 "keeping frames off guests' queues (ethtool -X): %s",
@@ -218,7 +252,6 @@ void guest_queues_put_back(int ifindex, const struct guest_queues_record *was, i
 {
 	char device[IF_NAMESIZE];
 	struct ethtool e;
-	uint32_t flags;
 	int err;
 
 	if (!if_indextoname((unsigned int)ifindex, device))
@@ -231,8 +264,7 @@ void guest_queues_put_back(int ifindex, const struct guest_queues_record *was, i
 		return;
 	}
 	if (was->kind)
-		say(device, "its spreading", ethtool_set_spread(&e, was->spread, was->n_spread));
-	if (!ethtool_flags(&e, &flags) && flags != was->flags)
-		say(device, "its flags", ethtool_set_flags(&e, was->flags));
+		say(device, "its spreading", set_spread(was, &e, false));
+	put_back_flags(&e, was->flags);
 	ethtool_close(&e);
 }

@@ -151,6 +151,7 @@ static void not_possible(void **state)
 	refused = ETHTOOL_GRXFHINDIR;
 	assert_int_equal(open_queues(true, 0), -EOPNOTSUPP);
 	assert_non_null(strstr(why, "its spreading over queues"));
+	assert_int_equal(device.flags, 0); /* it was switched on to look */
 	refused = 0;
 	n_spread = ETHTOOL_SPREAD_MAX + 1;
 	assert_int_equal(open_queues(true, 0), -E2BIG);
@@ -210,6 +211,22 @@ static void an_operators_spread(void **state)
 	assert_memory_equal(device.spread, before, sizeof(before));
 }
 
+/* What an operator sets meanwhile is not undone. */
+static void changed_meanwhile(void **state)
+{
+	uint32_t after[NIC_TABLE_SPREAD];
+
+	(void)state;
+	assert_int_equal(open_queues(true, 3), 0);
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	kernel_flags &= ~(uint32_t)ETH_FLAG_LRO;
+	device.spread[9] = 0;
+	memcpy(after, device.spread, sizeof(after));
+	put_back();
+	assert_int_equal(kernel_flags, ETH_FLAG_RXVLAN);
+	assert_memory_equal(device.spread, after, sizeof(after));
+}
+
 /* Then it is not served: what it strips would reach a guest of another VLAN. */
 static void tags_are_taken_off(void **state)
 {
@@ -243,6 +260,7 @@ int main(void)
 		T(taken_and_put_back),
 		T(an_operators_spread),
 		T(tags_are_taken_off),
+		T(changed_meanwhile),
 		T(gone),
 #undef T
 	};
