@@ -177,6 +177,8 @@ static int measure_all(struct rows *r, json_t *latency, char *why, size_t why_si
 		snprintf(why, why_size, "processor %d is not ours to use", r->o->cpu);
 		return r->cpu;
 	}
+	if (r->o->peers && !peer_has_huge_pages())
+		rows_miss(r, "no huge pages (sysctl vm.nr_hugepages=200): testpmd has pages of 4 KiB");
 	err = open_all(r, why, why_size);
 	if (err)
 		return err;

@@ -109,6 +109,18 @@ static void word(struct words *w, const char *fmt, ...)
 	w->argv[++w->n] = NULL;
 }
 
+bool peer_has_huge_pages(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+	unsigned n = 0;
+
+	if (f && fscanf(f, "%u", &n) != 1)
+		n = 0;
+	if (f)
+		fclose(f);
+	return n >= PEER_HUGE_PAGES;
+}
+
 /* Ports in order: TAP, backend's end, [guest's end,] TAP; virtio-user comes last, as it
  * needs a vhost-user that listens. */
 static void command_line(const struct peer *p, const struct peer_taps *taps, int cpu,
@@ -121,11 +133,15 @@ static void command_line(const struct peer *p, const struct peer_taps *taps, int
 	word(w, PROGRAM);
 	word(w, "--lcores=0@%d,1@%d", cpu, cpu);
 	word(w, "--no-pci");
-	word(w, "--no-huge");
-	word(w, "-m512");
+	if (peer_has_huge_pages()) {
+		word(w, "--in-memory");
+	} else {
+		word(w, "--no-huge");
+		word(w, "--no-shconf");
+	}
+	word(w, "-m64");
 	word(w, "--single-file-segments");
 	word(w, "--no-telemetry");
-	word(w, "--no-shconf");
 	word(w, "--file-prefix=vb%d-%d", getpid() % 1000000, p->kind);
 	if (taps)
 		word(w, "--vdev=net_tap0,iface=%s", taps->backend);

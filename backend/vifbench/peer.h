@@ -36,6 +36,10 @@ struct peer_taps {
 	const char *backend, *guest;
 };
 
+/* Pages of 2 MiB that one takes, if they are free; else it has pages of 4 KiB. */
+#define PEER_HUGE_PAGES 48u
+bool peer_has_huge_pages(void);
+
 /* Starts one that runs on 'cpu' alone, without taps a bare one. 0, or -errno and the reason, such as the
  * package that is missing, in why. */
 int peer_open(struct peer *p, enum peer_kind kind, const struct peer_taps *taps, int cpu, char *why,

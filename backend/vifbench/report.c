@@ -150,7 +150,9 @@ static void write_splits(const struct report *r)
 	    "## Who spends it\n\n"
 	    "Cycles a packet of 1500 B in bursts of 64, kernel / user. The program's own hold\n"
 	    "the generator, which the cost leaves out, and all that the kernel does in its\n"
-	    "system calls: the bridge, the wire, the socket. The NIC's are no part of the cost.\n");
+	    "system calls: the bridge, the wire, the socket. The NIC's are no part of the cost; of\n"
+		"what is sent they hold the wire's far end as well, which is in native's cost: there\n"
+		"the model NIC's is between what stands here and that with the NIC's added.\n");
 	write_split(r, "receive");
 	write_split(r, "send");
 	fputc('\n', r->out);

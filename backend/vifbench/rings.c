@@ -3,6 +3,7 @@
 #include "backend/vifbench/rings.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "backend/vifbench/floor.h"
 #include "backend/vifbench/peer.h"
@@ -41,15 +42,34 @@ static double floor_once(const struct load *l)
 	return cycles / n / (l->direction == BOTH ? 2 : 1);
 }
 
-static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
+static uint64_t ns_of(clockid_t clock)
 {
-	uint64_t before = calibration();
-	uint32_t run_ms = s->rows->o->run_ms;
-	int err = 0;
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void floor_turn(struct rings *s, const struct load *l, uint32_t turn)
+{
+	uint64_t before = calibration(), at = ns_of(CLOCK_MONOTONIC);
+	uint64_t ran = ns_of(CLOCK_THREAD_CPUTIME_ID);
 
 	s->floor.cycles[turn] = floor_once(l);
 	s->floor.ratio[turn] = 1;
-	s->floor.n_disturbed += rows_disturbed(s->rows, before, calibration(), 0);
+	ran = ns_of(CLOCK_THREAD_CPUTIME_ID) - ran;
+	at = ns_of(CLOCK_MONOTONIC) - at;
+	s->floor.n_disturbed +=
+	    rows_disturbed(s->rows, before, calibration(), 1 - (double)ran / (double)at);
+}
+
+static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
+{
+	uint32_t run_ms = s->rows->o->run_ms;
+	uint64_t quiet;
+	int err = 0;
+
+	floor_turn(s, l, turn);
 	for (int k = 0; !err && k < PEER_N; k++) {
 		struct column *c = &s->column[k];
 		struct peer_run run;
@@ -62,8 +82,8 @@ static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
 		c->cycles[turn] = run.cycles / run.packets;
 		c->ratio[turn] = c->cycles[turn] / s->floor.cycles[turn];
 		c->working = run.working_cycles / run.packets;
-		before = calibration();
-		c->n_disturbed += rows_disturbed(s->rows, before, before, run.strangers);
+		quiet = calibration();
+		c->n_disturbed += rows_disturbed(s->rows, quiet, quiet, run.strangers);
 	}
 	return err;
 }
