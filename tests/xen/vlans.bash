@@ -142,7 +142,9 @@ listen()
 }
 
 # got PLACE FRAME...: exactly these arrived there since 'listen', in this order. To know that
-# nothing else did, the last is one sent after all that must not arrive.
+# nothing else did, the last is one sent after all that must not arrive. With $in_any_order,
+# in any: a socket for all frames is given tagged ones before untagged ones that came with
+# them (Linux' __netif_receive_skb_list_core()).
 got()
 {
 	local taken expected
@@ -152,6 +154,7 @@ got()
 		done
 		tail -n +2 /run/taken-${1#*:}")
 	expected=$(printf '%s\n' "${@:2}")
+	[ -z "${in_any_order:-}" ] || { taken=$(sort <<<"$taken"); expected=$(sort <<<"$expected"); }
 	[ "$taken" = "$expected" ] || {
 		printf 'at %s:\n%s\nshould be:\n%s\n' "$1" "$taken" "$expected"
 		return 1
