@@ -170,9 +170,9 @@ static int adopt(struct netdev_kernel *k, struct netdev *nd, const struct rtnl_l
 	fd = tap_open_more(k, link->ifindex);
 	if (fd < 0)
 		return fail(err, fd, "%s: cannot be taken over: %s", link->name, strerror(-fd));
-	map_fd = steering_adopt(fd, link->ifindex);
+	map_fd = MAX(steering_adopt(fd, link->ifindex), -1);
 	*nd = (struct netdev){ .ifindex = link->ifindex, .adopted = true, .n_queues = 1,
-				 .steering_fd = MAX(map_fd, -1) };
+				 .steering_fd = map_fd };
 	nd->queue_fd[0] = fd;
 	rc = bound_queues(k, nd);
 	if (rc) {

@@ -202,7 +202,7 @@ static void host_got(const struct rig *r, struct frame expected)
 		char room[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 		struct cmsghdr align;
 	} control;
-	uint8_t data[2 * FRAME_SIZE];
+	uint8_t data[2 * FRAME_SIZE] = { 0 };
 
 	for (;;) {
 		struct iovec iov = { data + 4, sizeof(data) - 4 };

@@ -84,8 +84,8 @@ there_and_back()
 		set_model 1 bridge
 		set_model 1 mq
 	done
-	wait $in || { cat "$out.in"; return 1; }
-	wait $back || { cat "$out.back"; return 1; }
+	wait "$in" || { cat "$out.in"; return 1; }
+	wait "$back" || { cat "$out.back"; return 1; }
 	await 5 posts 1
 }
 
