@@ -91,6 +91,7 @@ static void remove_filter(struct placement *p)
 
 	if (!p->filtered)
 		return;
+	assert(n); /* who has a filter has it there */
 	rc = n->ops->filter_del(n->device, &p->filter);
 	if (rc)
 		log_error(LOG_NOBODY, "NIC %s: removing a filter: %s", n->config.name, strerror(-rc));

@@ -85,12 +85,12 @@ static void revoke(struct queue *q, struct posted_page *page)
 	page->authorised = false;
 }
 
-void posted_on_unmap(void *arg, uint32_t i)
+void posted_on_unmap(void *arg, uint32_t entry)
 {
 	struct queue *q = arg;
 
 	if (q->posted)
-		revoke(q, &q->posted->granted[i]);
+		revoke(q, &q->posted->granted[entry]);
 }
 
 /* What was held is next. */
