@@ -281,14 +281,14 @@ static void show_nic(const json_t *answer)
 {
 	const json_t *nic, *list = json_object_get(answer, "nics");
 
-	printf("%-16s %-9s %-5s %7s %7s  %-12s %-10s %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS",
-	       "WORKER", "STEERING", "RECEIVE", "VIFS");
+	printf("%-16s %-9s %-5s %7s %-8s %7s  %-12s %-10s %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS",
+	       "POLICY", "WORKER", "STEERING", "RECEIVE", "VIFS");
 	for (size_t i = 0; (nic = json_array_get(list, i)); i++) {
 		const json_t *vifs = json_object_get(nic, "vifs");
 
-		printf("%-16s %-9s %-5s %7jd %7jd  %-12s %-10s", text(nic, "nic"),
+		printf("%-16s %-9s %-5s %7jd %-8s %7jd  %-12s %-10s", text(nic, "nic"),
 		       text(nic, "provider"), json_is_true(json_object_get(nic, "open")) ? "yes" : "no",
-		       number(nic, "filters"), number(nic, "worker"), text(nic, "steering"),
+		       number(nic, "filters"), text(nic, "policy"), number(nic, "worker"), text(nic, "steering"),
 		       text(nic, "receive"));
 		for (size_t k = 0; k < json_array_size(vifs); k++)
 			printf(" %s", json_string_value(json_array_get(vifs, k)));

@@ -153,6 +153,34 @@ static int set_nic_steering(struct nic_config *n, const char *value)
 	return -EINVAL;
 }
 
+static const char *const nic_policies[] = {
+	[NIC_POLICY_ALL] = "all",
+	[NIC_POLICY_NAMED] = "named",
+	[NIC_POLICY_BUSIEST] = "busiest",
+};
+
+const char *config_nic_policy(const struct nic_config *n)
+{
+	return nic_policies[n->policy];
+}
+
+static int set_nic_policy(struct nic_config *n, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(nic_policies); i++) {
+		if (strcmp(value, nic_policies[i]))
+			continue;
+		n->policy = (enum nic_policy)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void print_nic_policy(const struct nic_config *n, FILE *out)
+{
+	if (n->policy)
+		fprintf(out, ",policy=%s", nic_policies[n->policy]);
+}
+
 static void print_nic_provider(const struct nic_config *n, FILE *out)
 {
 	if (n->provider)
@@ -189,6 +217,7 @@ static const struct nic_option {
 	{ "provider", set_nic_provider, print_nic_provider },
 	{ "wire", set_nic_wire, print_nic_wire },
 	{ "steering", set_nic_steering, print_nic_steering },
+	{ "policy", set_nic_policy, print_nic_policy },
 };
 
 static int set_nic_option(struct nic_config *n, const char *text)
@@ -340,7 +369,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
-	{ "nics", "none, or up to 8 of 'device[,filters=1..16][,steering=program|device|auto][,provider=afxdp|model][,wire=device]'", set_nics, print_nics },
+	{ "nics", "none, or up to 8 of 'device[,filters=1..16][,policy=all|named|busiest][,steering=program|device|auto][,provider=afxdp|model][,wire=device]'", set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },

@@ -54,6 +54,7 @@ uint32_t config_max_queues(const struct config *c);
 
 /* As the option provider= names it. */
 const char *config_nic_provider(const struct nic_config *n);
+const char *config_nic_policy(const struct nic_config *n);
 
 /* Sets one key. 0 or -EINVAL with the reason in err. */
 int config_set(struct config *c, const char *key, const char *value, struct config_error *err)

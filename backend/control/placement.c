@@ -163,17 +163,16 @@ static void fail_to_join(struct vif *v, uint64_t now_ns, const char *what, const
 	p->retry_ns = now_ns + PLACEMENT_RETRY_NS;
 }
 
-static void join(struct control *c, struct vif *v, struct nic *n, const struct vlan_form *form,
-		 uint64_t now_ns)
+static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_ns)
 {
 	struct ipc_msg msg = { .type = IPC_PLACE_JOIN,
 			       .nic = { .nic = n->number, .mtu = v->link.mtu } };
 	struct placement *p = &v->placement;
+	const struct vlan_form *form = &p->form;
 	bool device_untags = form->tag_off && n->ops->caps(n->device).tag_off;
 	int rc;
 
-	if (!placement_take(c, v, n, &p->why_not))
-		return;
+	placement_take(c, v, n);
 	p->why_not = NULL;
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
@@ -188,7 +187,6 @@ static void join(struct control *c, struct vif *v, struct nic *n, const struct v
 		fail_to_join(v, now_ns, "asking for a place: ", strerror(-rc));
 		return;
 	}
-	p->form = *form;
 	p->filter = (struct nic_filter){ .vlan = form->on_wire, .tag_off = device_untags };
 	p->mtu = v->link.mtu;
 	memcpy(p->filter.mac, v->keys.mac, sizeof(p->filter.mac));
@@ -230,6 +228,7 @@ static void step_done(struct vif *v, uint64_t now_ns)
 	switch (p->state) {
 	case PLACED_STARTING:
 		p->n_moves++;
+		p->since_ns = now_ns;
 		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "served by NIC %s",
 			    p->nic->config.name);
 		break;
@@ -329,25 +328,57 @@ static bool is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns)
 	       !same_form(&form, &p->form) || v->link.mtu != p->mtu;
 }
 
+/* v is on the bridge: does it wait for a place? Returns when to ask again. */
+static uint64_t wait_for_place(struct control *c, struct vif *v, uint64_t now_ns)
+{
+	struct placement *p = &v->placement;
+	struct nic *before = p->waits_for;
+
+	p->waits_for = NULL;
+	if (now_ns < p->retry_ns)
+		return p->retry_ns;
+	p->waits_for = placement_choose(c, v, &p->form, now_ns, &p->why_not);
+	if (p->waits_for)
+		p->why_not = "every filter of the NIC is taken";
+	if (!before)
+		p->since_ns = now_ns;
+	return UINT64_MAX;
+}
+
+/* A guest with several queues may begin or cease to spread its flows over them itself, which
+ * nobody tells. Returns when to look whether it did. */
+static uint64_t look_again(const struct vif *v, uint64_t now_ns)
+{
+	return v->n_queues > 1 && v->features & VIF_CTRL_RING ? now_ns + NS_PER_S : UINT64_MAX;
+}
+
 /* Returns when v wants its next step. */
 static uint64_t step_vif(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
 	uint64_t next = advance(c, v, now_ns);
-	struct vlan_form form;
-	struct nic *n;
 
 	if (p->state == PLACED_BRIDGE) {
-		n = placement_choose(c, v, &form, now_ns, &p->why_not);
-		if (n && now_ns < p->retry_ns)
-			return p->retry_ns;
-		if (n)
-			join(c, v, n, &form, now_ns);
+		next = wait_for_place(c, v, now_ns);
 	} else if (p->state == PLACED_NIC && is_to_leave(c, v, now_ns)) {
 		enter(v, PLACED_HOLDING);
 		next = advance(c, v, now_ns);
 	}
-	return next;
+	return MIN(next, look_again(v, now_ns));
+}
+
+/* Gives what is free to those that wait, or has one leave for another. */
+static void give_places(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	struct vif *v;
+
+	while ((v = placement_next(c, n)))
+		join(c, v, n, now_ns);
+	v = placement_to_go(c, n, now_ns);
+	if (!v)
+		return;
+	enter(v, PLACED_HOLDING);
+	(void)advance(c, v, now_ns); /* it is told, or will be when all are asked again */
 }
 
 uint64_t placement_step(struct control *c, uint64_t now_ns)
@@ -361,5 +392,8 @@ uint64_t placement_step(struct control *c, uint64_t now_ns)
 	next = placement_step_nics(c, now_ns);
 	for (uint32_t i = 0; i < c->n_vifs; i++)
 		next = MIN(next, step_vif(c, c->vif[i], now_ns));
+	next = MIN(next, placement_look(c, now_ns));
+	for (uint32_t i = 0; i < c->nics.n; i++)
+		give_places(c, &c->nics.nic[i], now_ns);
 	return next;
 }

@@ -11,6 +11,8 @@
  *	  ^                                                          |
  *	  +--- RELEASING <- LEAVING <- SETTLING_OUT <- HOLDING <-----+
  *
+ * Who gets one when there are more vifs than places is in placement_policy.c.
+ *
  * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC is taken
  * away, every vif is on the bridge at once, and gets a place anew later. A NIC whose link is
  * down gives its vifs to the bridge in order, and takes them back once it was up for a while.
@@ -67,6 +69,11 @@ struct placement {
 	uint64_t retry_ns;	     /* of BRIDGE: not before */
 	uint64_t n_moves;	     /* times it came to the NIC or left it */
 	const char *why_not;	     /* of BRIDGE: why it has no place; NULL: none is wanted */
+	struct nic *waits_for;	     /* of BRIDGE: would have a place on it, with 'form' */
+	uint64_t since_ns;	     /* it waits, or has its place, since */
+	uint64_t n_frames;	     /* to the guest, as of nics.looked_ns */
+	uint64_t rate;		     /* of those a second, with what it was before */
+	uint32_t n_busier;	     /* looks in a row that found it busy enough to displace another */
 	char failure[128];	     /* what the last try came to; "": well */
 };
 
@@ -81,6 +88,7 @@ struct nic {
 	uint32_t n_asked; /* times the worker was asked to open its half and did not answer yet */
 	bool heard;	  /* of the device: host is the last */
 	struct netdev_host host;
+	uint64_t exchange_ns; /* no vif displaces another before, unless the operator says so */
 	uint64_t link_ns; /* its link counts from then on; UINT64_MAX: it is down */
 	struct vif *place[NIC_PLACES_MAX];
 	uint32_t n_places;
@@ -93,6 +101,7 @@ struct nic {
 struct nics {
 	struct nic nic[IPC_NICS_MAX];
 	uint32_t n;
+	uint64_t looked_ns;	   /* at who is how busy */
 	uint32_t n_datapaths_lost; /* as of the workers, when it was last acted upon */
 };
 

@@ -40,8 +40,17 @@ void placement_nic_gone(struct control *c, struct nic *n);
 struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan_form *form,
 			     uint64_t now_ns, const char **why_not);
 
-/* Puts v down for a place on n, and picks which of its queues is to have it. False with
- * *why_not: there is none. */
-bool placement_take(struct control *c, struct vif *v, struct nic *n, const char **why_not);
+/* Which of those that wait for n is next; NULL: none waits, or there is no room. */
+struct vif *placement_next(struct control *c, const struct nic *n);
+
+/* Puts v, which is next, down for a place on n. */
+void placement_take(struct control *c, struct vif *v, struct nic *n);
+
+/* Which vif is to leave n now, for one that waits; NULL: none. */
+struct vif *placement_to_go(struct control *c, struct nic *n, uint64_t now_ns);
+
+/* Looks at who is how busy, if it is time and anybody wants to know. Returns when to come
+ * again. */
+uint64_t placement_look(struct control *c, uint64_t now_ns);
 
 #endif

@@ -1,8 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets a place on a NIC, and which of its queues has it. */
+/*
+ * Who gets a place on a NIC, and which of its queues has it.
+ *
+ * Of those that wait for a place that is free: whom the operator wants there first, then,
+ * by the NIC's policy, who is busiest, then who waits longest. When none is free, one that
+ * waits displaces another only
+ *
+ *	- if the operator wants it there ("mq") and the other one is there of itself; or
+ *	- by policy busiest, if LOOKS looks in a row, LOOK_NS apart, found that it received more
+ *	  than twice as many frames as the one that received least, and FEW more, a second; and
+ *	  not within EXCHANGE_NS of the last exchange on that NIC, nor of the other's coming.
+ *
+ * What is compared is the mean of the last look's frames a second and of the mean before. So
+ * two vifs that take turns in being busy change places six times a minute at most, and those
+ * that are about as busy never. One whose last try failed displaces nobody.
+ */
 #include "backend/control/placement_parts.h"
 
 #include "backend/control/control.h"
+
+#define LOOK_NS	    (5 * NS_PER_S)
+#define LOOKS	    3
+#define FEW	    100
+#define EXCHANGE_NS (10 * NS_PER_S)
 
 /* The queue of v's that the NIC's worker has. */
 static bool find_queue(const struct control *c, const struct vif *v, const struct nic *n,
@@ -64,6 +84,23 @@ static const char *look_for_form(struct control *c, const struct vif *v, const s
 	return why_not;
 }
 
+/* Whether v may have a place on n, which is in its bridge. NULL and *form, or why not. */
+static const char *unfit_for(struct control *c, const struct vif *v, const struct nic *n,
+			     uint64_t now_ns, struct vlan_form *form)
+{
+	uint32_t queue;
+
+	if (n->config.policy == NIC_POLICY_NAMED && v->placement.wish != PLACEMENT_MQ)
+		return "the NIC is for vifs the operator names: vifctl model";
+	if (n->link_ns == UINT64_MAX)
+		return "the NIC's link is down";
+	if (now_ns < n->link_ns)
+		return "the NIC's link has just come up";
+	if (!find_queue(c, v, n, &queue))
+		return "no queue of it is with the NIC's worker";
+	return look_for_form(c, v, n, form);
+}
+
 struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan_form *form,
 			     uint64_t now_ns, const char **why_not)
 {
@@ -76,33 +113,136 @@ struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan
 
 		if (n->state != NIC_OPEN || !n->heard || n->host.master != v->link.master)
 			continue;
-		if (n->link_ns == UINT64_MAX)
-			*why_not = "the NIC's link is down";
-		else if (now_ns < n->link_ns)
-			*why_not = "the NIC's link has just come up";
-		else
-			*why_not = look_for_form(c, v, n, form);
+		*why_not = unfit_for(c, v, n, now_ns, form);
 		return *why_not ? NULL : n;
 	}
 	return NULL;
 }
 
-bool placement_take(struct control *c, struct vif *v, struct nic *n, const char **why_not)
+/* Whether a is rather to have a place on n than b. */
+static bool outranks(const struct nic *n, const struct vif *a, const struct vif *b)
+{
+	const struct placement *p = &a->placement, *q = &b->placement;
+
+	if ((p->wish == PLACEMENT_MQ) != (q->wish == PLACEMENT_MQ))
+		return p->wish == PLACEMENT_MQ;
+	if (n->config.policy == NIC_POLICY_BUSIEST && p->rate != q->rate)
+		return p->rate > q->rate;
+	return p->since_ns < q->since_ns;
+}
+
+static struct vif *first_waiting(struct control *c, const struct nic *n)
+{
+	struct vif *best = NULL;
+
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		if (c->vif[i]->placement.waits_for == n && (!best || outranks(n, c->vif[i], best)))
+			best = c->vif[i];
+	return best;
+}
+
+static uint32_t n_places(const struct nic *n)
+{
+	return n->ops->caps(n->device).n_places;
+}
+
+struct vif *placement_next(struct control *c, const struct nic *n)
+{
+	return n->state == NIC_OPEN && n->n_places < n_places(n) ? first_waiting(c, n) : NULL;
+}
+
+void placement_take(struct control *c, struct vif *v, struct nic *n)
 {
 	struct placement *p = &v->placement;
+	uint32_t i = 0;
 
-	*why_not = "no queue of it is with the NIC's worker";
-	if (!find_queue(c, v, n, &p->queue))
-		return false;
-	*why_not = "every filter of the NIC is taken";
-	for (uint32_t i = 0; i < n->ops->caps(n->device).n_places; i++) {
-		if (n->place[i])
-			continue;
-		n->place[i] = v;
-		n->n_places++;
-		p->nic = n;
-		p->place = i;
-		return true;
-	}
+	while (n->place[i])
+		i++;
+	n->place[i] = v;
+	n->n_places++;
+	p->nic = n;
+	p->place = i;
+	p->waits_for = NULL;
+	(void)find_queue(c, v, n, &p->queue); /* it was found when v began to wait */
+}
+
+/* ---- who displaces whom ---- */
+
+static struct vif *last_placed(const struct nic *n)
+{
+	struct vif *last = NULL;
+
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (n->place[i] && n->place[i]->placement.state == PLACED_NIC &&
+		    (!last || outranks(n, last, n->place[i])))
+			last = n->place[i];
+	return last;
+}
+
+static bool is_busier(const struct vif *v, const struct vif *than)
+{
+	return v->placement.rate > 2 * than->placement.rate + FEW;
+}
+
+/* Whether a place is being given up, so that another need not be. */
+static bool is_leaving(const struct nic *n)
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (n->place[i] && n->place[i]->placement.state > PLACED_NIC)
+			return true;
 	return false;
+}
+
+struct vif *placement_to_go(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	struct vif *first, *last;
+
+	if (n->state != NIC_OPEN || n->n_places < n_places(n) || is_leaving(n))
+		return NULL;
+	first = first_waiting(c, n);
+	last = last_placed(n);
+	if (!first || !last || first->placement.failure[0] || last->placement.wish == PLACEMENT_MQ)
+		return NULL;
+	if (first->placement.wish == PLACEMENT_MQ)
+		return last;
+	if (n->config.policy != NIC_POLICY_BUSIEST || first->placement.n_busier < LOOKS ||
+	    now_ns < n->exchange_ns || now_ns - last->placement.since_ns < EXCHANGE_NS)
+		return NULL;
+	n->exchange_ns = now_ns + EXCHANGE_NS;
+	return last;
+}
+
+static void look_at_vif(struct control *c, struct vif *v, uint64_t ns)
+{
+	struct placement *p = &v->placement;
+	struct queue_counters counters;
+	uint64_t n;
+
+	vif_counters(c, v, &counters);
+	n = counters.to_guest_frames - p->n_frames;
+	p->n_frames = counters.to_guest_frames;
+	p->rate = (p->rate + n * NS_PER_S / ns) / 2;
+}
+
+uint64_t placement_look(struct control *c, uint64_t now_ns)
+{
+	uint64_t ns = now_ns - c->nics.looked_ns;
+	bool wanted = false;
+
+	for (uint32_t i = 0; i < c->nics.n; i++)
+		wanted |= c->nics.nic[i].config.policy == NIC_POLICY_BUSIEST;
+	if (!wanted)
+		return UINT64_MAX;
+	if (ns < LOOK_NS)
+		return c->nics.looked_ns + LOOK_NS;
+	c->nics.looked_ns = now_ns;
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		look_at_vif(c, c->vif[i], ns);
+	for (uint32_t i = 0; i < c->n_vifs; i++) {
+		struct placement *p = &c->vif[i]->placement;
+		const struct vif *last = p->waits_for ? last_placed(p->waits_for) : NULL;
+
+		p->n_busier = last && is_busier(c->vif[i], last) ? p->n_busier + 1 : 0;
+	}
+	return now_ns + LOOK_NS;
 }

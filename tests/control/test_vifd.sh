@@ -33,6 +33,8 @@ case_ "--check-config finds it as well" status 2 "$build"/vifd --check-config --
 case_ "--check-config shows the settings" says "workers = 3" 0 "$build"/vifd --check-config --config $tmp/good.conf
 case_ "a flag overrides the file" says "workers = 5" 0 "$build"/vifd --check-config --config $tmp/good.conf --workers 5
 case_ "a NIC with an option" says "nics = eth1 eth2,filters=3" 0 "$build"/vifd --check-config --nics "eth1  eth2,filters=3"
+case_ "a NIC with a policy" says "nics = eth1,policy=busiest eth2,filters=3,policy=named" 0 "$build"/vifd --check-config --nics "eth1,policy=busiest eth2,policy=named,filters=3 "
+case_ "a NIC with a policy that is none" says "--nics = 'eth1,policy=best': must be" 2 "$build"/vifd --nics eth1,policy=best
 case_ "a NIC with an option that is none" says "--nics = 'eth1,filter=3': must be" 2 "$build"/vifd --nics eth1,filter=3
 case_ "a wrong flag's value" says "--workers = '0': must be" 2 "$build"/vifd --workers 0
 case_ "an unknown flag" says "vifd --help" 2 "$build"/vifd --wrokers 1

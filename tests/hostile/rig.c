@@ -249,6 +249,8 @@ struct rig_kind {
 	bool split_events, with_ctrl; /* of the hostile guest */
 	uint32_t n_queues, n_good_queues;
 	enum rig_nic nic;
+	enum nic_policy policy;
+	uint32_t filters;
 };
 
 static const struct frontend_dialect *dialect(const char *name)
@@ -282,6 +284,8 @@ static void configure(struct config *config, const struct rig_kind *kind)
 	config->n_nics = kind->nic != NO_NIC;
 	config->nic[0].provider =
 	    kind->nic == WITH_BUFFERS ? NIC_PROVIDER_MODEL : NIC_PROVIDER_AFXDP;
+	config->nic[0].policy = kind->policy;
+	config->nic[0].filters = kind->filters;
 	strcpy(config->nic[0].name, SIM_NIC_NAME);
 }
 
@@ -327,12 +331,14 @@ static struct rig *start(const struct rig_kind *kind)
 
 struct rig *rig_start(bool split_events)
 {
-	return start(&(struct rig_kind){ split_events, false, 1, 1, NO_NIC });
+	return start(&(struct rig_kind){ .split_events = split_events, .with_ctrl = false, .n_queues = 1,
+					 .n_good_queues = 1, .nic = NO_NIC });
 }
 
 struct rig *rig_start_ctrl(uint32_t n_queues)
 {
-	return start(&(struct rig_kind){ true, true, n_queues, 1, NO_NIC });
+	return start(&(struct rig_kind){ .split_events = true, .with_ctrl = true, .n_queues = n_queues,
+					 .n_good_queues = 1, .nic = NO_NIC });
 }
 
 struct rig *rig_start_nic(void)
@@ -342,12 +348,21 @@ struct rig *rig_start_nic(void)
 
 struct rig *rig_start_nic_queues(uint32_t n)
 {
-	return start(&(struct rig_kind){ true, false, 1, n, WITHOUT_BUFFERS });
+	return start(&(struct rig_kind){ .split_events = true, .with_ctrl = false, .n_queues = 1,
+					 .n_good_queues = n, .nic = WITHOUT_BUFFERS });
+}
+
+struct rig *rig_start_policy(enum nic_policy policy, uint32_t filters)
+{
+	return start(&(struct rig_kind){ .split_events = true, .with_ctrl = true, .n_queues = 2,
+					 .n_good_queues = 1, .nic = WITHOUT_BUFFERS,
+					 .policy = policy, .filters = filters });
 }
 
 struct rig *rig_start_posting(uint32_t n_queues, uint32_t n_good_queues)
 {
-	return start(&(struct rig_kind){ true, true, n_queues, n_good_queues, WITH_BUFFERS });
+	return start(&(struct rig_kind){ .split_events = true, .with_ctrl = true, .n_queues = n_queues,
+					 .n_good_queues = n_good_queues, .nic = WITH_BUFFERS });
 }
 
 static void detach(struct rig *r, uint32_t domid)

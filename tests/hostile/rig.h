@@ -95,6 +95,9 @@ struct rig *rig_start_ctrl(uint32_t n_queues);
 struct rig *rig_start_nic(void);
 /* And the good guest has n queues. */
 struct rig *rig_start_nic_queues(uint32_t n);
+/* The NIC has so many filters, 0: for both, and that policy; the hostile guest has a control ring
+ * and two queues. */
+struct rig *rig_start_policy(enum nic_policy policy, uint32_t filters);
 /* ... that takes guests' buffers. The one has a control ring, the other static grants: all its
  * buffers are. Frames are no more than the MTU. */
 struct rig *rig_start_posting(uint32_t n_queues, uint32_t n_good_queues);

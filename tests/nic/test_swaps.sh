@@ -8,7 +8,7 @@
 #	NIC=model tests/nic/test_swaps.sh	the NIC in software
 #
 # With SWAPS the load is measured first: the most datagrams a second each way, to and from
-# both guests at once, of which none is lost in a second; without, it is one that any machine
+# both guests at once, of which none is lost in three; without, it is one that any machine
 # carries, and there are a few swaps.
 set -euo pipefail
 # shellcheck source=tests/lab/helpers.bash
@@ -68,7 +68,7 @@ load()
 capacity()
 {
 	local rate=4000
-	while [ "$rate" -lt 2000000 ] && load $((rate * 3 / 2)) 1; do
+	while [ "$rate" -lt 2000000 ] && load $((rate * 3 / 2)) 3; do
 		rate=$((rate * 3 / 2))
 	done
 	echo $rate

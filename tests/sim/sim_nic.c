@@ -496,6 +496,11 @@ void sim_nic_refuse(uint32_t n)
 	n_to_refuse = n;
 }
 
+uint32_t sim_nic_to_refuse(void)
+{
+	return n_to_refuse;
+}
+
 uint32_t sim_nic_n_filters(void)
 {
 	uint32_t n = 0;

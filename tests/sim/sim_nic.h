@@ -38,6 +38,7 @@ bool sim_nic_host(int ifindex, struct netdev_host *out);
 
 /* The next so many filters are refused with -ENOSPC. */
 void sim_nic_refuse(uint32_t n);
+uint32_t sim_nic_to_refuse(void); /* of those */
 
 /* Filters that are in; frames lost by all places. */
 uint32_t sim_nic_n_filters(void);
