@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "libvif/hosted/hosted.h"
+#include "tests/sim/sim_host.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 
@@ -28,6 +29,7 @@ static int end(void **state)
 	assert_int_equal(sim_nic_n_faults(), 0);
 	r->lazy_nic = false;
 	sim_nic_be_lazy(false);
+	sim_nic_take_tags(false);
 	rig_end(r);
 	return 0;
 }
@@ -77,6 +79,33 @@ static void no_byte_is_copied(void **state)
 	assert_int_equal(after.to_guest_grant_ops, before.to_guest_grant_ops);
 	assert_int_equal(after.to_guest_static_copies, before.to_guest_static_copies);
 	assert_int_equal(after.to_guest_nic_injected, 0);
+}
+
+/* A device that takes tags off writes what the guest is to see. */
+static void no_byte_is_copied_in_a_vlan(void **state)
+{
+	struct rig *r = *state;
+
+	sim_nic_take_tags(true);
+	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, true };
+	rig_turns_until(r, 100, good(r)->form.vlan == 10);
+	no_byte_is_copied(state);
+	assert_true(good(r)->filter.tag_off);
+}
+
+/* One that does not is given no buffers of a guest's that is not to see the tag. */
+static void tags_are_taken_off_a_copy(void **state)
+{
+	struct rig *r = *state;
+	struct queue_counters before, after;
+
+	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, true };
+	rig_turns_until(r, 100, good(r)->form.vlan == 10 && good(r)->state == PLACED_NIC);
+	before = count(r, GOOD_DOMID);
+	rig_good_carries(r, 500);
+	after = count(r, GOOD_DOMID);
+	assert_int_equal(after.to_guest_nic_frames - before.to_guest_nic_frames, 500);
+	assert_int_equal(after.to_guest_nic_written, before.to_guest_nic_written);
 }
 
 static void neighbours_get_through(void **state)
@@ -162,6 +191,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
 		T(no_byte_is_copied),
+		T(no_byte_is_copied_in_a_vlan),
+		T(tags_are_taken_off_a_copy),
 		T(neighbours_get_through),
 		T(there_and_back),
 		cmocka_unit_test_setup_teardown(there_and_back_by_another_queue, start_queues, end),

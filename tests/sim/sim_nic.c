@@ -105,11 +105,19 @@ static int ifindex(const struct nic_device *d)
 	return SIM_NIC_IFINDEX;
 }
 
+static bool takes_tags;
+
+void sim_nic_take_tags(bool takes)
+{
+	takes_tags = takes;
+}
+
 static struct nic_caps caps(const struct nic_device *d)
 {
 	(void)d;
 	return (struct nic_caps){ .n_places = n_places,
 				   .vlan_filters = true,
+				   .tag_off = takes_tags,
 				   .steering = "simulation" };
 }
 
@@ -130,7 +138,7 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 		      const struct nic_filter *filter)
 {
 	(void)d;
-	assert(n_fds == 1 && !filters[place].used);
+	assert(n_fds == 1 && !filters[place].used && (takes_tags || !filter->tag_off));
 	if (n_to_refuse) {
 		n_to_refuse--;
 		return -ENOSPC;
@@ -145,7 +153,8 @@ static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 {
 	(void)d;
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
-		if (filters[i].used && !memcmp(&filters[i].filter, filter, sizeof(*filter)))
+		if (filters[i].used && filters[i].filter.vlan == filter->vlan &&
+		    !memcmp(filters[i].filter.mac, filter->mac, sizeof(filter->mac)))
 			filters[i].used = false;
 	return 0;
 }
@@ -435,7 +444,7 @@ void sim_nic_run(struct sim_datapath *d, uint32_t n)
 
 /* ---- the wire ---- */
 
-static struct nic_place *place_for(uint32_t domid, uint16_t vlan)
+static struct nic_place *place_for(uint32_t domid, uint16_t vlan, bool *tag_off)
 {
 	const uint8_t mac[6] = { 0x00, 0x16, 0x3e, 0x77, 0, (uint8_t)domid };
 
@@ -443,6 +452,7 @@ static struct nic_place *place_for(uint32_t domid, uint16_t vlan)
 		if (!filters[i].used || filters[i].filter.vlan != vlan ||
 		    memcmp(filters[i].filter.mac, mac, sizeof(mac)))
 			continue;
+		*tag_off = filters[i].filter.tag_off;
 		for (struct nic_place *p = places; p; p = p->next)
 			if (p->id == filters[i].id)
 				return p;
@@ -468,7 +478,8 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 {
 	const struct sim_form *f = sim_netdev_form(domid, 0);
 	struct vlan_form form = f ? f->form : (struct vlan_form){ .on_wire = 0 };
-	struct nic_place *place = place_for(domid, form.on_wire);
+	bool tag_off = false;
+	struct nic_place *place = place_for(domid, form.on_wire, &tag_off);
 	uint8_t tagged[SIM_FRAME_MAX + 4];
 	struct packet *p;
 
@@ -483,7 +494,7 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 		n_lost++;
 		return false;
 	}
-	p->size = (uint32_t)put_tag(p->frame, frame, size, form.on_wire);
+	p->size = (uint32_t)put_tag(p->frame, frame, size, tag_off ? 0 : form.on_wire);
 	packet_fifo_push(&place->waiting, p);
 	if (!lazy)
 		run(place, UINT32_MAX);

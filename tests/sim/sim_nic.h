@@ -36,6 +36,9 @@ void sim_nic_settles(uint64_t *clock, uint64_t ns);
 /* As netdev_ops.host. */
 bool sim_nic_host(int ifindex, struct netdev_host *out);
 
+/* Whether its filters can take tags off (nic_caps.tag_off): not unless it is said. */
+void sim_nic_take_tags(bool takes);
+
 /* The next so many filters are refused with -ENOSPC. */
 void sim_nic_refuse(uint32_t n);
 uint32_t sim_nic_to_refuse(void); /* of those */
