@@ -53,8 +53,8 @@ struct model_regs {
 	char name[NIC_NAME_SIZE], wire[NIC_NAME_SIZE];
 	uint64_t filter[NIC_PLACES_MAX];
 	uint32_t tag_off[NIC_PLACES_MAX]; /* what the filter matches loses its tag; set before it */
-	uint32_t pulled; /* faults on demand: the cable is */
-	uint32_t stuck;	 /* queues that fill no buffer, by number */
+	uint32_t pulled;		  /* faults on demand: the cable is */
+	uint32_t stuck;			  /* queues that fill no buffer, by number */
 	uint32_t strays; /* how often altogether it names a page that was revoked */
 	/* the port */
 	uint32_t queue_of[NIC_PLACES_MAX]; /* of a place: its queue's number + 1; 0: none */
@@ -63,11 +63,11 @@ struct model_regs {
 	uint32_t wire_next; /* slot of the wire's ring that is next: its successor goes on there */
 	uint32_t link;
 	uint64_t from_wire, to_wire;
-	uint64_t to_wire_lost; /* the wire took them not */
+	uint64_t to_wire_lost;		  /* the wire took them not */
 	uint64_t to_places, lost, faults; /* the queues' together */
 	uint64_t to_host;		  /* by the default queue */
-	uint64_t to_host_lost; /* the TAP took them not: it is down */
-	uint64_t unfit;	       /* longer than MODEL_FRAME_MAX, or without a checksum */
+	uint64_t to_host_lost;		  /* the TAP took them not: it is down */
+	uint64_t unfit;			  /* longer than MODEL_FRAME_MAX, or without a checksum */
 	struct model_queue_regs queue[NIC_PLACES_MAX];
 };
 

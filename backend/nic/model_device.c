@@ -30,6 +30,7 @@ struct nic_device {
 	int fd[MODEL_FDS];
 	int ifindex;
 	uint32_t n_places;
+	uint32_t given_up; /* the batch that settle() waited for in vain; 0: none */
 	uint32_t n_refused, n_full; /* faults on demand: filters that are still to be */
 };
 
@@ -60,8 +61,7 @@ static void device_close(struct nic_device *d)
 /* Sealed: the datapath has them as well, and is not to take them from under us. */
 static int make_regs(struct nic_device *d, const struct nic_config *cfg)
 {
-	int fd = d->fd[MODEL_FD_REGS] =
-	    memfd_create("vifd-nic", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = d->fd[MODEL_FD_REGS] = memfd_create("vifd-nic", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *regs;
 
 	if (fd < 0 || ftruncate(fd, sizeof(*d->regs)) ||
@@ -122,7 +122,8 @@ static int open_host(struct nic_device *d, const char *name, char *why, size_t w
 	d->ifindex = (int)if_nametoindex(name);
 	if (!d->ifindex)
 		return fail(why, why_size, -ENODEV,
-			    "there is no TAP for the host's side: ip tuntap add dev %s mode tap", name);
+			    "there is no TAP for the host's side: ip tuntap add dev %s mode tap",
+			    name);
 	tap = d->fd[MODEL_FD_TAP] = open_tap(name);
 	if (tap >= 0)
 		return 0;
@@ -247,12 +248,16 @@ static void settle(struct nic_device *d)
 	const struct timespec nap = { .tv_nsec = NAP_NS };
 	uint32_t was = __atomic_load_n(&d->regs->batch, __ATOMIC_SEQ_CST);
 
+	/* It died in one, and that was waited for already: every vif's filter goes then. */
+	if (was == d->given_up)
+		return;
 	for (uint64_t waited = 0; was % 2; waited += NAP_NS) {
 		if (__atomic_load_n(&d->regs->batch, __ATOMIC_ACQUIRE) != was)
 			return;
 		if (waited >= SETTLE_NS) {
 			log_warning(LOG_NOBODY, "NIC %s: it does not come to an end with a batch",
 				    d->name);
+			d->given_up = was;
 			return;
 		}
 		nanosleep(&nap, NULL);

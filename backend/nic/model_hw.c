@@ -277,8 +277,8 @@ static bool is_stopped(const struct model_hw *hw)
  * set: what is said from then on comes with the doorbell. */
 static bool is_called(struct model_hw *hw)
 {
-	bool called = model_ring_ready(&hw->outgoing) || is_stopped(hw) ||
-		      is_pulled(hw) != hw->was_pulled;
+	bool called =
+	    model_ring_ready(&hw->outgoing) || is_stopped(hw) || is_pulled(hw) != hw->was_pulled;
 
 	begin_batch(hw);
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {

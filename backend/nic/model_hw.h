@@ -73,15 +73,15 @@ struct model_hw {
 	bool stop;
 
 	struct model_queue *queue[NIC_PLACES_MAX]; /* driver; NULL: none */
-	struct model_chunks returned; /* driver -> device: to fill again */
-	struct model_chunks spent;    /* device -> driver: frames of ours, delivered */
-	struct model_ring outgoing;   /* driver -> device */
+	struct model_chunks returned;		   /* driver -> device: to fill again */
+	struct model_chunks spent;		   /* device -> driver: frames of ours, delivered */
+	struct model_ring outgoing;		   /* driver -> device */
 	struct packet *outgoing_frame[MODEL_OUTGOING];
 	uint32_t asleep __attribute__((aligned(64))); /* device: needs the doorbell */
 
 	/* the device's alone */
 	struct packet *free;
-	uint32_t touched; /* queues with something new, by number */
+	uint32_t touched;	      /* queues with something new, by number */
 	uint64_t window_ns, n_frames; /* since when, so many */
 	bool busy, worked;
 	uint32_t n_strayed;

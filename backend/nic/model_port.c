@@ -14,7 +14,8 @@
 #define CHUNK	 4096u
 #define HEADROOM 256u
 #define N_CHUNKS 65536u
-#define N_OURS	 (NIC_PLACES_MAX * MODEL_INJECTED + MODEL_OUTGOING) /* of them: for frames of ours */
+/* Of them: for frames of ours. */
+#define N_OURS (NIC_PLACES_MAX * MODEL_INJECTED + MODEL_OUTGOING)
 static_assert((N_CHUNKS & (N_CHUNKS - 1)) == 0, "the size of a ring");
 static_assert(HEADROOM + MODEL_FRAME_MAX <= CHUNK, "a frame fits its chunk");
 
@@ -275,7 +276,8 @@ void model_take_back_injected(struct nic_place *place)
 	struct model_queue *q = &place->queue;
 
 	for (uint32_t n = model_ring_ready(&q->injected); n; n--) {
-		packet_fifo_push(&place->older, q->injected_frame[q->injected.tail % MODEL_INJECTED]);
+		packet_fifo_push(&place->older,
+				 q->injected_frame[q->injected.tail % MODEL_INJECTED]);
 		model_ring_pop(&q->injected, 1);
 		place->port->n_out--;
 	}

@@ -21,14 +21,14 @@ struct nic_port {
 	struct packet *all; /* [N_CHUNKS] */
 	struct packet *free;
 	uint32_t n_free;
-	uint32_t n_out; /* of ours that the device has */
+	uint32_t n_out;	  /* of ours that the device has */
 	uint64_t n_taken; /* to transmit */
 };
 
 struct nic_place {
 	struct model_queue queue;
 	struct nic_port *port;
-	uint32_t number; /* control's; the queue has its own */
+	uint32_t number;	  /* control's; the queue has its own */
 	struct packet_fifo older; /* of what receive() gives, before the FIFO's */
 	uint32_t n_posted;	  /* and not reaped */
 	struct log_limit log_limit;

@@ -50,11 +50,12 @@ static void tell_fault(struct nic_place *place)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	log_limited(&place->log_limit, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec,
-		    LOG_LVL_WARNING, LOG_NOBODY,
-		    "NIC %s, place %u: kept from writing to a page it was not to: %llu so far",
-		    place->port->hw.regs->name, place->queue.number,
-		    (unsigned long long)__atomic_load_n(&model_regs_of(place)->faults, __ATOMIC_RELAXED));
+	log_limited(
+	    &place->log_limit, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec,
+	    LOG_LVL_WARNING, LOG_NOBODY,
+	    "NIC %s, place %u: kept from writing to a page it was not to: %llu so far",
+	    place->port->hw.regs->name, place->queue.number,
+	    (unsigned long long)__atomic_load_n(&model_regs_of(place)->faults, __ATOMIC_RELAXED));
 }
 
 static uint32_t take_done(struct nic_place *place, struct nic_completion out[], uint32_t n)

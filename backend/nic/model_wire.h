@@ -37,8 +37,8 @@ int model_wire_links(void) must_check;
 
 /* The device: maps the ring; goes on at slot *next, where the one before left off, wherever
  * that died. Keeps the fds, which stay the caller's, the name and next. 0 or -errno. */
-int model_wire_open(struct model_wire *w, const char *name, int fd, int links, uint32_t *next)
-	must_check;
+int model_wire_open(struct model_wire *w, const char *name, int fd, int links,
+		    uint32_t *next) must_check;
 void model_wire_close(struct model_wire *w);
 
 /* The oldest frame that waits: 1; 0: none; -EMSGSIZE: one that is no ordinary frame, longer than

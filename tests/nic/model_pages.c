@@ -10,8 +10,8 @@ nic_page name_of[N_PAGES];
 
 uint8_t *new_page(void)
 {
-	uint8_t *page = mmap(NULL, XEN_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
+	uint8_t *page =
+	    mmap(NULL, XEN_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(page != MAP_FAILED);
 	return page;

@@ -7,9 +7,9 @@
 
 #include "tests/nic/model_rig.h"
 
-#define N_PAGES	 256u
-#define OFFSET	 100u
-#define POISON	 0xc3
+#define N_PAGES 256u
+#define OFFSET	100u
+#define POISON	0xc3
 
 /* What a guest's queue has: pages that the device may write to; a write to one that was dropped
  * would be the end of the test's process. */

@@ -66,7 +66,9 @@ static void mac_of(uint32_t place, uint8_t mac[6])
 
 struct frame rig_frame_to(uint32_t place, uint32_t number)
 {
-	struct frame f = { .from = { 2, 0, 0, 0, 0, 9 }, .type = htons(RIG_TYPE), .number = number };
+	struct frame f = { .from = { 2, 0, 0, 0, 0, 9 },
+			   .type = htons(RIG_TYPE),
+			   .number = number };
 
 	mac_of(place, f.to);
 	memset(f.rest, (int)(0x30 + number % 64), sizeof(f.rest));
