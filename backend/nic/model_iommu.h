@@ -32,7 +32,7 @@ void model_iommu_init(struct model_iommu *m);
 int model_iommu_map(struct model_iommu *m, void *page, nic_page *out) must_check;
 
 /* 0 or -ENOENT: no such page is mapped. */
-int model_iommu_unmap(struct model_iommu *m, nic_page page) must_check;
+int model_iommu_unmap(struct model_iommu *m, nic_page name) must_check;
 
 /* Writes 'size' bytes to where 'to' says. 0; -EFAULT: not a page of the table's, or not within
  * it; -EMSGSIZE: they are more than its buffer holds. Nothing was written then. */

@@ -195,7 +195,7 @@ int model_wire_peek(struct model_wire *w, struct model_frame *out)
  * a cable is plugged in. */
 static int find_device(const struct model_wire *w, struct ifreq *req)
 {
-	struct sockaddr_ll addr;
+	struct sockaddr_ll addr = { .sll_ifindex = 0 };
 	socklen_t size = sizeof(addr);
 	int err;
 
