@@ -68,14 +68,13 @@ static int set_registers(int map, uint32_t n_queues, uint32_t n_rules)
 	return bpf_map_update_elem(map, &zero, &table, BPF_ANY);
 }
 
-static int attach(struct bpf_object *object, const char *device)
+static int attach(int program, const char *device)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(device),
 		    .attach_point = BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program);
 	int err = bpf_tc_hook_create(&hook);
 
-	opts.prog_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "nic_switch"));
 	return err ? err : bpf_tc_attach(&hook, &opts);
 }
 
@@ -83,7 +82,7 @@ static int start(const struct lab *lab, const char *device)
 {
 	char path[PATH_MAX];
 	struct bpf_object *object;
-	int map, err = keep_tags(device);
+	int map, program, err = keep_tags(device);
 
 	if (!err)
 		err = mount_bpf();
@@ -99,8 +98,11 @@ static int start(const struct lab *lab, const char *device)
 		err = set_registers(map, nic_switch_n_queues(lab), n_rules(lab));
 	if (!err)
 		err = bpf_obj_pin(map, NIC_SWITCH_TABLE);
+	program = err ? -1 : bpf_program__fd(bpf_object__find_program_by_name(object, "nic_switch"));
 	if (!err)
-		err = attach(object, device);
+		err = bpf_obj_pin(program, NIC_SWITCH_PROGRAM);
+	if (!err)
+		err = attach(program, device);
 	bpf_object__close(object); /* the kernel keeps both */
 	return err;
 }

@@ -16,7 +16,8 @@
 
 #include "lab.h"
 
-#define NIC_SWITCH_TABLE LAB_DIR "/bpf/nic_table"
+#define NIC_SWITCH_TABLE   LAB_DIR "/bpf/nic_table"
+#define NIC_SWITCH_PROGRAM LAB_DIR "/bpf/nic_switch" /* for a test that makes nic0 anew */
 
 /* Of the veth, at both ends. */
 uint32_t nic_switch_n_queues(const struct lab *lab);

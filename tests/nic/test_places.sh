@@ -104,23 +104,43 @@ out_of_the_bridge()
 	pings "$g"
 }
 
+plug_veth()
+{
+	ip link add "$uplink" type veth peer name eth0 address "$1" netns "$n-wire"
+	wire ethtool -K eth0 tx off >/dev/null
+	wire ip addr add 10.77.0.1/24 dev eth0
+	wire ip addr add fd77::1/64 dev eth0 nodad
+	wire ip link set eth0 up
+}
+
+# A NIC with filters comes without any, and its hardware is another's: tests/lab/nic_switch.h.
+plug_steered()
+{
+	local switch=(ip netns exec "$n-switch") queues="numrxqueues 8 numtxqueues 8"
+	for i in 0 1 2 3 4; do
+		LD_PRELOAD=$build/lab-nic.so ethtool -N "$uplink" delete $i 2>/dev/null || true
+	done
+	# shellcheck disable=SC2086 # several words
+	ip link add "$uplink" $queues type veth peer name nic0 $queues netns "$n-switch"
+	"${switch[@]}" ethtool -K nic0 txvlan off
+	"${switch[@]}" tc qdisc add dev nic0 clsact
+	"${switch[@]}" tc filter add dev nic0 egress bpf da object-pinned /run/vif-lab/bpf/nic_switch
+	"${switch[@]}" ip link set nic0 master br0 up
+}
+
 # Taken away and plugged in anew, with another network device of the same name. Frames are
 # under way: the worker waits for more of them when the device goes.
 plugged_anew()
 {
-	local i mac
+	local i mac plug=plug_veth
+	[ "$VIF_LAB_STEERING" != device ] || plug=plug_steered
 	[ "$VIF_LAB_NIC" = model ] && return # there the cable ends
-	[ "$VIF_LAB_STEERING" = device ] && return # there its hardware would go with it
 	mac=$(wire cat /sys/class/net/eth0/address)
 	for ((i = 0; i < 4; i++)); do
 		arps "$g"
 		ip link del "$uplink"
 		await 10 model_is "$g" bridge
-		ip link add "$uplink" type veth peer name eth0 address "$mac" netns "$n-wire"
-		wire ethtool -K eth0 tx off >/dev/null
-		wire ip addr add 10.77.0.1/24 dev eth0
-		wire ip addr add fd77::1/64 dev eth0 nodad
-		wire ip link set eth0 up
+		"$plug" "$mac"
 		ip link set "$uplink" master "${n}br0" up
 		await 10 model_is "$g" mq
 		pings "$g"
