@@ -231,6 +231,31 @@ static void peeks_in_order_without_consuming(void **state)
 	}
 }
 
+/* Consumed, and thought better of: they are there again, as they stand by then. */
+static void gives_back_what_it_consumed(void **state)
+{
+	struct ends *e = *state;
+	netif_rx_request_t rx[RING_SLOTS];
+	union to_guest_slot rsp[3];
+
+	for (size_t k = 0; k < ARRAY_SIZE(starts); k++) {
+		ends_init(e, starts[k]);
+		guest_posts(e, 100);
+		ring_consume(&e->rx, 100);
+		assert_int_equal(ring_pending(&e->rx), 0);
+		memset(rsp, 0, sizeof(rsp));
+		to_guest_respond(&e->rx, rsp, 3);
+		ring_give_back(&e->rx, 97);
+		assert_int_equal(ring_pending(&e->rx), 97);
+		to_guest_peek(&e->rx, 97, rx);
+		for (uint32_t i = 0; i < 97; i++) {
+			netif_rx_request_t expected = rx_request(starts[k] + 3 + i);
+
+			assert_memory_equal(&rx[i], &expected, sizeof(expected));
+		}
+	}
+}
+
 static void responses_fill_their_slot_and_nothing_else(void **state)
 {
 	static const uint8_t zeroes[12];
@@ -739,6 +764,7 @@ int main(void)
 		cmocka_unit_test(a_wild_producer_is_noticed),
 		cmocka_unit_test(unpublished_responses_do_not_widen_the_bound),
 		cmocka_unit_test(peeks_in_order_without_consuming),
+		cmocka_unit_test(gives_back_what_it_consumed),
 		cmocka_unit_test(responses_fill_their_slot_and_nothing_else),
 		cmocka_unit_test(receive_responses_keep_every_byte),
 		cmocka_unit_test(notifies_exactly_when_xen_would),

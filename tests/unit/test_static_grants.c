@@ -23,6 +23,7 @@ struct fixture {
 	uint32_t gref[N_PAGES];
 	uint8_t *read_only; /* the guest lets us read it only */
 	uint32_t read_only_gref;
+	uint32_t n_unmapped;
 };
 
 static int setup(void **state)
@@ -192,6 +193,48 @@ static void readonly_pages_are_read_only(void **state)
 	put(l, 5, f->read_only_gref, 0);
 	assert_true(apply(f, &steps) < 0);
 	assert_int_equal(maps_held(), 1);
+}
+
+/* Called while the page is still mapped and found: it may be written to until then. */
+static void note_unmap(void *arg, uint32_t i)
+{
+	struct fixture *f = arg;
+
+	assert_ptr_not_equal(f->s.page[i], NULL);
+	f->s.page[i][0] = 0x55;
+	f->n_unmapped++;
+}
+
+static void others_let_go_before_it_is_unmapped(void **state)
+{
+	struct fixture *f = *state;
+	struct static_list *l;
+	unsigned steps;
+
+	f->s.on_unmap = note_unmap;
+	f->s.on_unmap_arg = f;
+	add_pages(f, 0, 40);
+	l = next(f);
+	put(l, 40, f->read_only_gref, STATIC_GRANT_READONLY);
+	assert_int_equal(apply(f, &steps), 0);
+	assert_int_equal(f->s.n_mapped, 41);
+	assert_int_equal(f->s.n_writable, 40);
+	assert_int_equal(static_grants_writable(&f->s, f->gref[7]), 7);
+	assert_int_equal(static_grants_writable(&f->s, f->read_only_gref), -1);
+	assert_int_equal(static_grants_writable(&f->s, f->gref[50]), -1);
+	assert_int_equal(f->n_unmapped, 0);
+
+	l = next(f);
+	for (uint32_t i = 0; i < 10; i++)
+		take(l, i);
+	assert_int_equal(apply(f, &steps), 0);
+	assert_int_equal(f->n_unmapped, 10);
+	assert_int_equal(f->s.n_writable, 30);
+	assert_int_equal(static_grants_writable(&f->s, f->gref[7]), -1);
+	assert_int_equal(f->pages[7 * XEN_PAGE], 0x55);
+	f->s.on_unmap = NULL; /* the other page is not to be written to */
+	static_grants_fini(&f->s);
+	assert_int_equal(f->s.n_writable, 0);
 }
 
 static void a_list_applies_whole_or_not_at_all(void **state)
@@ -445,6 +488,7 @@ int main(void)
 		STATIC_TEST(mapped_pages_are_copied_without_xen),
 		STATIC_TEST(copies_stay_within_their_page),
 		STATIC_TEST(readonly_pages_are_read_only),
+		STATIC_TEST(others_let_go_before_it_is_unmapped),
 		STATIC_TEST(a_list_applies_whole_or_not_at_all),
 		STATIC_TEST(work_comes_in_parts),
 		STATIC_TEST(the_budget_is_everybodys),
