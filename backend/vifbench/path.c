@@ -5,34 +5,27 @@
  */
 #include "backend/vifbench/path.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/ethtool.h>
-#include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/client.h"
 #include "backend/vifbench/plumb.h"
+#include "backend/vifbench/taploop.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-
-extern char **environ;
 
 #define PORT	      7000u
 
@@ -227,74 +220,6 @@ static int make_sink(void)
 	return err;
 }
 
-static int open_tap(const char *name)
-{
-	struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-
-	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
-	if (fd >= 0 && (ioctl(fd, TUNSETIFF, &req) ||
-			ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6))) {
-		close(fd);
-		return -errno;
-	}
-	return fd < 0 ? -errno : fd;
-}
-
-/* Moves frames until 'from' is dry, at most 64 so that the other way has its turn. */
-static void pump_some(int from, int to)
-{
-	static uint8_t frame[65536 + 64];
-
-	for (int i = 0; i < 64; i++) {
-		ssize_t n = read(from, frame, sizeof(frame));
-
-		if (n <= 0 || write(to, frame, (size_t)n) < 0)
-			return;
-	}
-}
-
-/* What everybody's userspace switch does: one TAP read, the other written. */
-static void pump(int a, int b)
-{
-	struct pollfd fds[2] = { { .fd = a, .events = POLLIN }, { .fd = b, .events = POLLIN } };
-
-	while (poll(fds, 2, -1) > 0) {
-		if (fds[0].revents)
-			pump_some(a, b);
-		if (fds[1].revents)
-			pump_some(b, a);
-	}
-	_exit(1);
-}
-
-/* The near TAP stands in the lab's bridge, the far one is the far namespace's eth0. */
-static int start_pump(struct path *p)
-{
-	const struct kind *k = &kinds[PATH_TAP_LOOP];
-	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), near, far, err;
-	char netns[48];
-
-	snprintf(netns, sizeof(netns), "%s-%s", lab(), k->netns);
-	near = open_tap("btap0");
-	err = near < 0 ? near : plumb_enter(netns);
-	far = err ? err : open_tap("eth0");
-	if (setns(home, CLONE_NEWNET))
-		err = -errno;
-	close(home);
-	if (near < 0 || far < 0 || err)
-		return near < 0 ? near : far < 0 ? far : err;
-	p->pump = fork();
-	if (p->pump == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		prctl(PR_SET_NAME, "tap-loop");
-		pump(near, far);
-	}
-	close(near);
-	close(far);
-	return p->pump < 0 ? -errno : 0;
-}
-
 static int make_tap_loop(struct path *p)
 {
 	const struct kind *k = &kinds[PATH_TAP_LOOP];
@@ -305,7 +230,9 @@ static int make_tap_loop(struct path *p)
 	snprintf(netns, sizeof(netns), "%s-%s", l, k->netns);
 	err = plumb_make_netns(netns);
 	if (!err)
-		err = start_pump(p);
+		p->pump = taploop_start("btap0", netns, "eth0");
+	if (!err && p->pump < 0)
+		err = p->pump;
 	if (!err)
 		err = plumb_ip("-n %s addr add %s/24 dev eth0", netns, k->far_address);
 	if (!err)

@@ -123,6 +123,23 @@ bool peer_has_huge_pages(void)
 
 /* Ports in order: TAP, backend's end, [guest's end,] TAP; virtio-user comes last, as it
  * needs a vhost-user that listens. */
+static void port_words(const struct peer *p, const struct peer_taps *taps, struct words *w)
+{
+	if (taps)
+		word(w, "--vdev=net_tap0,iface=%s", taps->backend);
+	if (p->kind == PEER_VHOST) {
+		word(w, "--vdev=net_vhost0,iface=%s,queues=1", p->socket);
+	} else {
+		word(w, "--vdev=net_memif0,role=server,socket=%s,socket-abstract=no", p->socket);
+		word(w,
+		     "--vdev=net_memif1,role=client,socket=%s,socket-abstract=no,rsize=%u,"
+		     "zero-copy=yes",
+		     p->socket, RING_SLOTS_LOG2);
+	}
+	if (taps)
+		word(w, "--vdev=net_tap1,iface=%s", taps->guest);
+}
+
 static void command_line(const struct peer *p, const struct peer_taps *taps, int cpu,
 			 struct words *w)
 {
@@ -143,19 +160,7 @@ static void command_line(const struct peer *p, const struct peer_taps *taps, int
 	word(w, "--single-file-segments");
 	word(w, "--no-telemetry");
 	word(w, "--file-prefix=vb%d-%d", getpid() % 1000000, p->kind);
-	if (taps)
-		word(w, "--vdev=net_tap0,iface=%s", taps->backend);
-	if (p->kind == PEER_VHOST) {
-		word(w, "--vdev=net_vhost0,iface=%s,queues=1", p->socket);
-	} else {
-		word(w, "--vdev=net_memif0,role=server,socket=%s,socket-abstract=no", p->socket);
-		word(w,
-		     "--vdev=net_memif1,role=client,socket=%s,socket-abstract=no,rsize=%u,"
-		     "zero-copy=yes",
-		     p->socket, RING_SLOTS_LOG2);
-	}
-	if (taps)
-		word(w, "--vdev=net_tap1,iface=%s", taps->guest);
+	port_words(p, taps, w);
 	word(w, "--");
 	word(w, "-i");
 	word(w, "--no-mlockall");

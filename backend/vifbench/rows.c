@@ -271,12 +271,19 @@ static bool is_vifd(enum path_kind kind)
 	return kind != PATH_NATIVE && kind != PATH_TAP_LOOP && !path_is_peer(kind);
 }
 
+/* Medians bear a disturbed run, not as many as quiet ones. */
+static bool was_disturbed(const struct rows *r, const struct table *t, enum path_kind kind)
+{
+	return t->wanted[kind] && t->row[kind].n_disturbed * 2 >= r->o->n_runs;
+}
+
 static void add_row(struct rows *r, struct table *t, enum path_kind kind)
 {
 	struct row *row = &t->row[kind];
 	double generator = t->wanted[PATH_SINK] ? median_of(r, t->row[PATH_SINK].cycles) : 0;
-	/* Medians bear a disturbed run, not as many as quiet ones. */
-	bool disturbed = row->n_disturbed * 2 >= r->o->n_runs;
+	/* Its cost stands on the generator's, its ratio on native's. */
+	bool disturbed = was_disturbed(r, t, kind) || was_disturbed(r, t, PATH_SINK) ||
+			 was_disturbed(r, t, PATH_NATIVE);
 	json_t *j = json_load(path_name(kind), &t->load[kind]);
 	double cycles[MEASURE_RUNS_MAX];
 	struct summary s;
