@@ -16,8 +16,8 @@
 #include "backend/client.h"
 #include "backend/vifbench/tally.h"
 
-#define PACKETS	   1600u
-#define ROUNDS_MIN 25u
+#define PACKETS	   400u
+#define ROUNDS_MIN 12u
 #define LIMIT_MS    2000u
 #define WORKERS_MAX 16u /* vifd.conf(5) "workers" */
 #define STRACE_FILE "/run/vifbench.strace"

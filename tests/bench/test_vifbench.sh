@@ -128,13 +128,15 @@ twice()
 		grep -q ', 0 differ by more than$' "$dir/twice/performance.md"
 }
 check "a page of the same twice" twice
-# A row of 1500 B, told quiet, that a second report tells otherwise.
+# The same, all quiet, but for one ratio: 10 and 12.
 twice_apart()
 {
-	jq '.rows |= map(.disturbed = false)' "$dir/report.json" >"$dir/a.json"
-	jq '.rows |= map(if .name == "tap-loop" and .size == 1500 and .burst == 64 and .direction == "send"
-		then .ratio_native *= 1.2 else . end)' "$dir/a.json" >"$dir/b.json"
-	"$build/vifbench" report "$dir/a.json" "$dir/b.json" --directory "$dir/twice" &&
+	local file row='.name == "tap-loop" and .size == 1500 and .burst == 64 and .direction == "send"'
+	for file in 10 12; do
+		jq ".rows |= map(.disturbed = false | if $row then .ratio_native = $file else . end)" \
+			"$dir/report.json" >"$dir/$file.json" || return 1
+	done
+	"$build/vifbench" report "$dir/10.json" "$dir/12.json" --directory "$dir/twice" &&
 		grep -q ', 1 differ by more than$' "$dir/twice/performance.md" &&
 		grep -q 'the worst by 1[67]\.[0-9] %' "$dir/twice/performance.md"
 }
