@@ -74,6 +74,21 @@ static void write_verdict(const struct report *r, const char *what, const char *
 	}
 }
 
+/* What the page is worth. */
+static void write_disturbed(const struct report *r)
+{
+	size_t n = 0, i;
+	const json_t *row;
+
+	json_array_foreach(json_object_get(r->json, "rows"), i, row)
+		n += disturbed(row);
+	if (n > i / 4)
+		fprintf(r->out,
+			"**%zu of %zu rows were disturbed by other work on this machine: their cycles\n"
+			"say little, their counts are right. Measure again when it is quiet.**\n\n",
+			n, i);
+}
+
 static void write_head(const struct report *r)
 {
 	static const char *const software[] = { "tap-loop", "vifd-bridge", "vifd-bridge-static" };
@@ -274,6 +289,7 @@ static void write_again(const struct report *r)
 
 static void write_lab(const struct report *r)
 {
+	write_disturbed(r);
 	write_head(r);
 	plots_lab(r);
 	write_splits(r);
