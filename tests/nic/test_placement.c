@@ -12,6 +12,7 @@
 #include "tests/sim/sim_host.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
+#include "backend/datapath/queue.h"
 
 static int start(void **state)
 {
@@ -264,6 +265,25 @@ static void the_link_drops(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* From the filter on frames come to the place, more than fit there until it is read. */
+static void many_come_on_the_way(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+	uint64_t lost = sim_nic_n_lost(), n = 0;
+
+	r->ns_per_turn = NS_PER_MS;
+	evil(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 200, evil(r)->state == PLACED_BRIDGE);
+	evil(r)->wish = PLACEMENT_AUTO;
+	rig_turns_until(r, 200, evil(r)->state == PLACED_SETTLING_IN);
+	for (; evil(r)->state != PLACED_NIC; rig_turn(r))
+		for (unsigned i = 0; i < QUEUE_READ_MAX; i++, n++)
+			assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
+	assert_true(n > 2 * SIM_PLACE_SIZE);
+	assert_int_equal(sim_nic_n_lost(), lost);
+}
+
 /* The time to wait begins when the device says that it has settled, which takes it some. */
 static void settles(void **state)
 {
@@ -436,7 +456,7 @@ int main(void)
 						rig_teardown),
 		T(a_neighbour_floods),	T(the_nic_goes_and_comes),
 		T(the_nic_is_replaced),	T(the_link_drops),
-		T(settles),
+		T(settles),		T(many_come_on_the_way),
 #undef T
 	};
 
