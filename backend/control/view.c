@@ -383,6 +383,7 @@ static json_t *answer_model(struct control *c, struct vif *v, const json_t *requ
 	if (!wish || !placement_parse_wish(wish, &v->placement.wish))
 		return api_error("bad-request", "\"model\" must be auto, bridge or mq");
 	v->placement.retry_ns = 0; /* what failed lately is tried at once */
+	vif_keep_wish(c, v);
 	return ok_with("placement", view_placement(c, v));
 }
 

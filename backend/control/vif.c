@@ -301,6 +301,7 @@ int vif_new(struct control *c, struct vif_id id, uint64_t now_ns, struct vif **o
 	}
 	v->state = rc ? XenbusStateUnknown : (enum xenbus_state)state;
 	v->stored = v->state;
+	vif_restore_wish(c, v);
 	if (!read_backend_keys(c, v, now_ns)) {
 		watch_frontend(c, v);
 		take_over(c, v, now_ns);

@@ -114,6 +114,9 @@ int vif_new(struct control *c, struct vif_id id, uint64_t now_ns, struct vif **o
 /* Frees v, and what it holds; destroy_netdev as struct netdev_ops' close. */
 void vif_free(struct control *c, struct vif *v, bool destroy_netdev);
 
+/* The operator's wish where v is to be served: kept for a vifd that takes it over. */
+void vif_keep_wish(struct control *c, const struct vif *v);
+
 /* Looks at v and takes steps until there is nothing to do. Returns whether v is to be
  * forgotten: the caller removes it with vif_free(..., true). */
 bool vif_pass(struct control *c, struct vif *v, uint64_t now_ns) must_check;

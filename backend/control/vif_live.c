@@ -34,6 +34,7 @@ void vif_on_frontend(struct vif *v, const char *path)
 
 #define KEPT_KEY    "vifd-multicast"
 #define KEPT_GRANTS "vifd-grants" /* a directory, a key for each queue that has any */
+#define KEPT_WISH   "vifd-model"
 #define KEPT_ONE    18		  /* "01:00:5e:00:00:01 " */
 #define KEPT_SIZE   (KEPT_ONE * MULTICAST_MAX + 1)
 
@@ -101,6 +102,25 @@ static void restore_grants(struct control *c, struct vif *v)
 		    !static_list_parse(&memory->grants[i].list[0], text))
 			log_warning(SCOPE(v), "the static grants kept for queue %u make no sense",
 				    i);
+}
+
+void vif_keep_wish(struct control *c, const struct vif *v)
+{
+	int rc = c->store_lost ? -ECONNRESET :
+				 vif_write_key(c, v->path, KEPT_WISH,
+					       placement_wish_name(v->placement.wish));
+
+	if (rc)
+		log_warning(SCOPE(v), "keeping the model that is wanted: %s", strerror(-rc));
+}
+
+void vif_restore_wish(struct control *c, struct vif *v)
+{
+	char text[16];
+
+	/* Absent, or nonsense: nothing was said. */
+	if (!store_read(&c->store, XBT_NULL, text, sizeof(text), "%s/" KEPT_WISH, v->path))
+		(void)placement_parse_wish(text, &v->placement.wish);
 }
 
 void vif_keep_live(struct control *c, const struct vif *v)

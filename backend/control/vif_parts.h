@@ -59,6 +59,9 @@ void vif_begin_live(struct control *c, struct vif *v);
  * ask the guest for. */
 void vif_keep_live(struct control *c, const struct vif *v);
 
+/* What the operator told an earlier vifd of v. */
+void vif_restore_wish(struct control *c, struct vif *v);
+
 /* Reads what the guest wishes and lets the queues know. */
 void vif_take_wishes(struct control *c, struct vif *v);
 

@@ -191,6 +191,24 @@ stopped()
 	await 10 pings 2
 }
 
+unwanted() { placement "$1" why_not | grep -q 'the operator wants it on the bridge'; }
+
+# What the operator said stands for the next vifd as well.
+wish_kept()
+{
+	set_model "$g" bridge
+	vif-lab vifd restart
+	await 10 nic_is open true
+	await 10 unwanted "$g"
+	[ "$(placement "$g" wish)" = bridge ]
+	vifctl model "vif$g.0" auto
+	await 10 model_is "$g" mq
+	vif-lab vifd restart
+	await 10 model_is "$g" mq
+	[ "$(placement "$g" wish)" = auto ]
+	pings "$g"
+}
+
 somebody_placed() { [ -n "$(placed)" ]; }
 await 20 somebody_placed || true
 g=$(placed)
@@ -203,4 +221,5 @@ ok "the NIC leaves the bridge and comes back" out_of_the_bridge
 ok "the NIC's link drops and comes back" no_link
 ok "the NIC is taken away and plugged in anew" plugged_anew
 ok "detached and attached" detached
+ok "a vifd started later knows which model the operator wants" wish_kept
 ok "vifd without NICs leaves nothing of it behind" stopped
