@@ -98,7 +98,8 @@ static int start(const struct lab *lab, const char *device)
 		err = set_registers(map, nic_switch_n_queues(lab), n_rules(lab));
 	if (!err)
 		err = bpf_obj_pin(map, NIC_SWITCH_TABLE);
-	program = err ? -1 : bpf_program__fd(bpf_object__find_program_by_name(object, "nic_switch"));
+	program =
+	    err ? -1 : bpf_program__fd(bpf_object__find_program_by_name(object, "nic_switch"));
 	if (!err)
 		err = bpf_obj_pin(program, NIC_SWITCH_PROGRAM);
 	if (!err)

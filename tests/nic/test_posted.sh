@@ -15,7 +15,7 @@ wire() { ip netns exec "$n-wire" "$@"; }
 guest() { ip netns exec "$n-g$1" "${@:2}"; }
 model_is() { [ "$(vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model")" = "$2" ]; }
 to_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0].to_guest.$2"; }
-pings() { wire ping -q -c 5 -i 0.02 -W 2 "10.77.0.1$1" | grep ' 0% packet loss'; }
+pings() { wire ping -q -c 5 -i 0.02 -w 5 "10.77.0.1$1"; }
 set_model() { vifctl model "vif$1.0" "$2" && await 10 model_is "$1" "$2"; }
 
 # Of guest $1 while $2... runs, into the variable 'd': each counter's difference.
@@ -33,7 +33,7 @@ counted()
 shows() { echo "$d" | jq -e "$1"; }
 
 buffers_are() { vifctl show "vif$1.0" --json | jq -e --arg w "$2" '.vif.placement.buffers == $w'; }
-flow() { "$build/flows" "$n-wire" "$n-g$1" "10.77.0.1$1" 7001 8 2000 1; }
+flow() { "$build/flows" udp "$n-wire" "$n-g$1" "10.77.0.1$1" 7001 8 2000 1; }
 posts() { counted "$1" pings "$1" && shows '.nic_written >= 5'; }
 
 # 2,000 frames, and the questions of neighbours, which come over the bridge.
@@ -76,9 +76,9 @@ listens() { guest 1 ss -tlnH | grep :5201; }
 there_and_back()
 {
 	local i out=$work/flows in back
-	"$build/flows" "$n-wire" "$n-g1" 10.77.0.11 7001 8 1000 "$((3 + ${SWAPS:-10} / 4))" >"$out.in" &
+	"$build/flows" udp "$n-wire" "$n-g1" 10.77.0.11 7001 8 1000 "$((3 + ${SWAPS:-10} / 4))" >"$out.in" &
 	in=$!
-	"$build/flows" "$n-g2" "$n-g1" 10.77.0.11 7002 8 1000 "$((3 + ${SWAPS:-10} / 4))" >"$out.back" &
+	"$build/flows" udp "$n-g2" "$n-g1" 10.77.0.11 7002 8 1000 "$((3 + ${SWAPS:-10} / 4))" >"$out.back" &
 	back=$!
 	for ((i = 0; i < ${SWAPS:-10}; i++)); do
 		set_model 1 bridge
