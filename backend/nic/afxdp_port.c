@@ -190,6 +190,7 @@ static void refill(struct nic_port *port, int queue)
 
 static int make_packets(struct nic_port *port, int memfd)
 {
+	assert(port->n_chunks); /* read_terms(): there is a queue */
 	port->all = calloc(port->n_chunks, sizeof(*port->all));
 	if (!port->all)
 		return -1;
