@@ -69,8 +69,8 @@ not_replugged() { [ "$(card u1) $(card u2)" = "$cards" ]; }
 
 to_vifd()
 {
-	dom0 "$(readme "$SECTION" unbind)"
-	dom0 "$(readme "$SECTION" vif-bridge)"
+	dom0 -t 180 "$(readme "$SECTION" unbind)"
+	dom0 -t 180 "$(readme "$SECTION" vif-bridge)"
 	dom0 '! test -e /sys/bus/xen-backend/drivers/vif && vifctl list'
 	served u1
 	served u2
@@ -85,8 +85,8 @@ served()
 
 to_netback()
 {
-	dom0 "$(readme "$SECTION" disable)"
-	dom0 "$(readme "$SECTION" vif-bridge)"
+	dom0 -t 180 "$(readme "$SECTION" disable)"
+	dom0 -t 180 "$(readme "$SECTION" vif-bridge)"
 	for g in u1 u2; do
 		dom0 "test -e /sys/bus/xen-backend/drivers/vif/vif-${domid_of[$g]}-0"
 		shows "xenstore-read backend/vif/${domid_of[$g]}/0/state" '^4$'
