@@ -88,7 +88,8 @@ struct queue_wait {
 	bool told_stalled;  /* as control knows it: the worker's */
 	uint32_t n_marks;
 	struct wait_mark mark[WAIT_MARKS]; /* the oldest first */
-	uint64_t drop_to;   /* frames up to here are too old; UINT64_MAX: all that wait */
+	bool expiring;	    /* frames up to drop_to are too old, or all that wait: UINT64_MAX */
+	uint64_t drop_to;
 	uint64_t look_ns;   /* when to look for buffers nobody tells of; 0: not */
 	uint64_t look_step_ns;
 };

@@ -107,7 +107,7 @@ void wait_on_empty(struct queue *q)
 	if (w->roomy_ns && !q->drain.held)
 		end_roomy(q);
 	if (!w->gate) {
-		w->drop_to = 0;
+		w->expiring = false;
 		return;
 	}
 	if ((int64_t)(w->seen - w->read) > 0)
@@ -152,18 +152,28 @@ static void check_age(struct queue *q)
 	while (w->gate && n < w->n_marks && (int64_t)(taken(q) - w->mark[n].entered) >= 0)
 		n++;
 	forget_marks(q, n);
-	for (n = 0; n < w->n_marks && q->env->now_ns - w->mark[n].ns >= q->env->rx_drain_ns; n++)
+	for (n = 0; n < w->n_marks && q->env->now_ns - w->mark[n].ns >= q->env->rx_drain_ns; n++) {
 		w->drop_to = w->gate ? w->mark[n].entered : UINT64_MAX;
+		w->expiring = true;
+	}
 	forget_marks(q, n);
 	if (!w->n_marks ||
 	    (w->gate && q->env->now_ns - w->mark[w->n_marks - 1].ns >= mark_spacing(q)))
 		add_mark(q);
 }
 
+/* Only while frames are too old: 'taken' may lie before any drop_to of the past, and before 0,
+ * when what waited in the TAP had entered before this gate was there to count it. */
+static bool is_expiring(const struct queue *q)
+{
+	const struct queue_wait *w = &q->wait;
+
+	return w->expiring && (w->drop_to == UINT64_MAX || (int64_t)(w->drop_to - taken(q)) > 0);
+}
+
 bool wait_is_dropping(const struct queue *q)
 {
-	return q->wait.stalled || (int64_t)(q->wait.drop_to - taken(q)) > 0 ||
-	       q->wait.drop_to == UINT64_MAX;
+	return q->wait.stalled || is_expiring(q);
 }
 
 /* ---- stall ---- */
@@ -236,7 +246,7 @@ static void check_recovery(struct queue *q)
 		return;
 	}
 	w->stalled = false;
-	w->drop_to = 0;
+	w->expiring = false;
 	q->rx_starved = false;
 	wait_end(q);
 	wait_set_limit(q);
@@ -254,6 +264,7 @@ static void drop_some(struct queue *q)
 		counter_add(&q->counters->to_guest_drops[fault], 1);
 		queue_put_frame(q, wait_pop(q));
 	}
+	q->wait.expiring = is_expiring(q);
 }
 
 void wait_check(struct queue *q)

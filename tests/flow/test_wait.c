@@ -436,6 +436,25 @@ static void lost_frames_are_forgotten(void **state)
 	rig_expect_alive(r);
 }
 
+/* vifd was stopped and started: the TAP keeps what came meanwhile, its gate is a new one that
+ * knows nothing of that. */
+static void waited_for_vifd(void **state)
+{
+	struct rig *r = *state;
+	struct gate_queue *g = &sim_gate(EVIL_DOMID)->queue[0];
+
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(offer(r, 100));
+	sim_datapath_kill(r->datapath);
+	g->entered = g->taken = 0;
+	post(r, 20);
+	pass(r, S);
+	take(r);
+	assert_int_equal(taker.n_taken, 4);
+	assert_int_equal(waiting(), 0);
+	rig_expect_alive(r);
+}
+
 /* A kernel without BPF: age and stalls are as ever, by what is known. */
 static void without_a_gate(void **state)
 {
@@ -486,6 +505,7 @@ int main(void)
 		CASE(without_rx_notify),
 		CASE_SINGLE(without_rx_notify),
 		CASE(lost_frames_are_forgotten),
+		CASE(waited_for_vifd),
 		CASE_UNGATED(without_a_gate),
 	};
 
