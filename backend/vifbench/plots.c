@@ -39,12 +39,12 @@ static void plot_bars(const struct report *r, const char *file, const char *titl
 	if (!p)
 		return;
 	fprintf(p,
-		"set style fill solid 0.7\nset boxwidth 0.6\nunset key\nset xtics rotate by -20\n"
+		"set style fill solid 0.7\nset boxwidth 0.6\nunset key\nset xtics rotate by 20 right\n"
 		"$data << EOD\n");
 	for (size_t i = 0; i < n; i++) {
 		const json_t *row = report_row(r->json, names[i], &chart);
 
-		if (row)
+		if (report_number(row, NULL, key) > 0)
 			fprintf(p, "%s %f\n", names[i], report_number(row, NULL, key));
 	}
 	fprintf(p, "EOD\nplot $data using 0:2:xtic(1) with boxes, '' using 0:2:"
@@ -63,7 +63,7 @@ static void plot_split(const struct report *r)
 	if (!p)
 		return;
 	fprintf(p, "set style data histograms\nset style histogram rowstacked\n"
-		   "set style fill solid 0.7\nset boxwidth 0.6\nset xtics rotate by -20\n$data << "
+		   "set style fill solid 0.7\nset boxwidth 0.6\nset xtics rotate by 20 right\n$data << "
 		   "EOD\npath");
 	for (size_t k = 0; k < ARRAY_SIZE(parts); k++)
 		fprintf(p, " \"%s\"", parts[k]);
@@ -133,7 +133,7 @@ static void plot_latency(const struct report *r)
 	if (!p)
 		return;
 	fprintf(p, "set logscale y\nset yrange [1:*]\nset style data histograms\n"
-		   "set style fill solid 0.7\nset xtics rotate by -20\n$data << EOD\npath p50 p99 "
+		   "set style fill solid 0.7\nset xtics rotate by 20 right\n$data << EOD\npath p50 p99 "
 		   "p99.9\n");
 	json_array_foreach(json_object_get(r->json, "latency"), i, row) {
 		fprintf(p, "%s", json_string_value(json_object_get(row, "name")));
