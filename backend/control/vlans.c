@@ -234,8 +234,10 @@ const char *vlans_form(const struct vlans *v, int port, int uplink, struct vlan_
 		vlan = p->pvid;
 	else if (!p->pvid && count(p->member) == 1)
 		vlan = lowest(p->member);
+	else if (p->pvid)
+		return "on its bridge port the PVID is tagged one way and untagged the other";
 	else
-		return "its bridge port is in several VLANs, none of them untagged both ways";
+		return "its bridge port is in several VLANs, none of them its PVID";
 	tagged = !has(p->untagged, vlan);
 	if (!u || !has(u->member, vlan))
 		return "the NIC's bridge port is not in its VLAN";

@@ -114,7 +114,7 @@ static void a_hybrid_port(void **state)
 	ADD(VIF, 20, .flags = ACCESS);
 	is(&v, 20, 20, true);
 	ADD(VIF, 20, .flags = PVID);
-	is_not(&v, "several VLANs");
+	is_not(&v, "the PVID is tagged one way");
 	ADD(VIF, 20, .flags = UNTAGGED);
 	is_not(&v, "several VLANs");
 	vlans_fini(&v);
