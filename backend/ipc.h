@@ -110,6 +110,7 @@ struct shared_vif {
 struct shared_nic {
 	struct stations heard; /* its worker: who sends by its places */
 	struct stations_behind behind; /* control: who is behind it */
+	uint32_t frame_max; /* control, atomic: longest frame it may be given now to transmit */
 } __attribute__((aligned(64)));
 
 /* The shared memfd. */
@@ -190,6 +191,8 @@ struct ipc_nic {
 	uint32_t provider; /* NIC_OPEN: whose other half, enum nic_provider */
 	uint32_t vlan;	   /* PLACE_JOIN: of the bridge's, of frames that come by it; 0: it has none */
 	uint32_t tag_off;  /* PLACE_JOIN: the guest is not to see its tag */
+	uint32_t transmit; /* PLACE_JOIN: what the guest sends may leave by the NIC */
+	uint8_t mac[6];	   /* and the source address it then has */
 	uint32_t mtu;	 /* PLACE_JOIN: the vif's; another one is another place */
 };
 

@@ -183,8 +183,12 @@ static void show_drops(const json_t *direction)
 
 static void show_nic_frames(const json_t *d)
 {
-	printf("             by the NIC: frames %jd  lost %jd", number(d, "nic_frames"),
-	       number(d, "nic_lost"));
+	printf("             by the NIC: frames %jd", number(d, "nic_frames"));
+	if (json_object_get(d, "nic_lost"))
+		printf("  lost %jd", number(d, "nic_lost"));
+	else
+		printf("  no room %jd  foreign source %jd  bytes summed %jd", number(d, "nic_full"),
+		       number(d, "nic_foreign"), number(d, "summed_bytes"));
 	if (number(d, "nic_written"))
 		printf("  into the guest's pages %jd  injected %jd", number(d, "nic_written"),
 		       number(d, "nic_injected"));
@@ -281,15 +285,16 @@ static void show_nic(const json_t *answer)
 {
 	const json_t *nic, *list = json_object_get(answer, "nics");
 
-	printf("%-16s %-9s %-5s %7s %-8s %7s  %-12s %-10s %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS",
-	       "POLICY", "WORKER", "STEERING", "RECEIVE", "VIFS");
+	printf("%-16s %-9s %-5s %7s %-8s %7s  %-12s %-10s %-8s %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS",
+	       "POLICY", "WORKER", "STEERING", "RECEIVE", "TRANSMIT", "VIFS");
 	for (size_t i = 0; (nic = json_array_get(list, i)); i++) {
 		const json_t *vifs = json_object_get(nic, "vifs");
 
-		printf("%-16s %-9s %-5s %7jd %-8s %7jd  %-12s %-10s", text(nic, "nic"),
+		printf("%-16s %-9s %-5s %7jd %-8s %7jd  %-12s %-10s %-8s", text(nic, "nic"),
 		       text(nic, "provider"), json_is_true(json_object_get(nic, "open")) ? "yes" : "no",
 		       number(nic, "filters"), text(nic, "policy"), number(nic, "worker"), text(nic, "steering"),
-		       text(nic, "receive"));
+		       text(nic, "receive"),
+		       json_is_true(json_object_get(nic, "transmit")) ? "yes" : "no");
 		for (size_t k = 0; k < json_array_size(vifs); k++)
 			printf(" %s", json_string_value(json_array_get(vifs, k)));
 		if (json_is_string(json_object_get(nic, "error")))

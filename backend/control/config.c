@@ -207,6 +207,18 @@ static void print_nic_steering(const struct nic_config *n, FILE *out)
 		fprintf(out, ",steering=%s", nic_steerings[n->steering]);
 }
 
+static int set_nic_transmit(struct nic_config *n, const char *value)
+{
+	n->transmit = !strcmp(value, "yes");
+	return n->transmit || !strcmp(value, "no") ? 0 : -EINVAL;
+}
+
+static void print_nic_transmit(const struct nic_config *n, FILE *out)
+{
+	if (n->transmit)
+		fputs(",transmit=yes", out);
+}
+
 /* Prints itself, if it is not the default. */
 static const struct nic_option {
 	const char *name;
@@ -218,6 +230,7 @@ static const struct nic_option {
 	{ "wire", set_nic_wire, print_nic_wire },
 	{ "steering", set_nic_steering, print_nic_steering },
 	{ "policy", set_nic_policy, print_nic_policy },
+	{ "transmit", set_nic_transmit, print_nic_transmit },
 };
 
 static int set_nic_option(struct nic_config *n, const char *text)

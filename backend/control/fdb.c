@@ -32,6 +32,25 @@ static void tell(void *arg, const uint8_t mac[6], uint16_t vlan)
 		t->failed = rc;
 }
 
+/* The same about the guests themselves: what they send by the NIC passes by the bridge, too. */
+static void tell_of_guests(struct control *c, struct telling *t)
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
+		struct vif *v = t->nic->place[i];
+		uint64_t n_sent;
+
+		if (!v)
+			continue;
+		n_sent = counter_read(&c->workers.shared->queue[v->queue[v->placement.queue].slot]
+					       .counters.from_guest_nic_frames);
+		if (n_sent == v->placement.n_sent_told)
+			continue;
+		v->placement.n_sent_told = n_sent;
+		t->ifindex = v->netdev.ifindex;
+		tell(t, v->keys.mac, 0);
+	}
+}
+
 static uint64_t step(struct control *c, struct nic *n, uint64_t now_ns)
 {
 	struct stations *heard = &c->workers.shared->nic[n->number].heard;
@@ -50,8 +69,10 @@ static uint64_t step(struct control *c, struct nic *n, uint64_t now_ns)
 		n->fdb.looked_ns = now_ns;
 		n->fdb.news = stations_look(heard, all ? n->fdb.told_ns : UINT64_MAX, &n->fdb.from,
 					    all ? UINT32_MAX : LOOK_MOST, tell, &t);
-		if (all)
+		if (all) {
 			n->fdb.told_ns = now_ns;
+			tell_of_guests(c, &t);
+		}
 	}
 	if (t.failed)
 		log_limited(&n->log_limit, now_ns, LOG_LVL_WARNING, LOG_NOBODY,
@@ -108,6 +129,16 @@ void fdb_nic_opens(struct control *c, struct nic *n)
 	n->fdb = (struct fdb){ .bridge = 0 };
 }
 
+/* What the NIC may be given to transmit, if it may at all. */
+static void allow_transmit(struct control *c, const struct nic *n)
+{
+	uint32_t most = 0;
+
+	if (n->state == NIC_OPEN && nic_transmits(n))
+		most = c->env.netdev_ops->forwards(c->env.netdev_ctx, n->ops->ifindex(n->device));
+	__atomic_store_n(&c->workers.shared->nic[n->number].frame_max, most, __ATOMIC_RELAXED);
+}
+
 uint64_t fdb_step(struct control *c, uint64_t now_ns)
 {
 	uint64_t next = c->nics.n ? hear(c, now_ns) : UINT64_MAX;
@@ -120,6 +151,7 @@ uint64_t fdb_step(struct control *c, uint64_t now_ns)
 			start_over(c, n, bridge);
 			next = now_ns;
 		}
+		allow_transmit(c, n);
 		next = MIN(next, step(c, n, now_ns));
 	}
 	return next;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/if_bridge.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -385,6 +386,18 @@ static bool kernel_host(void *ctx, int ifindex, struct netdev_host *out)
 	return e != NULL;
 }
 
+static uint32_t kernel_forwards(void *ctx, int ifindex)
+{
+	const struct links *links = &((struct netdev_kernel *)ctx)->links;
+	const struct link_entry *e = links_find(links, ifindex);
+	const struct link_entry *master = e && e->master ? links_find(links, e->master) : NULL;
+
+	if (!master || !master->is_bridge || !master->up || !e->up || !e->carrier ||
+	    e->port_state != BR_STATE_FORWARDING)
+		return 0;
+	return e->mtu + ETH_HLEN;
+}
+
 static uint64_t kernel_remembers_ns(void *ctx, int ifindex)
 {
 	const struct links *links = &((struct netdev_kernel *)ctx)->links;
@@ -466,6 +479,7 @@ const struct netdev_ops netdev_kernel_ops = {
 	.links_news = kernel_links_news,
 	.link = kernel_link,
 	.host = kernel_host,
+	.forwards = kernel_forwards,
 	.remembers_ns = kernel_remembers_ns,
 	.learn = kernel_learn,
 	.neighbours_fd = kernel_neighbours_fd,

@@ -118,6 +118,9 @@ struct netdev_ops {
 	/* What was heard last of any device. False: there is none, or nothing was heard yet. */
 	bool (*host)(void *ctx, int ifindex, struct netdev_host *out);
 
+	/* The longest frame the bridge would send by its port 'ifindex' now; 0: none. */
+	uint32_t (*forwards)(void *ctx, int ifindex);
+
 	/* How long the bridge 'ifindex' is a port of remembers who has sent a frame by that
 	 * port; 0: it learns nothing there. */
 	uint64_t (*remembers_ns)(void *ctx, int ifindex);

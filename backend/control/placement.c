@@ -177,6 +177,9 @@ static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_n
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
 	msg.nic.vlan = form->vlan;
+	/* In a bridge that filters VLANs the way back is another question. */
+	msg.nic.transmit = nic_transmits(n) && !form->vlan;
+	memcpy(msg.nic.mac, v->keys.mac, sizeof(msg.nic.mac));
 	msg.nic.tag_off = form->tag_off && !device_untags;
 	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
 	rc = MIN(p->n_fds, 0);

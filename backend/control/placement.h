@@ -67,6 +67,7 @@ struct placement {
 	uint64_t settled_ns;	     /* the step in which the device settled last */
 	uint64_t until_ns;	     /* of SETTLING_*; 0: not known yet */
 	uint64_t retry_ns;	     /* of BRIDGE: not before */
+	uint64_t n_sent_told;	     /* frames by the NIC when its bridge was told of them */
 	uint64_t n_moves;	     /* times it came to the NIC or left it */
 	const char *why_not;	     /* of BRIDGE: why it has no place; NULL: none is wanted */
 	struct nic *waits_for;	     /* of BRIDGE: would have a place on it, with 'form' */
@@ -104,6 +105,12 @@ struct nics {
 	uint64_t looked_ns;	   /* at who is how busy */
 	uint32_t n_datapaths_lost; /* as of the workers, when it was last acted upon */
 };
+
+/* Whether guests' frames may leave by it: it can, and is to. */
+static inline bool nic_transmits(const struct nic *n)
+{
+	return n->config.transmit && n->device && n->ops->caps(n->device).transmit;
+}
 
 /* Takes the names of the configuration; devices are opened as they come. */
 void placement_init(struct control *c);

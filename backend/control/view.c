@@ -179,11 +179,11 @@ static json_t *view_nic(const struct nic *n)
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if (n->place[i])
 			json_array_append_new(vifs, json_string(n->place[i]->name));
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s, s:s?, s:s?, s:b, s:o, s:o?}", "nic",
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s, s:s?, s:s?, s:b, s:b, s:o, s:o?}", "nic",
 			 n->config.name, "provider", config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error",
 			 n->why[0] ? n->why : NULL, "worker", (int)n->worker, "filters",
 			 (int)caps.n_places, "policy", config_nic_policy(&n->config), "steering", caps.steering, "receive", caps.receive,
-			 "untested_on_hardware", caps.untested, "vifs", vifs, "device", view_device(n));
+			 "transmit", nic_transmits(n), "untested_on_hardware", caps.untested, "vifs", vifs, "device", view_device(n));
 }
 
 static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)

@@ -188,6 +188,7 @@ static void drop_queued(struct queue *q)
 	wait_settle(q);
 	while ((p = packet_fifo_pop(&q->place_early)))
 		queue_put_frame(q, p);
+	transmit_close(q);
 	while ((p = packet_fifo_pop(&q->to_tap))) {
 		counter_add(&q->counters->from_guest_tap_error, 1);
 		packet_put(&q->pool, p);
@@ -271,7 +272,7 @@ uint64_t queue_deadline(const struct queue *q)
 
 	return q->broken ? UINT64_MAX :
 			   MIN(MIN(MIN(tx, ctrl), MIN(wait_deadline(q), drain_deadline(q))),
-			       posted_deadline(q));
+			       MIN(posted_deadline(q), transmit_deadline(q)));
 }
 
 void queue_on_time(struct queue *q)

@@ -8,6 +8,7 @@
  * between the TAP and the two FIFOs:
  *
  *	ring --queue_from_guest()--> to_tap --(outer loop writes)--> TAP
+ *				       `--queue_transmit()--> NIC, if it is for one
  *	ring <--queue_to_guest()---- from_tap <--(outer loop reads)-- TAP
  *
  * The trust boundary is the ring page and the granted pages, both behind libvif.
@@ -141,8 +142,9 @@ struct queue {
 	const struct nic_port_ops *nic; /* of place and port */
 	struct nic_port *port;		/* the worker's */
 	struct nic_place *place;
-	struct stations *heard;		/* the NIC's, with control */
+	struct shared_nic *shared_nic;	/* the NIC's, with control */
 	bool heard_new;			/* control is to be told of that */
+	struct queue_transmit *transmit; /* what goes by the port as well; NULL: nothing does */
 	enum queue_place_state place_state;
 	struct packet_fifo place_early; /* read from the place before its time */
 	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
@@ -245,6 +247,9 @@ bool queue_grants_release(struct queue *q) must_check;
  * guest may have buffers for, and one that waits for them; the rest waits in the netdev. If
  * it is not 0, read, until so many have come or one says EAGAIN. */
 uint32_t queue_read_budget(struct queue *q);
+
+/* Sends what is the NIC's of to_tap. Before the outer loop writes the rest, every time. */
+void queue_transmit(struct queue *q);
 
 /* The outer loop's report of one TAP transfer: bytes moved or -errno. Takes p. */
 void queue_tap_written(struct queue *q, struct packet *p, int result);

@@ -154,6 +154,11 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 	*fault = FROM_GUEST_FINE;
 	if (q->broken)
 		return VIF_OK;
+	q->tx_wait_ns = transmit_rests_until(q);
+	if (q->tx_wait_ns) {
+		q->tx_due = false;
+		return VIF_OK;
+	}
 	pending = ring_pending(&q->tx);
 	if (pending < 0) {
 		counter_add(&q->counters->from_guest_drops[FROM_GUEST_BAD_INDEX], 1);

@@ -63,6 +63,18 @@ void drain_place_gone(struct queue *q);
 /* The TAP is held from now on. */
 void queue_place_hold(struct queue *q);
 
+/* ---- queue_transmit.c: what the guest sends, by the NIC ---- */
+
+/* For a queue that joins a place: with the vif's own address. 0 or -errno. */
+int transmit_open(struct queue *q, const struct shared_nic *nic, const uint8_t mac[6]) must_check;
+/* Before the port goes. What waits is the TAP's. */
+void transmit_close(struct queue *q);
+/* The place is read: frames may go by the NIC. */
+void transmit_begin(struct queue *q);
+/* Nothing is to be taken from the guest before then; 0: it may. */
+uint64_t transmit_rests_until(const struct queue *q);
+uint64_t transmit_deadline(const struct queue *q);
+
 /* Publishes the ring's answers; signals 'port' and counts it in *notifies if the guest
  * asked for an event. */
 void queue_publish(struct queue *q, struct ring *r, int port, uint64_t *notifies);

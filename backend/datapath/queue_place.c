@@ -46,13 +46,15 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 		return -EBUSY;
 	}
 	err = ops->begin ? posted_open(q, how->mtu) : 0;
-	if (err) {
+	if (!err && how->transmit)
+		err = transmit_open(q, q->shared_nic, how->mac);
+	if (err)
 		snprintf(why, why_size, "out of memory");
-		return err;
-	}
-	err = ops->join(port, how->place, fds, n_fds, &q->place, why, why_size);
+	else
+		err = ops->join(port, how->place, fds, n_fds, &q->place, why, why_size);
 	if (err) {
 		posted_close(q);
+		transmit_close(q);
 		return err;
 	}
 	q->nic = ops;
@@ -66,8 +68,10 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 
 void queue_place_read(struct queue *q)
 {
-	if (q->place_state == QUEUE_PLACE_JOINED)
-		q->place_state = QUEUE_PLACE_READING;
+	if (q->place_state != QUEUE_PLACE_JOINED)
+		return;
+	q->place_state = QUEUE_PLACE_READING;
+	transmit_begin(q);
 }
 
 void queue_place_hold(struct queue *q)
@@ -111,6 +115,7 @@ uint32_t queue_place_look(struct queue *q)
 static void give_up(struct queue *q)
 {
 	queue_place_look(q);
+	transmit_close(q);
 	posted_close(q);
 	q->nic->leave(q->place);
 	q->place = NULL;
@@ -136,6 +141,7 @@ void queue_place_forget(struct queue *q)
 	while ((p = packet_fifo_pop(&q->place_early)))
 		queue_put_frame(q, p);
 	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
+	transmit_close(q);
 	if (q->place)
 		q->nic->leave(q->place);
 	q->place = NULL;
@@ -146,7 +152,7 @@ void queue_place_forget(struct queue *q)
 
 void queue_place_hear(struct queue *q, const uint8_t source[6])
 {
-	q->heard_new |= stations_note(q->heard, source, q->place_vlan, q->env->now_ns);
+	q->heard_new |= stations_note(&q->shared_nic->heard, source, q->place_vlan, q->env->now_ns);
 }
 
 /* For the bridge, which does not see the frame; unless it may be one of the bridge's own, that

@@ -262,6 +262,7 @@ static void tap_flush(void *loop, struct queue *q)
 
 	if (l->tap[q->slot].closing)
 		return;
+	queue_transmit(q);
 	while ((p = packet_fifo_pop(&q->to_tap)))
 		write_tap(l, q, p);
 	/* Both have their turn: reading one leaves the other no budget until the guest has

@@ -59,12 +59,13 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 	struct queue *q = msg->slot < IPC_QUEUES_MAX ? w->by_slot[msg->slot] : NULL;
 	char why[sizeof(answer.why)] = "no such queue or NIC";
 
-	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic].port)
+	if (q && msg->nic.nic < IPC_NICS_MAX && w->nic[msg->nic.nic].port) {
+		if (!q->place)
+			q->shared_nic = &w->shared->nic[msg->nic.nic];
 		answer.status = queue_place_join(q, w->nic[msg->nic.nic].ops,
 						 w->nic[msg->nic.nic].port, &msg->nic, fds,
 						 (int)n_fds, why, sizeof(why));
-	if (!answer.status)
-		q->heard = &w->shared->nic[msg->nic.nic].heard;
+	}
 	if (answer.status) {
 		close_fds(fds, n_fds);
 		memcpy(answer.why, why, sizeof(why));
@@ -130,7 +131,6 @@ void worker_say_stations(struct worker *w, struct queue *q)
 	if (!q->heard_new)
 		return;
 	q->heard_new = false;
-	while (&w->shared->nic[msg.slot].heard != q->heard)
-		msg.slot++;
+	msg.slot = (uint32_t)(q->shared_nic - w->shared->nic);
 	worker_say(w, &msg);
 }

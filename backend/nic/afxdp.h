@@ -16,11 +16,13 @@
 #define AFXDP_CHUNK	  4096u
 #define AFXDP_RX_FRAMES	  1024u	/* that wait in a place, of each of its queues */
 #define AFXDP_FILL_FRAMES 1024u /* the kernel has ready */
+#define AFXDP_TX_FRAMES	  1024u /* on their way out */
 
 /* Of a port. */
 struct afxdp_terms {
 	uint32_t first_queue, n_queues; /* of the device, that are served */
 	uint32_t by_device; /* place N is on queue first_queue + N only; else on all */
+	uint32_t transmit;  /* the memory has AFXDP_TX_FRAMES chunks more, to send from */
 	uint32_t copy;	    /* the driver does not run the XDP program: no zero-copy */
 };
 
@@ -32,7 +34,7 @@ static inline uint32_t afxdp_n_chunks(const struct afxdp_terms *t)
 
 static inline size_t afxdp_umem_size(const struct afxdp_terms *t)
 {
-	return (size_t)afxdp_n_chunks(t) * AFXDP_CHUNK;
+	return (size_t)(afxdp_n_chunks(t) + (t->transmit ? AFXDP_TX_FRAMES : 0)) * AFXDP_CHUNK;
 }
 
 #endif

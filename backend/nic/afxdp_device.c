@@ -44,6 +44,7 @@ struct nic_device {
 	struct afxdp_program program;
 	int grace, grace_inner;
 	const char *receive; /* nic_caps.receive */
+	bool transmit;	     /* there is to be memory for it */
 };
 
 static int fail(char *why, size_t size, int err, const char *step)
@@ -140,6 +141,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 	if (!d)
 		return -ENOMEM;
 	d->grace = d->grace_inner = d->program.was = -1;
+	d->transmit = cfg->transmit;
 	snprintf(d->name, sizeof(d->name), "%s", cfg->name);
 	d->ifindex = (int)if_nametoindex(d->name);
 	if (!d->ifindex)
@@ -167,6 +169,7 @@ static struct nic_caps caps(const struct nic_device *d)
 {
 	return (struct nic_caps){ .n_places = d->n_places,
 				  .vlan_filters = true,
+				  .transmit = true,
 				  .steering = by_device(d) ? d->queues.ops->name : "XDP program",
 				  .receive = d->receive,
 				  .untested = true };
@@ -222,6 +225,7 @@ static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 	const struct afxdp_terms terms = { .first_queue = d->queues.was.first,
 					   .n_queues = d->queues.was.n,
 					   .by_device = by_device(d),
+					   .transmit = d->transmit,
 					   .copy = !afxdp_program_in_driver(&d->program) };
 	int n, err;
 

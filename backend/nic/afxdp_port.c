@@ -14,15 +14,14 @@
  */
 #include "backend/nic/afxdp.h"
 
-#include <linux/if_xdp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
-#include <xdp/xsk.h>
+
+#include "backend/nic/afxdp_rings.h"
+#include "backend/nic/afxdp_transmit.h"
 
 #define CHUNK	    AFXDP_CHUNK
 #define RX_FRAMES   AFXDP_RX_FRAMES
@@ -42,6 +41,8 @@ struct nic_port {
 	struct packet *all; /* [n_chunks] */
 	struct packet *free;
 	uint32_t n_free;
+
+	struct afxdp_transmit transmit;
 };
 
 struct nic_place {
@@ -65,72 +66,32 @@ static int fail(char *why, size_t size, const char *step)
 
 /* ---- rings ---- */
 
-static void set_up_ring(struct xsk_ring_prod *r, uint8_t *map, const struct xdp_ring_offset *off,
-			uint32_t size)
-{
-	*r = (struct xsk_ring_prod){ .mask = size - 1,
-				     .size = size,
-				     .producer = (void *)(map + off->producer),
-				     .consumer = (void *)(map + off->consumer),
-				     .flags = (void *)(map + off->flags),
-				     .ring = map + off->desc };
-}
-
-static void *map_ring(int fd, uint64_t offset, size_t size)
-{
-	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-			 (off_t)offset);
-
-	return map == MAP_FAILED ? NULL : map;
-}
-
-static int mmap_offsets(int fd, struct xdp_mmap_offsets *out)
-{
-	socklen_t size = sizeof(*out);
-
-	return getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, out, &size) ? -1 : 0;
-}
-
 static int map_fill(struct nic_port *port, int queue)
 {
 	struct xdp_mmap_offsets off;
-	size_t size;
 
-	if (mmap_offsets(port->fd[queue], &off))
+	if (afxdp_offsets(port->fd[queue], &off))
 		return -1;
-	size = off.fr.desc + FILL_FRAMES * sizeof(uint64_t);
-	port->fill_map[queue] = map_ring(port->fd[queue], XDP_UMEM_PGOFF_FILL_RING, size);
+	port->fill_map[queue] = afxdp_map(port->fd[queue], XDP_UMEM_PGOFF_FILL_RING, &off.fr,
+					  FILL_FRAMES, sizeof(uint64_t), &port->fill_size[queue]);
 	if (!port->fill_map[queue])
 		return -1;
-	port->fill_size[queue] = size;
-	set_up_ring(&port->fill[queue], port->fill_map[queue], &off.fr, FILL_FRAMES);
-	port->fill[queue].cached_cons = FILL_FRAMES;
+	afxdp_set_up_producer(&port->fill[queue], port->fill_map[queue], &off.fr, FILL_FRAMES);
 	return 0;
 }
 
 static int map_rx(struct nic_place *place, int at)
 {
-	struct xsk_ring_prod r;
 	struct xdp_mmap_offsets off;
-	size_t size;
 
-	if (mmap_offsets(place->fd[at], &off))
+	if (afxdp_offsets(place->fd[at], &off))
 		return -1;
-	size = off.rx.desc + RX_FRAMES * sizeof(struct xdp_desc);
-	place->rx_map[at] = map_ring(place->fd[at], XDP_PGOFF_RX_RING, size);
+	place->rx_map[at] = afxdp_map(place->fd[at], XDP_PGOFF_RX_RING, &off.rx, RX_FRAMES,
+				      sizeof(struct xdp_desc), &place->rx_size[at]);
 	if (!place->rx_map[at])
 		return -1;
-	place->rx_size[at] = size;
-	set_up_ring(&r, place->rx_map[at], &off.rx, RX_FRAMES);
-	place->rx[at] = (struct xsk_ring_cons){ .mask = r.mask, .size = r.size,
-						   .producer = r.producer, .consumer = r.consumer,
-						   .flags = r.flags, .ring = r.ring };
+	afxdp_set_up_consumer(&place->rx[at], place->rx_map[at], &off.rx, RX_FRAMES);
 	return 0;
-}
-
-static int set_size(int fd, int option, uint32_t size)
-{
-	return setsockopt(fd, SOL_XDP, option, &size, sizeof(size));
 }
 
 /*
@@ -194,8 +155,8 @@ static int make_packets(struct nic_port *port, int memfd)
 	port->all = calloc(port->n_chunks, sizeof(*port->all));
 	if (!port->all)
 		return -1;
-	port->memory = mmap(NULL, (size_t)port->n_chunks * CHUNK, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, memfd, 0);
+	port->memory = mmap(NULL, afxdp_umem_size(&port->terms), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    memfd, 0);
 	if (port->memory == MAP_FAILED) {
 		port->memory = NULL;
 		return -1;
@@ -217,8 +178,9 @@ static void port_close(struct nic_port *port)
 		if (port->fd[i] >= 0)
 			close(port->fd[i]);
 	}
+	afxdp_transmit_close(&port->transmit);
 	if (port->memory)
-		munmap(port->memory, (size_t)port->n_chunks * CHUNK);
+		munmap(port->memory, afxdp_umem_size(&port->terms));
 	free(port->all);
 	free(port);
 }
@@ -228,11 +190,15 @@ static void port_close(struct nic_port *port)
 static int open_queue(struct nic_port *port, int queue, const char **step)
 {
 	int fd = port->fd[queue];
+	bool sends = queue == 0 && port->terms.transmit;
+	uint64_t behind = (uint64_t)port->n_chunks * CHUNK;
 
 	*step = "making its rings";
-	if (set_size(fd, XDP_UMEM_FILL_RING, FILL_FRAMES) ||
-	    set_size(fd, XDP_UMEM_COMPLETION_RING, 64) || set_size(fd, XDP_RX_RING, 64) ||
-	    map_fill(port, queue))
+	if (afxdp_set_size(fd, XDP_UMEM_FILL_RING, FILL_FRAMES) ||
+	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, sends ? AFXDP_TX_FRAMES : 64) ||
+	    afxdp_set_size(fd, XDP_RX_RING, 64) || map_fill(port, queue))
+		return -1;
+	if (sends && afxdp_transmit_open(&port->transmit, fd, port->memory + behind, behind))
 		return -1;
 	*step = "binding to the device's queue (does another program use it?)";
 	return bind_to(port, fd, queue, queue ? port->fd[0] : -1);
@@ -407,7 +373,7 @@ static int join(struct nic_port *port, uint32_t number, const int fds[], int n_f
 	for (int i = 0; !err && i < n_fds; i++) {
 		place->fd[i] = fds[i];
 		step = "joining the device's queue";
-		if (set_size(fds[i], XDP_RX_RING, RX_FRAMES) || map_rx(place, i) ||
+		if (afxdp_set_size(fds[i], XDP_RX_RING, RX_FRAMES) || map_rx(place, i) ||
 		    bind_to(port, fds[i], place->first + i, port->fd[place->first + i]))
 			err = fail(why, why_size, step);
 	}
@@ -439,6 +405,23 @@ static void stats(const struct nic_place *place, struct nic_place_stats *out)
 	}
 }
 
+/* ---- transmit ---- */
+
+static uint32_t transmit(struct nic_port *port, struct packet *const p[], uint32_t n)
+{
+	return afxdp_transmit(&port->transmit, p, n);
+}
+
+static bool kick(struct nic_port *port)
+{
+	return afxdp_transmit_kick(&port->transmit);
+}
+
+static void sent(struct nic_port *port, struct nic_sent *out)
+{
+	afxdp_transmit_sent(&port->transmit, out);
+}
+
 const struct nic_port_ops afxdp_port_ops = {
 	.open = port_open,
 	.close = port_close,
@@ -449,4 +432,7 @@ const struct nic_port_ops afxdp_port_ops = {
 	.is_of = is_of,
 	.give_back = give_back,
 	.stats = stats,
+	.transmit = transmit,
+	.kick = kick,
+	.sent = sent,
 };

@@ -35,6 +35,8 @@ case_ "a flag overrides the file" says "workers = 5" 0 "$build"/vifd --check-con
 case_ "a NIC with an option" says "nics = eth1 eth2,filters=3" 0 "$build"/vifd --check-config --nics "eth1  eth2,filters=3"
 case_ "a NIC with a policy" says "nics = eth1,policy=busiest eth2,filters=3,policy=named" 0 "$build"/vifd --check-config --nics "eth1,policy=busiest eth2,policy=named,filters=3 "
 case_ "a NIC with a policy that is none" says "--nics = 'eth1,policy=best': must be" 2 "$build"/vifd --nics eth1,policy=best
+case_ "a NIC that transmits" says "nics = eth1,transmit=yes eth2" 0 "$build"/vifd --check-config --nics "eth1,transmit=yes eth2,transmit=no"
+case_ "a NIC that transmits perhaps" says "nics = 'eth1,transmit=perhaps': must be" 2 "$build"/vifd --nics eth1,transmit=perhaps
 case_ "a NIC with an option that is none" says "--nics = 'eth1,filter=3': must be" 2 "$build"/vifd --nics eth1,filter=3
 case_ "a wrong flag's value" says "--workers = '0': must be" 2 "$build"/vifd --workers 0
 case_ "an unknown flag" says "vifd --help" 2 "$build"/vifd --wrokers 1

@@ -122,6 +122,8 @@ static void bridge_receives(void *arg, uint32_t domid, const uint8_t *frame, siz
 		memcpy(r->evil.frame, frame, size);
 		r->evil.frame_size = size;
 		r->evil.n_bridge++;
+		if (r->evil_sent)
+			r->evil_sent(r, frame, size);
 		return;
 	}
 	arrive(&r->good, &r->good.next_bridge, sim_frame_check(frame, size));
@@ -286,6 +288,7 @@ static void configure(struct config *config, const struct rig_kind *kind)
 	    kind->nic == WITH_BUFFERS ? NIC_PROVIDER_MODEL : NIC_PROVIDER_AFXDP;
 	config->nic[0].policy = kind->policy;
 	config->nic[0].filters = kind->filters;
+	config->nic[0].transmit = true;
 	strcpy(config->nic[0].name, SIM_NIC_NAME);
 }
 

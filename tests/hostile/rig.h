@@ -83,6 +83,8 @@ struct rig {
 
 	/* Called before each batch of copies: the slots were read, not yet answered. */
 	void (*before_copy)(struct rig *r, xengnttab_grant_copy_segment_t *ops, uint32_t n);
+	/* Called with each frame of the hostile guest's that the bridge has. */
+	void (*evil_sent)(struct rig *r, const uint8_t *frame, size_t size);
 	bool lose_events; /* nobody's reach anybody */
 	bool lazy_nic;	  /* its device does things when it likes: some each turn */
 };

@@ -3,7 +3,9 @@
 # The multi-queue NIC model: guests' places on NICs.
 PROGRAMS += flows
 flows-objs := tests/nic/flows.c
-TESTS += test-placement test-posted
+TESTS += test-placement test-posted test-transmit
+test-transmit-objs = tests/nic/test_transmit.c $(hostile-objs)
+test-transmit-libs = $(hostile-libs)
 test-posted-objs = tests/nic/test_posted.c $(hostile-objs)
 test-posted-libs = $(hostile-libs)
 TESTS += test-policy
@@ -19,7 +21,7 @@ test-model-posting-objs = tests/nic/test_model_posting.c $(model-test-objs)
 test-model-posting-libs = -lcmocka
 test-model-send-objs = tests/nic/test_model_send.c $(model-test-objs)
 test-model-send-libs = -lcmocka
-SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_faults.sh tests/nic/test_bridge.sh tests/nic/test_swaps.sh
+SCRIPT_TESTS += tests/nic/test_transmit.sh tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_faults.sh tests/nic/test_bridge.sh tests/nic/test_swaps.sh
 SCRIPT_TESTS += tests/nic/test_places_steered.sh tests/nic/test_steered.sh
 SCRIPT_TESTS += tests/nic/test_posted.sh
 TESTS += test-rules

@@ -137,6 +137,7 @@ static void flush(void *loop, struct queue *q)
 	struct sim_datapath *d = loop;
 	struct packet *p;
 
+	queue_transmit(q);
 	while ((p = packet_fifo_pop(&q->to_tap))) {
 		d->sent(d->arg, q->vif.domid, p->frame, p->size);
 		queue_tap_written(q, p, (int)(PACKET_VNET_SIZE + p->size));

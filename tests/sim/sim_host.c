@@ -277,6 +277,13 @@ static bool netdev_host(void *ctx, int ifindex, struct netdev_host *out)
 	return sim_nic_host(ifindex, out);
 }
 
+static uint32_t netdev_forwards(void *ctx, int ifindex)
+{
+	(void)ctx;
+	assert_int_equal(ifindex, SIM_NIC_IFINDEX);
+	return 1514;
+}
+
 static uint64_t netdev_remembers_ns(void *ctx, int ifindex)
 {
 	(void)ctx;
@@ -295,7 +302,7 @@ static int netdev_learn(void *ctx, int ifindex, const uint8_t mac[6], uint16_t v
 	unsigned i = 0;
 
 	(void)ctx;
-	assert_int_equal(ifindex, SIM_NIC_IFINDEX);
+	assert_true(ifindex == SIM_NIC_IFINDEX || find_netdev(ifindex)); /* a guest's own address */
 	while (learned[i].n_told && (memcmp(learned[i].mac, mac, 6) || learned[i].vlan != vlan))
 		assert_true(++i < ARRAY_SIZE(learned));
 	memcpy(learned[i].mac, mac, 6);
@@ -371,6 +378,7 @@ const struct netdev_ops sim_netdev_ops = {
 	.neighbours_again = netdev_neighbours_again,
 	.wire_form = netdev_wire_form,
 	.host = netdev_host,
+	.forwards = netdev_forwards,
 	.remembers_ns = netdev_remembers_ns,
 	.learn = netdev_learn,
 	.open = netdev_open,

@@ -15,6 +15,7 @@
 
 #include "tests/sim/sim_buffers.h"
 #include "tests/sim/sim_host.h"
+#include "tests/sim/sim_transmit.h"
 
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
 
@@ -118,6 +119,7 @@ static struct nic_caps caps(const struct nic_device *d)
 	return (struct nic_caps){ .n_places = n_places,
 				   .vlan_filters = true,
 				   .tag_off = takes_tags,
+				   .transmit = true,
 				   .steering = "simulation" };
 }
 
@@ -199,6 +201,7 @@ static int port_open(int index, const int fds[], int n_fds, struct nic_port **ou
 		return -ENOMEM;
 	}
 	port->fd = fds[0];
+	sim_transmit_open();
 	*out = port;
 	return 0;
 }
@@ -289,7 +292,8 @@ static void stats(const struct nic_place *place, struct nic_place_stats *out)
 
 #define ANY_PROVIDER                                                                               \
 	.open = port_open, .close = port_close, .join = join, .leave = leave, .poll_fd = poll_fd,  \
-	.receive = receive, .is_of = is_of, .give_back = give_back, .stats = stats
+	.receive = receive, .is_of = is_of, .give_back = give_back, .stats = stats,                \
+	.transmit = sim_transmit, .kick = sim_transmit_kick, .sent = sim_transmit_sent
 
 const struct nic_port_ops sim_nic_port_ops = { ANY_PROVIDER };
 

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a guest sends, past the bridge: by the NIC of the queue's place, to the stations that
+ * the bridge knows to be behind it. Everything else, and whatever the NIC cannot finish as
+ * cheaply (a GSO frame, which the kernel cuts late or never), goes to the TAP as ever.
+ *
+ * Trust: a frame leaves by the NIC with the vif's own source address only. What is looked at
+ * is our copy, which no guest can write to, and that copy is what is sent.
+ *
+ * Two ways could reorder a flow. A flow here is what has the same two IP addresses, so that an
+ * IP fragment belongs to it as well; other frames, one destination. It goes one way at a time:
+ *
+ *	NIC -> bridge	as soon as the device is done with its last frame: that has left the
+ *			host. Until then the frame waits, and with it all behind it, for no
+ *			longer than NIC_SETTLE_NS.
+ *	bridge -> NIC	when none of its frames took the bridge for NIC_SETTLE_NS: what was
+ *			written to the TAP has left the host by then (nic.h settle()).
+ *
+ * A flow that never rests that long, but has not needed the bridge for a second, is given
+ * rest: the queue takes nothing from the guest for NIC_SETTLE_NS, at most once a second. The
+ * same when the NIC's way opens: from then on nothing that is under way matters.
+ */
+#include "queue_pass.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FLOWS	  256u
+#define KEPT_NS	  NS_PER_S
+#define RETRY_NS  (NS_PER_MS / 4)
+
+enum way { BY_NIC, BY_BRIDGE, NOT_YET };
+
+struct flow {
+	uint64_t by_nic;       /* its last frame's number among those the port took */
+	uint64_t by_bridge_ns; /* when its last one did */
+	uint64_t unfit_ns;     /* when one had to */
+};
+
+struct queue_transmit {
+	const struct shared_nic *nic;
+	uint8_t mac[ETH_ALEN]; /* the vif's */
+	uint64_t rest_until_ns, rested_ns;
+	uint64_t wait_until_ns; /* of waiting; 0: none does */
+	bool kick_due;		/* the device was too busy for what it has */
+	struct packet_fifo waiting;
+	uint32_t n_batch;
+	struct packet *batch[QUEUE_BATCH];
+	struct flow flow[FLOWS];
+};
+
+/* ---- life ---- */
+
+int transmit_open(struct queue *q, const struct shared_nic *nic, const uint8_t mac[ETH_ALEN])
+{
+	struct queue_transmit *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->nic = nic;
+	memcpy(t->mac, mac, ETH_ALEN);
+	q->transmit = t;
+	return 0;
+}
+
+static void append(struct packet_fifo *to, struct packet_fifo *from)
+{
+	struct packet *p;
+
+	while ((p = packet_fifo_pop(from)))
+		packet_fifo_push(to, p);
+}
+
+void transmit_close(struct queue *q)
+{
+	if (!q->transmit)
+		return;
+	append(&q->transmit->waiting, &q->to_tap);
+	q->to_tap = q->transmit->waiting;
+	free(q->transmit);
+	q->transmit = NULL;
+}
+
+static void rest(struct queue *q)
+{
+	q->transmit->rested_ns = q->env->now_ns;
+	q->transmit->rest_until_ns = q->env->now_ns + NIC_SETTLE_NS;
+}
+
+void transmit_begin(struct queue *q)
+{
+	if (q->transmit)
+		rest(q);
+}
+
+uint64_t transmit_rests_until(const struct queue *q)
+{
+	bool rests = q->transmit && q->env->now_ns < q->transmit->rest_until_ns;
+
+	return rests ? q->transmit->rest_until_ns : 0;
+}
+
+uint64_t transmit_deadline(const struct queue *q)
+{
+	const struct queue_transmit *t = q->transmit;
+
+	return t && (t->wait_until_ns || t->kick_due) ? q->env->now_ns + RETRY_NS : UINT64_MAX;
+}
+
+/* ---- which way ---- */
+
+static uint32_t hash_of(const uint8_t *bytes, uint32_t n)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (uint32_t i = 0; i < n; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	return hash ^ hash >> 16;
+}
+
+static struct flow *flow_of(struct queue_transmit *t, const struct packet *p)
+{
+	const uint8_t *ip = p->frame + ETH_HLEN;
+	uint16_t ethertype;
+	uint32_t hash;
+
+	memcpy(&ethertype, ip - sizeof(ethertype), sizeof(ethertype));
+	if (ethertype == htons(ETH_P_IP) && p->size >= ETH_HLEN + 20)
+		hash = hash_of(ip + 12, 2 * 4);
+	else if (ethertype == htons(ETH_P_IPV6) && p->size >= ETH_HLEN + 40)
+		hash = hash_of(ip + 8, 2 * 16);
+	else
+		hash = hash_of(p->frame, ETH_ALEN);
+	return &t->flow[hash % FLOWS];
+}
+
+/* Whether the NIC may have it and can do with it as it is, but for the checksum. */
+static bool is_fit(const struct queue *q, const struct packet *p)
+{
+	const struct queue_transmit *t = q->transmit;
+	uint32_t most = __atomic_load_n(&t->nic->frame_max, __ATOMIC_RELAXED);
+
+	return q->place_state == QUEUE_PLACE_READING && p->size <= MIN(most, NIC_TRANSMIT_MAX) &&
+	       packet_vnet(p)->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+	       !memcmp(p->frame + ETH_ALEN, t->mac, ETH_ALEN) &&
+	       stations_is_behind(&t->nic->behind, p->frame, 0);
+}
+
+static struct nic_sent sent(const struct queue *q)
+{
+	struct nic_sent s;
+
+	q->nic->sent(q->port, &s);
+	return s;
+}
+
+/* Its last frame by the NIC may not have left yet. */
+static bool is_under_way(const struct queue *q, const struct flow *f)
+{
+	return f->by_nic && f->by_nic > sent(q).done;
+}
+
+static enum way bridge_for(struct queue *q, struct flow *f)
+{
+	uint64_t now_ns = q->env->now_ns, until_ns = q->transmit->wait_until_ns;
+
+	if (is_under_way(q, f) && (!until_ns || now_ns < until_ns))
+		return NOT_YET;
+	f->by_nic = 0;
+	f->by_bridge_ns = now_ns;
+	return BY_BRIDGE;
+}
+
+/* The NIC sends it as it is. 0 or -EPROTO. */
+static int finish(struct queue *q, struct packet *p)
+{
+	const struct virtio_net_hdr *vnet = packet_vnet(p);
+
+	if (!(vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return 0;
+	counter_add(&q->counters->from_guest_summed_bytes, p->size - MIN(p->size, vnet->csum_start));
+	return offload_finish_checksum(p);
+}
+
+static enum way choose(struct queue *q, struct packet *p)
+{
+	struct queue_transmit *t = q->transmit;
+	uint64_t now_ns = q->env->now_ns;
+	struct flow *f;
+
+	if (p->size < ETH_HLEN || p->frame[0] & 1)
+		return BY_BRIDGE; /* to a group, or nonsense: no flow's */
+	f = flow_of(t, p);
+	if (!is_fit(q, p)) {
+		f->unfit_ns = now_ns;
+		return bridge_for(q, f);
+	}
+	if (now_ns - f->by_bridge_ns < NIC_SETTLE_NS) {
+		if (now_ns - f->unfit_ns >= KEPT_NS && now_ns - t->rested_ns >= KEPT_NS)
+			rest(q);
+		return bridge_for(q, f);
+	}
+	if (finish(q, p))
+		return bridge_for(q, f);
+	f->by_nic = sent(q).taken + t->n_batch + 1;
+	return BY_NIC;
+}
+
+/* ---- the pass ---- */
+
+static void send_batch(struct queue *q)
+{
+	struct queue_transmit *t = q->transmit;
+	struct queue_counters *c = q->counters;
+	uint32_t n;
+
+	if (!t->n_batch)
+		return;
+	n = q->nic->transmit(q->port, t->batch, t->n_batch);
+	t->kick_due = q->nic->kick(q->port);
+	for (uint32_t i = 0; i < n; i++)
+		counter_add(&c->from_guest_bytes, t->batch[i]->size);
+	counter_add(&c->from_guest_frames, n);
+	counter_add(&c->from_guest_nic_frames, n);
+	counter_add(&c->from_guest_nic_full, t->n_batch - n);
+	while (t->n_batch)
+		packet_put(&q->pool, t->batch[--t->n_batch]);
+}
+
+static void count_foreign(struct queue *q, const struct packet *p)
+{
+	if (p->size >= ETH_HLEN && memcmp(p->frame + ETH_ALEN, q->transmit->mac, ETH_ALEN))
+		counter_add(&q->counters->from_guest_nic_foreign, 1);
+}
+
+void queue_transmit(struct queue *q)
+{
+	struct queue_transmit *t = q->transmit;
+	struct packet_fifo all = { 0 };
+	struct packet *p;
+	enum way way;
+
+	if (!t)
+		return;
+	if (t->kick_due)
+		t->kick_due = q->nic->kick(q->port);
+	append(&all, &t->waiting);
+	append(&all, &q->to_tap);
+	while ((p = packet_fifo_pop(&all))) {
+		way = choose(q, p);
+		if (way == NOT_YET && t->n_batch) {
+			send_batch(q);
+			way = choose(q, p);
+		}
+		if (way == NOT_YET)
+			break;
+		t->wait_until_ns = 0;
+		if (way == BY_BRIDGE) {
+			count_foreign(q, p);
+			packet_fifo_push(&q->to_tap, p);
+		} else {
+			t->batch[t->n_batch++] = p;
+			if (t->n_batch == ARRAY_SIZE(t->batch))
+				send_batch(q);
+		}
+	}
+	send_batch(q);
+	if (!p)
+		return;
+	if (!t->wait_until_ns)
+		t->wait_until_ns = q->env->now_ns + NIC_SETTLE_NS;
+	packet_fifo_push(&t->waiting, p);
+	append(&t->waiting, &all);
+}

@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What guests send, by the NIC (transmit=yes, AF_XDP on the uplink): past the bridge, with the
+# vif's own source address only, in order.
+#
+#	SWAPS=100 tests/nic/test_transmit.sh	more changes of the path under traffic
+set -euo pipefail
+# shellcheck source=tests/lab/helpers.bash
+. "$(dirname "$0")/../lab/helpers.bash"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "x$$" --guests 2 --model mq --workers 1 -- "$0"
+
+n=$VIF_LAB_NAME
+wire() { ip netns exec "$n-wire" "$@"; }
+guest() { ip netns exec "$n-g$1" "${@:2}"; }
+model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
+model_is() { [ "$(model "$1")" = "$2" ]; }
+set_model() { vifctl model "vif$1.0" "$2" && await 10 model_is "$1" "$2"; }
+placed() { model_is 1 mq && model_is 2 mq; }
+from_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
+by_nic() { from_guest 1 .from_guest.nic_frames; }
+by_bridge() { from_guest 1 .netdev.from_guest.frames; }
+# ping waits for its last answer no longer than two of the others took: once more.
+ping_all() { guest 1 ping -q -c "$1" -i 0.02 -W 2 "$2" | grep ' 0% packet loss'; }
+pings() { await 10 ping_all "$@"; }
+
+# The wire's address is known once the wire has sent: to the first question it answers.
+leaves_by_it()
+{
+	local nic bridge
+	vif-lab vifd restart --workers 1 --nics "${n}w0,transmit=yes"
+	await 20 placed
+	vifctl nic --json | jq -e '.nics[0].transmit'
+	pings 5 10.77.0.1
+	nic=$(by_nic) bridge=$(by_bridge)
+	pings 100 10.77.0.1
+	echo "by the NIC $nic, then $(by_nic); by the bridge $bridge, then $(by_bridge)"
+	(($(by_nic) - nic >= 100))
+	(($(by_bridge) - bridge <= 10))
+}
+
+by_the_bridge()
+{
+	local nic
+	nic=$(by_nic)
+	pings 50 10.77.0.12
+	nic=$(($(by_nic) - nic))
+	echo "by the NIC $nic"
+	[ $nic -le 10 ] # answers to the wire's questions
+	pings 3 fd77::1
+}
+
+# An address the guest gave itself: the frame is the bridge's, which carries it.
+foreign_source()
+{
+	local nic foreign
+	guest 1 ip link set eth0 address 02:00:00:00:00:42
+	guest 1 ip neigh flush all
+	pings 5 10.77.0.1
+	nic=$(by_nic) foreign=$(from_guest 1 .from_guest.nic_foreign)
+	pings 50 10.77.0.1
+	nic=$(($(by_nic) - nic)) foreign=$(($(from_guest 1 .from_guest.nic_foreign) - foreign))
+	guest 1 ip link set eth0 address 00:16:3e:77:00:01
+	echo "by the NIC $nic, foreign $foreign"
+	[ "$nic" = 0 ]
+	[ "$foreign" -ge 50 ]
+	wire ip neigh flush all
+	pings 5 10.77.0.1
+}
+
+# Where frames may have been lost, for whoever looks at a failure.
+tell_losses()
+{
+	vifctl stats vif1.0
+	ip -s -s link show "${n}w0" | sed -n '3,8p'
+	wire ip -s -s link show eth0 | sed -n '3,8p'
+	wire cat /proc/net/snmp | grep -E '^(Ip|Udp):'
+	cat /proc/net/softnet_stat
+	return 1
+}
+
+# 8 flows each way while the vif's path changes there and back.
+swapped()
+{
+	local i nic seconds=$((2 + ${SWAPS:-20} / 5)) out=$work/out
+	nic=$(by_nic)
+	"$build/flows" udp "$n-g1" "$n-wire" 10.77.0.1 7002 8 1000 "$seconds" >"$out.out" &
+	local there=$!
+	"$build/flows" udp "$n-wire" "$n-g1" 10.77.0.11 7001 8 1000 "$seconds" >"$out.in" &
+	local back=$!
+	for ((i = 0; i < ${SWAPS:-20}; i++)); do
+		set_model 1 bridge
+		set_model 1 mq
+	done
+	wait $there || { cat "$out.out"; tell_losses; }
+	wait $back || { cat "$out.in"; tell_losses; }
+	cat "$out.out"
+	echo "by the NIC $nic, then $(by_nic)"
+	(($(by_nic) - nic > 500))
+}
+
+sends_tcp() { guest 1 timeout 20 iperf3 -c 10.77.0.1 -p 7003 -t 2 -P 4 --json >"$work/tcp"; }
+
+# What is to be cut takes the bridge, what is not the NIC, and no segment arrives before an
+# earlier one: the receiver has nothing to put aside.
+tcp()
+{
+	local before after nic
+	before=$(wire nstat -asz TcpExtTCPOFOQueue | awk '/OFO/ { print $2 }')
+	nic=$(by_nic)
+	wire timeout 40 iperf3 -s -1 -p 7003 >/dev/null &
+	local server=$!
+	await 10 sends_tcp # the server is up
+	wait $server || true
+	after=$(wire nstat -asz TcpExtTCPOFOQueue | awk '/OFO/ { print $2 }')
+	echo "out of order $before, then $after; by the NIC $nic, then $(by_nic)"
+	jq .end.sum_sent.bytes "$work/tcp"
+	[ "$(jq .end.sum_received.bytes "$work/tcp")" -gt 1000000 ]
+	[ "$before" = "$after" ]
+}
+
+link_down()
+{
+	local nic
+	wire ip link set eth0 down
+	sleep 0.1
+	wire ip link set eth0 up
+	pings 3 10.77.0.1
+	await 20 placed
+	pings 5 10.77.0.1
+	nic=$(by_nic)
+	pings 20 10.77.0.1
+	(($(by_nic) - nic >= 15))
+}
+
+not_by_itself()
+{
+	vif-lab vifd restart --workers 1 --nics "${n}w0"
+	await 20 placed
+	pings 20 10.77.0.1
+	[ "$(by_nic)" = 0 ]
+}
+
+ok "what a guest sends to the wire leaves by the NIC" leaves_by_it
+ok "to guests and groups it takes the bridge" by_the_bridge
+ok "with a source address that is not the vif's, too" foreign_source
+ok "there and back ${SWAPS:-20} times: nothing lost, doubled, reordered" swapped
+ok "TCP arrives in order" tcp
+ok "the cable is pulled and put back" link_down
+ok "not by itself" not_by_itself
