@@ -723,7 +723,9 @@ static void hashes_at_any_time(void **state)
 static void groups_it_did_not_ask_for(void **state)
 {
 	struct rig *r = *state;
-	uint8_t frame[60] = { 0x01, 0x00, 0x5e, 0x01, 0x02, 0x03 };
+	static const uint8_t to[2][6] = { { 0x01, 0x00, 0x5e, 0x01, 0x02, 0x03 },
+					  { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+	uint8_t frame[60] = { 0 };
 	struct queue_counters before, after;
 
 	wish("request-multicast-control", "1");
@@ -732,7 +734,7 @@ static void groups_it_did_not_ask_for(void **state)
 	rig_turns(r, 2);
 	before = rig_evil_counters(r);
 	for (unsigned i = 0; i < 10; i++) {
-		memcpy(frame, i % 2 ? "\xff\xff\xff\xff\xff\xff" : "\x01\x00\x5e\x01\x02\x03", 6);
+		memcpy(frame, to[i % 2], 6);
 		assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, frame, sizeof(frame)));
 	}
 	rig_turns(r, 5);

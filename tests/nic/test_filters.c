@@ -185,9 +185,8 @@ static void got(const struct rig *r, uint32_t i, struct frame expected)
 {
 	struct pollfd p = { .fd = r->p->port->poll_fd(r->place[i]), .events = POLLIN };
 	struct packet *packet;
-	uint32_t n;
 
-	while (!(n = r->p->port->receive(r->place[i], &packet, 1)))
+	while (!r->p->port->receive(r->place[i], &packet, 1))
 		if (!poll(&p, 1, DEADLINE_MS))
 			fail_msg("place %u got nothing", i);
 	same(&expected, packet->frame, packet->size);
@@ -208,6 +207,7 @@ static void host_got(const struct rig *r, struct frame expected)
 		struct iovec iov = { data + 4, sizeof(data) - 4 };
 		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
 				      .msg_controllen = sizeof(control) };
+		const struct cmsghdr *said;
 		struct tpacket_auxdata aux;
 		uint16_t tag[2];
 		ssize_t size;
@@ -215,10 +215,11 @@ static void host_got(const struct rig *r, struct frame expected)
 		if (!poll(&p, 1, DEADLINE_MS))
 			fail_msg("the host got nothing");
 		size = recvmsg(r->host, &msg, 0);
-		assert_true(size > 14 && CMSG_FIRSTHDR(&msg));
-		if (memcmp(data + 4 + 6, "\2\0\0\0\0\1", 6))
+		said = CMSG_FIRSTHDR(&msg);
+		assert_true(size > 14 && said);
+		if (!said || memcmp(data + 4 + 6, "\2\0\0\0\0\1", 6))
 			continue; /* the namespace's own */
-		memcpy(&aux, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(aux));
+		memcpy(&aux, CMSG_DATA(said), sizeof(aux));
 		if (!(aux.tp_status & TP_STATUS_VLAN_VALID)) {
 			same(&expected, data + 4, (size_t)size);
 			return;

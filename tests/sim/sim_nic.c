@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "tests/sim/sim_buffers.h"
-#include "tests/sim/sim_host.h"
 #include "tests/sim/sim_transmit.h"
 
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)

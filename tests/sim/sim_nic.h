@@ -27,7 +27,7 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 		  size_t size);
 
 /* The device is taken away, or one of its name is there again; its link. */
-void sim_nic_plug(bool plugged);
+void sim_nic_plug(bool on);
 void sim_nic_link(bool up);
 
 /* The device takes so long to settle: *clock goes on meanwhile. NULL: it takes no time. */
@@ -51,7 +51,7 @@ uint64_t sim_nic_n_lost(void);
 
 /* The device does nothing by itself any more, but in sim_nic_run(), and there up to n frames
  * of each place. */
-void sim_nic_be_lazy(bool lazy);
+void sim_nic_be_lazy(bool on);
 void sim_nic_run(struct sim_datapath *d, uint32_t n);
 
 /* Pages it may have at a time of each place from now on. */
