@@ -67,7 +67,7 @@ load()
 # What each of the two carries in each direction with nothing lost, and not one more step.
 capacity()
 {
-	local rate=4000
+	local rate=500
 	while [ "$rate" -lt 2000000 ] && load $((rate * 3 / 2)) 3; do
 		rate=$((rate * 3 / 2))
 	done
