@@ -99,6 +99,7 @@ swapped()
 	(($(by_nic) - nic > 500))
 }
 
+listens() { wire ss -tlnH | grep -q ':7003 '; }
 sends_tcp() { guest 1 timeout 20 iperf3 -c 10.77.0.1 -p 7003 -t 2 -P 4 --json >"$work/tcp"; }
 
 # What is to be cut takes the bridge, what is not the NIC, and no segment arrives before an
@@ -110,7 +111,8 @@ tcp()
 	nic=$(by_nic)
 	wire timeout 40 iperf3 -s -1 -p 7003 >/dev/null &
 	local server=$!
-	await 10 sends_tcp # the server is up
+	await 10 listens
+	sends_tcp
 	wait $server || true
 	after=$(wire nstat -asz TcpExtTCPOFOQueue | awk '/OFO/ { print $2 }')
 	echo "out of order $before, then $after; by the NIC $nic, then $(by_nic)"
