@@ -39,7 +39,7 @@ rank_of()
 	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 75 ;;
 	backend/datapath/datapath.*) echo 76 ;;
 	backend/control/vlans.*) echo 79 ;;
-	backend/control/exit.h | backend/control/links.* | backend/control/neighbours.* | backend/control/rtnl.*) echo 80 ;;
+	backend/control/exit.h | backend/control/config_nic.* | backend/control/links.* | backend/control/neighbours.* | backend/control/rtnl.*) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.* | \
 		backend/control/gating.* | backend/control/tap_program.*) echo 81 ;;
 	backend/control/*) echo 82 ;;

@@ -5,7 +5,6 @@
  */
 #include "backend/control/config.h"
 
-#include <ctype.h>
 #include <ini.h>
 #include <limits.h>
 #include <pwd.h>
@@ -26,24 +25,9 @@ struct key {
 	void (*print)(const struct config *c, FILE *out);
 };
 
-static int parse_uint(const char *value, uint32_t min, uint32_t max, uint32_t *out)
-{
-	char *end;
-	unsigned long n;
-
-	if (!isdigit((unsigned char)value[0]))
-		return -EINVAL;
-	errno = 0;
-	n = strtoul(value, &end, 10);
-	if (errno || *end || n < min || n > max)
-		return -EINVAL;
-	*out = (uint32_t)n;
-	return 0;
-}
-
 static int set_workers(struct config *c, const char *value)
 {
-	return parse_uint(value, 1, IPC_WORKERS_MAX, &c->n_workers);
+	return config_uint(value, 1, IPC_WORKERS_MAX, &c->n_workers);
 }
 
 static void print_workers(const struct config *c, FILE *out)
@@ -53,7 +37,7 @@ static void print_workers(const struct config *c, FILE *out)
 
 static int set_max_queues(struct config *c, const char *value)
 {
-	return parse_uint(value, 1, CONFIG_MAX_QUEUES, &c->max_queues);
+	return config_uint(value, 1, CONFIG_MAX_QUEUES, &c->max_queues);
 }
 
 static void print_max_queues(const struct config *c, FILE *out)
@@ -102,171 +86,17 @@ static void print_carrier(const struct config *c, FILE *out)
 	fputs(carrier_rules[c->carrier], out);
 }
 
-/* ---- nics: NAME[,OPTION=VALUE]... ---- */
-
-static int set_nic_filters(struct nic_config *n, const char *value)
+static bool has_nic(const struct config *c, const char *name)
 {
-	return parse_uint(value, 1, NIC_PLACES_MAX, &n->filters);
-}
-
-static void print_nic_filters(const struct nic_config *n, FILE *out)
-{
-	if (n->filters)
-		fprintf(out, ",filters=%u", n->filters);
-}
-
-static const char *const nic_providers[NIC_PROVIDERS] = {
-	[NIC_PROVIDER_AFXDP] = "afxdp",
-	[NIC_PROVIDER_MODEL] = "model",
-};
-
-const char *config_nic_provider(const struct nic_config *n)
-{
-	return nic_providers[n->provider];
-}
-
-static int set_nic_provider(struct nic_config *n, const char *value)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(nic_providers); i++) {
-		if (strcmp(value, nic_providers[i]))
-			continue;
-		n->provider = (enum nic_provider)i;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static const char *const nic_steerings[] = {
-	[NIC_STEERING_PROGRAM] = "program",
-	[NIC_STEERING_DEVICE] = "device",
-	[NIC_STEERING_AUTO] = "auto",
-};
-
-static int set_nic_steering(struct nic_config *n, const char *value)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(nic_steerings); i++) {
-		if (strcmp(value, nic_steerings[i]))
-			continue;
-		n->steering = (enum nic_steering)i;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static const char *const nic_policies[] = {
-	[NIC_POLICY_ALL] = "all",
-	[NIC_POLICY_NAMED] = "named",
-	[NIC_POLICY_BUSIEST] = "busiest",
-};
-
-const char *config_nic_policy(const struct nic_config *n)
-{
-	return nic_policies[n->policy];
-}
-
-static int set_nic_policy(struct nic_config *n, const char *value)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(nic_policies); i++) {
-		if (strcmp(value, nic_policies[i]))
-			continue;
-		n->policy = (enum nic_policy)i;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static void print_nic_policy(const struct nic_config *n, FILE *out)
-{
-	if (n->policy)
-		fprintf(out, ",policy=%s", nic_policies[n->policy]);
-}
-
-static void print_nic_provider(const struct nic_config *n, FILE *out)
-{
-	if (n->provider)
-		fprintf(out, ",provider=%s", nic_providers[n->provider]);
-}
-
-static int set_nic_wire(struct nic_config *n, const char *value)
-{
-	if (!value[0] || strlen(value) >= sizeof(n->wire))
-		return -EINVAL;
-	strcpy(n->wire, value);
-	return 0;
-}
-
-static void print_nic_wire(const struct nic_config *n, FILE *out)
-{
-	if (n->wire[0])
-		fprintf(out, ",wire=%s", n->wire);
-}
-
-static void print_nic_steering(const struct nic_config *n, FILE *out)
-{
-	if (n->steering != NIC_STEERING_PROGRAM)
-		fprintf(out, ",steering=%s", nic_steerings[n->steering]);
-}
-
-static int set_nic_transmit(struct nic_config *n, const char *value)
-{
-	n->transmit = !strcmp(value, "yes");
-	return n->transmit || !strcmp(value, "no") ? 0 : -EINVAL;
-}
-
-static void print_nic_transmit(const struct nic_config *n, FILE *out)
-{
-	if (n->transmit)
-		fputs(",transmit=yes", out);
-}
-
-/* Prints itself, if it is not the default. */
-static const struct nic_option {
-	const char *name;
-	int (*set)(struct nic_config *n, const char *value);
-	void (*print)(const struct nic_config *n, FILE *out);
-} nic_options[] = {
-	{ "filters", set_nic_filters, print_nic_filters },
-	{ "provider", set_nic_provider, print_nic_provider },
-	{ "wire", set_nic_wire, print_nic_wire },
-	{ "steering", set_nic_steering, print_nic_steering },
-	{ "policy", set_nic_policy, print_nic_policy },
-	{ "transmit", set_nic_transmit, print_nic_transmit },
-};
-
-static int set_nic_option(struct nic_config *n, const char *text)
-{
-	size_t size = strcspn(text, "=");
-
-	for (size_t i = 0; i < ARRAY_SIZE(nic_options); i++)
-		if (size == strlen(nic_options[i].name) && !memcmp(text, nic_options[i].name, size) &&
-		    text[size] == '=')
-			return nic_options[i].set(n, text + size + 1);
-	return -EINVAL;
-}
-
-/* Changes text. */
-static int set_nic(struct nic_config *n, char *text)
-{
-	char *rest = text, *name = strsep(&rest, ",");
-	int rc = 0;
-
-	*n = (struct nic_config){ .filters = 0 };
-	if (!*name || strlen(name) >= sizeof(n->name))
-		return -EINVAL;
-	strcpy(n->name, name);
-	while (rest && !rc)
-		rc = set_nic_option(n, strsep(&rest, ","));
-	/* A device of the kernel's has its own wire. */
-	if (!rc && (n->provider == NIC_PROVIDER_MODEL) != (n->wire[0] != '\0'))
-		rc = -EINVAL;
-	/* A model is always steered by its filters. */
-	if (!rc && n->provider == NIC_PROVIDER_MODEL && n->steering != NIC_STEERING_PROGRAM)
-		rc = -EINVAL;
-	return rc;
+	for (uint32_t i = 0; i < c->n_nics; i++)
+		if (!strcmp(c->nic[i].name, name))
+			return true;
+	return false;
 }
 
 static int set_nics(struct config *c, const char *value)
 {
+	struct nic_config nic;
 	char *text = strdup(strcmp(value, "none") ? value : ""), *rest = text, *word;
 	int rc = text ? 0 : -ENOMEM;
 
@@ -274,8 +104,11 @@ static int set_nics(struct config *c, const char *value)
 	while (!rc && (word = strsep(&rest, " \t"))) {
 		if (!*word)
 			continue;
-		rc = c->n_nics == CONFIG_NICS_MAX ? -EINVAL : set_nic(&c->nic[c->n_nics], word);
-		c->n_nics += !rc;
+		rc = config_nic_parse(&nic, word);
+		if (!rc && (c->n_nics == CONFIG_NICS_MAX || has_nic(c, nic.name)))
+			rc = -EINVAL;
+		if (!rc)
+			c->nic[c->n_nics++] = nic;
 	}
 	free(text);
 	return rc;
@@ -284,9 +117,8 @@ static int set_nics(struct config *c, const char *value)
 static void print_nics(const struct config *c, FILE *out)
 {
 	for (uint32_t i = 0; i < c->n_nics; i++) {
-		fprintf(out, "%s%s", i ? " " : "", c->nic[i].name);
-		for (size_t k = 0; k < ARRAY_SIZE(nic_options); k++)
-			nic_options[k].print(&c->nic[i], out);
+		fputs(i ? " " : "", out);
+		config_nic_print(&c->nic[i], out);
 	}
 	if (!c->n_nics)
 		fputs("none", out);
@@ -294,7 +126,7 @@ static void print_nics(const struct config *c, FILE *out)
 
 static int set_hotplug_timeout(struct config *c, const char *value)
 {
-	return parse_uint(value, 1, 3600, &c->hotplug_timeout_s);
+	return config_uint(value, 1, 3600, &c->hotplug_timeout_s);
 }
 
 static void print_hotplug_timeout(const struct config *c, FILE *out)
@@ -306,7 +138,7 @@ static int set_datapath_nice(struct config *c, const char *value)
 {
 	uint32_t n;
 	bool below = value[0] == '-';
-	int rc = parse_uint(value + below, 0, below ? 20 : 19, &n);
+	int rc = config_uint(value + below, 0, below ? 20 : 19, &n);
 
 	if (!rc)
 		c->datapath_nice = below ? -(int)n : (int)n;
@@ -320,7 +152,7 @@ static void print_datapath_nice(const struct config *c, FILE *out)
 
 static int set_rx_drain_timeout(struct config *c, const char *value)
 {
-	return parse_uint(value, 10, 3600000, &c->rx_drain_timeout_ms);
+	return config_uint(value, 10, 3600000, &c->rx_drain_timeout_ms);
 }
 
 static void print_rx_drain_timeout(const struct config *c, FILE *out)
@@ -330,7 +162,7 @@ static void print_rx_drain_timeout(const struct config *c, FILE *out)
 
 static int set_rx_stall_timeout(struct config *c, const char *value)
 {
-	return parse_uint(value, 0, 3600000, &c->rx_stall_timeout_ms);
+	return config_uint(value, 0, 3600000, &c->rx_stall_timeout_ms);
 }
 
 static void print_rx_stall_timeout(const struct config *c, FILE *out)
@@ -382,7 +214,7 @@ static const struct key keys[] = {
 	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
 	  set_withhold, print_withhold },
-	{ "nics", "none, or up to 8 of 'device[,filters=1..16][,policy=all|named|busiest][,steering=program|device|auto][,provider=afxdp|model][,wire=device]'", set_nics, print_nics },
+	{ "nics", "none, or up to 8 different " CONFIG_NIC_SYNTAX, set_nics, print_nics },
 	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
 	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
 	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "backend/nic/nic.h"
+#include "backend/control/config_nic.h"
 #include "base.h"
 #include "log.h"
 
@@ -51,10 +51,6 @@ void config_defaults(struct config *c);
 
 /* Queues to offer to each frontend: as set, else as many as there are workers. */
 uint32_t config_max_queues(const struct config *c);
-
-/* As the option provider= names it. */
-const char *config_nic_provider(const struct nic_config *n);
-const char *config_nic_policy(const struct nic_config *n);
 
 /* Sets one key. 0 or -EINVAL with the reason in err. */
 int config_set(struct config *c, const char *key, const char *value, struct config_error *err)

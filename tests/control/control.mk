@@ -5,7 +5,7 @@
 
 TESTS += test_control
 test_control-objs := tests/control/test_control.c $(BACKEND_SHARED) backend/control/config.c \
-		     backend/control/api.c backend/control/workers.c backend/control/supervise.c \
+		     backend/control/config_nic.c backend/control/api.c backend/control/workers.c backend/control/supervise.c \
 		     backend/control/environment.c
 test_control-libs := -lcmocka -ljansson -linih -lcap-ng
 
