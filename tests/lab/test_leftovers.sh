@@ -47,16 +47,19 @@ ok "kill -9 of vif-lab at any moment of the start leaves nothing" killed_startin
 ok "SIGINT to vif-lab at any moment of the start leaves nothing" killed_starting INT
 ok "SIGTERM to vif-lab at any moment of the start leaves nothing" killed_starting TERM
 
-# As a terminal does: the whole foreground group gets it.
+# As a terminal does: the whole foreground group gets it. COMMAND is no shell, as dash loses a
+# SIGINT that comes when it is about to start its last command.
 ctrl_c()
 {
+	local up
 	set -m
 	mkfifo "$work/up.c"
-	"$lab" run --name "$(name c)" --guests 1 -- sh -c "echo up >$work/up.c; sleep 1000" &
+	"$lab" run --name "$(name c)" --guests 1 -- cat "$work/up.c" &
 	pid=$!
-	timeout 30 cat "$work/up.c"
+	exec {up}>"$work/up.c" # as soon as COMMAND reads
 	kill -INT -- "-$pid"
 	ends 130 "$pid"
+	exec {up}>&-
 	gone "$(name c)"
 }
 ok "Ctrl-C while COMMAND runs ends it and the lab with status 130" ctrl_c
