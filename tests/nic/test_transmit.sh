@@ -125,7 +125,7 @@ link_down()
 {
 	local nic
 	wire ip link set eth0 down
-	sleep 0.1
+	await 10 model_is 1 bridge
 	wire ip link set eth0 up
 	pings 3 10.77.0.1
 	await 20 placed

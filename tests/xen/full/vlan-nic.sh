@@ -102,10 +102,18 @@ swapped()
 {
 	local vif
 	vif=$(netdev_of u1)
-	dom0 "$dom0_net ping -q -c 100 -i 0.05 -W 5 10.10.0.11 >/run/shown &
-		for i in 1 2 3 4; do
-			vifctl model $vif bridge; sleep 0.5
-			vifctl model $vif mq; sleep 0.5
+	dom0 "move()
+		{
+			vifctl model $vif \$1
+			for i in \$(seq 100); do
+				! vifctl show $vif | grep -qE \"^ *model +\$1\\$\" || return 0
+				sleep 0.1
+			done
+			return 1
+		}
+		$dom0_net ping -q -c 100 -i 0.05 -W 5 10.10.0.11 >/run/shown &
+		for swap in 1 2 3 4; do
+			move bridge && move mq || exit 1
 		done
 		wait
 		cat /run/shown
