@@ -51,7 +51,7 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 	if (err)
 		snprintf(why, why_size, "out of memory");
 	else
-		err = ops->join(port, how->place, fds, n_fds, &q->place, why, why_size);
+		err = ops->join(port, how->place, fds, n_fds, NULL, &q->place, why, why_size);
 	if (err) {
 		posted_close(q);
 		transmit_close(q);

@@ -353,12 +353,13 @@ static void abandon(struct nic_place *place)
 }
 
 static int join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
-		struct nic_place **out, char *why, size_t why_size)
+		const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
 {
 	struct nic_place *place = calloc(1, sizeof(*place));
 	const char *step = "a socket for each of its queues";
 	int err = 0;
 
+	assert(!lent);
 	if (!place)
 		return -ENOMEM;
 	place->port = port;

@@ -247,13 +247,14 @@ static int init_place(struct nic_place *place, struct nic_port *port)
 }
 
 static int join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
-		struct nic_place **out, char *why, size_t why_size)
+		const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
 {
 	struct nic_place *place = aligned_alloc(64, sizeof(*place));
 	struct model_regs *regs = port->hw.regs;
 	int err;
 
 	(void)fds;
+	assert(!lent);
 	if (!place)
 		return -ENOMEM;
 	memset(place, 0, sizeof(*place));

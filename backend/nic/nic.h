@@ -75,6 +75,8 @@ struct nic_caps {
 	bool vlan_filters;	/* nic_filter.vlan may be other than 0 */
 	bool tag_off;		/* nic_filter.tag_off may be true; else the datapath does it */
 	bool guest_buffers;	/* nic_port_ops.post and its company are there */
+	bool guest_memory;	/* nic_port_ops.join takes some; of that company there are then post,
+				 * reap, begin and recall */
 	bool transmit;		/* nic_port_ops.transmit is */
 	/* For people: */
 	const char *steering;	/* who picks the queue: "XDP program" */
@@ -116,11 +118,36 @@ struct nic_place_stats {
 
 #define NIC_PLACE_FRAMES 8192u
 
+/*
+ * ---- memory of a guest's, where caps.guest_memory: a place lent to ----
+ *
+ * For a device that knows from the beginning to the end which memory it may write to, and
+ * cannot let go of a buffer it was given, nor be handed a frame of ours. A place joined with
+ * struct nic_memory is like one that can be posted to, but
+ *
+ *	- its buffers are pages of that memory, each posted once at a time and as a whole;
+ *	- what finds no buffer is lost and counted, it does not wait on the device. Until begin()
+ *	  frames come by receive(), as in any place, and may wait there;
+ *	- begin() can be called once. Of what comes after it some dozens of frames may be put into
+ *	  memory of the port's, which the port copies to the buffers they are for: all that
+ *	  is reaped is in order;
+ *	- recall() is for the end: when no filter directs anything to it any more, or what comes may
+ *	  be lost. Nothing is received after it. Then leave() is next;
+ *	- nothing is injected: whoever else has frames for that queue of the guest's waits for its
+ *	  end.
+ */
+struct nic_memory {
+	void *start;	  /* mapped in one piece, writable: proved to be that guest's, granted and
+			   * not read-only; stays mapped until leave() has returned */
+	uint32_t n_pages; /* 1.. */
+};
+
 /* Pages that can be authorised at a time of one place, at least: what a queue may have mapped
  * for its guest (STATIC_GRANTS_MAX), and one of its own for each slot of a ring. */
 #define NIC_PAGES 768u
 
-/* A page the device may write to, by the name the device knows it by. */
+/* A page the device may write to, by the name the device knows it by: what authorise() said,
+ * or the page's number in nic_memory. */
 typedef uint32_t nic_page;
 
 /* A receive descriptor. */
@@ -134,7 +161,8 @@ struct nic_completion {
 	int32_t status; /* 0, or the frame is lost: -EFAULT: the page was not, or not any more,
 			 * the device's to write, and nothing was; -EMSGSIZE: the buffer is too
 			 * small for the frame */
-	uint32_t size;	/* of the frame, from the buffer's beginning; of status 0 only */
+	uint32_t size;	/* of the frame; of status 0 only */
+	uint16_t offset; /* where it begins in the page; alike */
 	/* Of a frame off the wire, as the device saw it (in its page the guest may have changed
 	 * it since), of an injected one: zeros. So too if the device does not say. */
 	uint8_t source[6];
@@ -214,10 +242,11 @@ struct nic_port_ops {
 	/* No place is left, and every packet was given back. NULL is accepted. */
 	void (*close)(struct nic_port *port);
 
-	/* place_fds() of that place. Takes the fds on success. 0 or -errno with why. Frames come
-	 * once there is a filter. */
+	/* place_fds() of that place. Takes the fds on success. 'lent' is for caps.guest_memory, or
+	 * NULL. 0 or -errno with why. Frames come once there is a filter. */
 	int (*join)(struct nic_port *port, uint32_t place, const int fds[], int n_fds,
-		    struct nic_place **out, char *why, size_t why_size);
+		    const struct nic_memory *lent, struct nic_place **out, char *why,
+		    size_t why_size);
 
 	/* What still waits in the place is lost; its filter is gone and settled, every page was
 	 * revoked. */
@@ -266,8 +295,8 @@ struct nic_port_ops {
 	/*
 	 * From now on the place is ordinary. The device lets go of what is posted and not done
 	 * with: once reap() has given what is left, which it does until it gives 0, the other
-	 * buffers are the caller's again. May wait for a write that is under way, but never for
-	 * a frame.
+	 * buffers are the caller's again, and the device writes there no more. May wait for a
+	 * write that is under way, but never for a frame.
 	 */
 	void (*recall)(struct nic_place *place);
 

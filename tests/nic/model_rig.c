@@ -248,7 +248,7 @@ struct nic_place *rig_join_place(uint32_t number)
 	int fds[NIC_FDS_MAX], n = dev->place_fds(device, number, fds);
 
 	assert_true(n >= 0);
-	if (ops->join(port, number, fds, n, &place, why, sizeof(why)))
+	if (ops->join(port, number, fds, n, NULL, &place, why, sizeof(why)))
 		fail_msg("%s", why);
 	return place;
 }

@@ -83,7 +83,7 @@ static void place(struct rig *r, uint32_t i, struct nic_filter filter)
 	assert_true(n >= 0);
 	for (int k = 0; k < n; k++)
 		kept[k] = dup(fds[k]);
-	if (r->p->port->join(r->port, i, fds, n, &r->place[i], why, sizeof(why)))
+	if (r->p->port->join(r->port, i, fds, n, NULL, &r->place[i], why, sizeof(why)))
 		fail_msg("%s", why);
 	assert_int_equal(r->p->device->filter_add(r->device, i, kept, n, &filter), 0);
 	for (int k = 0; k < n; k++)

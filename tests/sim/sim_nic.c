@@ -237,13 +237,13 @@ static void port_close(struct nic_port *p)
 }
 
 static int join(struct nic_port *p, uint32_t number, const int fds[], int n_fds,
-		struct nic_place **out, char *why, size_t why_size)
+		const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
 {
 	struct nic_place *place = calloc(1, sizeof(*place));
 
 	(void)why;
 	(void)why_size;
-	assert(p == port && number < NIC_PLACES_MAX && n_fds == 1 && place);
+	assert(p == port && number < NIC_PLACES_MAX && n_fds == 1 && place && !lent);
 	place->id = id_of(fds[0]);
 	close(fds[0]);
 	place->next = places;
