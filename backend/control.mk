@@ -8,8 +8,8 @@ PROGRAMS += vifd vifctl
 BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/stations.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
-CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,environment.c links.c loop.c neighbours.c netdev.c \
-		      notify.c process.c rtnl.c steering.c gating.c \
+CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,bridge.c environment.c links.c loop.c neighbours.c netdev.c \
+		      notify.c process.c rtnl.c steering.c tap.c gating.c \
 		      tap_program.c vlans.c),$(sort $(wildcard backend/control/*.c)))
 
 # Providers of NICs, and the half of each that the datapath has.
@@ -20,7 +20,8 @@ NIC_OBJS	:= $(NIC_PORT_OBJS) $(addprefix backend/nic/,afxdp_device.c afxdp_progr
 
 bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
 # A netdev of the kernel's, with its programs.
-NETDEV_OBJS := $(addprefix backend/control/,netdev.c links.c neighbours.c rtnl.c steering.c gating.c tap_program.c vlans.c) \
+NETDEV_OBJS := $(addprefix backend/control/,netdev.c tap.c bridge.c links.c neighbours.c rtnl.c \
+	       steering.c gating.c tap_program.c vlans.c) \
 	       $(bpf-objs)
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
 	     $(NIC_OBJS) $(sort $(wildcard backend/control/*.c)) \

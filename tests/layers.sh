@@ -40,7 +40,7 @@ rank_of()
 	backend/datapath/datapath.*) echo 76 ;;
 	backend/control/vlans.*) echo 79 ;;
 	backend/control/exit.h | backend/control/config_nic.* | backend/control/links.* | backend/control/neighbours.* | backend/control/rtnl.*) echo 80 ;;
-	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/steering.* | \
+	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/tap.* | backend/control/bridge.* | backend/control/steering.* | \
 		backend/control/gating.* | backend/control/tap_program.*) echo 81 ;;
 	backend/control/*) echo 82 ;;
 	backend/client.*) echo 89 ;;
