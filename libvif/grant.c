@@ -29,10 +29,15 @@ int grant_map(struct grants *g, uint16_t domid, uint32_t gref, void **out)
 	return *out ? 0 : -errno;
 }
 
+static void unmap(struct grants *g, void *pages, uint32_t n)
+{
+	if (xengnttab_unmap(g->handle, pages, n) != 0)
+		log_error(LOG_NOBODY, "cannot unmap %u granted pages: %s", n, strerror(errno));
+}
+
 void grant_unmap(struct grants *g, void *page)
 {
-	if (xengnttab_unmap(g->handle, page, 1) != 0)
-		log_error(LOG_NOBODY, "cannot unmap a granted page: %s", strerror(errno));
+	unmap(g, page, 1);
 }
 
 int grant_map_static(struct grants *g, uint16_t domid, uint32_t gref, bool readonly, void **out)
@@ -51,6 +56,26 @@ void grant_unmap_static(struct grants *g, void *page)
 {
 	grant_unmap(g, page);
 	g->static_budget++;
+}
+
+int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n, void **out)
+{
+	*out = NULL;
+	if (n > g->static_budget)
+		return -ENOSPC;
+	/* One request is one mapping; it only reads the references (xengnttab.h). */
+	*out = xengnttab_map_domain_grant_refs(g->handle, n, domid, (uint32_t *)(uintptr_t)grefs,
+					       PROT_READ | PROT_WRITE);
+	if (!*out)
+		return -errno;
+	g->static_budget -= n;
+	return 0;
+}
+
+void grant_unmap_many(struct grants *g, void *pages, uint32_t n)
+{
+	unmap(g, pages, n);
+	g->static_budget += n;
 }
 
 int grant_copy(struct grants *g, grant_op ops[], uint32_t n)

@@ -3,7 +3,8 @@
  * Rank 2: guests' memory, through the grants they gave us.
  *
  * Pages that live as long as the vif (the rings) are mapped, and those a guest asks to
- * (static_grants.h); other frames are copied, many in one call. Further strategies
+ * (static_grants.h), the latter in one piece too where a device is to write to them; other
+ * frames are copied, many in one call. Further strategies
  * (architecture.md, "Getting at guest memory") will join behind these functions.
  *
  * A struct grants is one gntdev handle; owner: one worker thread. Never use one
@@ -40,6 +41,13 @@ void grant_unmap(struct grants *g, void *page);
 int grant_map_static(struct grants *g, uint16_t domid, uint32_t gref, bool readonly, void **out)
 	must_check;
 void grant_unmap_static(struct grants *g, void *page);
+
+/* Maps n of a guest's pages as one piece of memory, in this order, readable and writable: for
+ * whoever needs them so, a device. All or none; a page may be mapped otherwise as well. Counts
+ * as n static grants. 0 or -errno, -ENOSPC as above. To be unmapped as one. */
+int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n, void **out)
+	must_check;
+void grant_unmap_many(struct grants *g, void *pages, uint32_t n);
 
 /* A copy between our memory and a guest's page. One side has
  * GNTCOPY_source_gref or GNTCOPY_dest_gref set in flags. */

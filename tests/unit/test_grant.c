@@ -96,6 +96,57 @@ static void what_cannot_be_mapped_says_so(void **state)
 	assert_true(grant_map(&f->grants, GUEST + 1, f->gref[0], &page) < 0);
 }
 
+/* Pages in whatever order, one of them mapped otherwise too: one piece of memory, every page the
+ * guest's, and writable. */
+static void many_pages_are_mapped_as_one_piece(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t budget = f->grants.static_budget, refs[N_PAGES];
+	uint8_t *piece;
+	void *alone, *all;
+
+	for (uint32_t i = 0; i < N_PAGES; i++) {
+		refs[i] = f->gref[i * 7 % N_PAGES];
+		memset(f->pages + i * XEN_PAGE, (int)i + 1, XEN_PAGE);
+	}
+	assert_int_equal(grant_map_static(&f->grants, GUEST, refs[3], false, &alone), 0);
+	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, N_PAGES, &all), 0);
+	assert_int_equal(f->grants.static_budget, budget - 1 - N_PAGES);
+	piece = all;
+	for (uint32_t i = 0; i < N_PAGES; i++) {
+		uint8_t *theirs = f->pages + (i * 7 % N_PAGES) * XEN_PAGE;
+
+		assert_memory_equal(piece + i * XEN_PAGE, theirs, XEN_PAGE);
+		memset(piece + i * XEN_PAGE, (int)(100 + i), XEN_PAGE);
+		assert_int_equal(theirs[0], 100 + i);
+		assert_int_equal(theirs[XEN_PAGE - 1], 100 + i);
+	}
+	assert_int_equal(*(uint8_t *)alone, 103);
+	grant_unmap_static(&f->grants, alone);
+	assert_int_equal(piece[3 * XEN_PAGE], 103);
+	grant_unmap_many(&f->grants, all, N_PAGES);
+	assert_int_equal(f->grants.static_budget, budget);
+}
+
+static void of_many_pages_all_are_mapped_or_none(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t refs[3] = { f->gref[0], f->read_only_gref, f->gref[1] };
+	void *piece = f;
+
+	assert_true(grant_map_many(&f->grants, GUEST, refs, 3, &piece) < 0);
+	assert_null(piece);
+	assert_int_equal(f->grants.static_budget, GRANTS_STATIC_BUDGET);
+	refs[1] = f->gref[2];
+	f->grants.static_budget = 2;
+	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, 3, &piece), -ENOSPC);
+	f->grants.static_budget = 3;
+	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, 3, &piece), 0);
+	assert_int_equal(f->grants.static_budget, 0);
+	grant_unmap_many(&f->grants, piece, 3);
+	assert_int_equal(f->grants.static_budget, 3);
+}
+
 static void copies_both_ways_in_one_call(void **state)
 {
 	struct fixture *f = *state;
@@ -172,6 +223,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		GRANT_TEST(a_mapped_page_is_the_guests),
 		GRANT_TEST(what_cannot_be_mapped_says_so),
+		GRANT_TEST(many_pages_are_mapped_as_one_piece),
+		GRANT_TEST(of_many_pages_all_are_mapped_or_none),
 		GRANT_TEST(copies_both_ways_in_one_call),
 		GRANT_TEST(each_operation_has_its_own_status),
 		GRANT_TEST(a_call_that_fails_leaves_no_status_open),
