@@ -10,25 +10,34 @@
 #include "backend/bpf/objects.h"
 #include "backend/control/tap_program.h"
 
-static struct gate *map_gate(int map_fd)
+/* A gate nobody can open lets nothing in: rather none. */
+static void take_off(struct gating *g, int tap_fd, int err)
 {
-	return mmap(NULL, sizeof(struct gate), PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+	int no_program = -1;
+
+	(void)ioctl(tap_fd, TUNSETFILTEREBPF, &no_program);
+	gating_close(g);
+	g->map_fd = err;
 }
 
 void gating_open(struct gating *g, int tap_fd)
 {
 	static const struct tap_program program = { gate_object, &gate_object_size, "enter", "gate",
 						    TUNSETFILTEREBPF };
+	struct gate *gate;
 
 	g->gate = NULL;
 	g->map_fd = tap_program_attach(&program, tap_fd, -1);
 	if (g->map_fd < 0)
 		return;
-	g->gate = map_gate(g->map_fd);
-	if (g->gate == MAP_FAILED)
-		g->gate = NULL;
-	for (uint32_t i = 0; g->gate && i < GATE_QUEUES; i++)
-		g->gate->queue[i].limit = GATE_BYTES;
+	gate = mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE, MAP_SHARED, g->map_fd, 0);
+	if (gate == MAP_FAILED) {
+		take_off(g, tap_fd, -errno);
+		return;
+	}
+	for (uint32_t i = 0; i < GATE_QUEUES; i++)
+		gate->queue[i].limit = GATE_BYTES;
+	g->gate = gate;
 }
 
 void gating_close(struct gating *g)

@@ -126,10 +126,18 @@ static int bound_queues(struct rtnl *rtnl, struct netdev *nd)
 		frames = FRAMES_UNGATED;
 	else if (!strcmp(link.qdisc, "mq"))
 		frames = FRAMES_QDISC;
-	rc = rtnl_link_set_frames(rtnl, nd->ifindex, frames);
-	if (rc)
-		gating_close(&nd->gating);
-	return rc;
+	return rtnl_link_set_frames(rtnl, nd->ifindex, frames);
+}
+
+static struct netdev netdev_of(int ifindex, int fd)
+{
+	return (struct netdev){
+		.ifindex = ifindex,
+		.n_queues = 1,
+		.queue_fd = { fd },
+		.steering_fd = -1,
+		.gating = { .map_fd = -ENOENT },
+	};
 }
 
 static const char *driver_of(const char *name, struct ethtool_drvinfo *info)
@@ -150,7 +158,7 @@ static int adopt(struct rtnl *rtnl, struct netdev *nd, const struct rtnl_link *l
 		 const char *alias, struct netdev_error *err)
 {
 	struct ethtool_drvinfo info;
-	int fd, map_fd, rc;
+	int fd, rc;
 
 	if (strcmp(link->kind, "tun")) {
 		const char *driver = driver_of(link->name, &info);
@@ -169,13 +177,12 @@ static int adopt(struct rtnl *rtnl, struct netdev *nd, const struct rtnl_link *l
 	fd = open_more(rtnl, link->ifindex);
 	if (fd < 0)
 		return fail(err, fd, "%s: cannot be taken over: %s", link->name, strerror(-fd));
-	map_fd = MAX(steering_adopt(fd, link->ifindex), -1);
-	*nd = (struct netdev){ .ifindex = link->ifindex, .adopted = true, .n_queues = 1,
-				 .steering_fd = map_fd };
-	nd->queue_fd[0] = fd;
+	*nd = netdev_of(link->ifindex, fd);
+	nd->adopted = true;
+	nd->steering_fd = MAX(steering_adopt(fd, link->ifindex), -1);
 	rc = bound_queues(rtnl, nd);
 	if (rc) {
-		close(fd);
+		tap_close(nd, false);
 		return fail(err, rc, "%s: cannot be taken over: %s", link->name, strerror(-rc));
 	}
 	return 0;
@@ -185,7 +192,7 @@ static int create(struct rtnl *rtnl, struct netdev *nd, const char *name, const 
 		  struct netdev_error *err)
 {
 	int vnet_size = 10, off = 0, rc, fd = open_queue(name);
-	struct rtnl_link link;
+	struct rtnl_link link = { .ifindex = 0 };
 
 	if (fd < 0)
 		return fail(err, fd, "/dev/net/tun: %s: %s", name, strerror(-fd));
@@ -197,16 +204,13 @@ static int create(struct rtnl *rtnl, struct netdev *nd, const char *name, const 
 		rc = -errno;
 	if (!rc)
 		rc = drop_qdisc(rtnl, link.ifindex);
-	*nd = (struct netdev){ .ifindex = link.ifindex, .n_queues = 1, .steering_fd = -1 };
-	nd->queue_fd[0] = fd;
+	*nd = netdev_of(link.ifindex, fd);
 	if (!rc)
 		rc = bound_queues(rtnl, nd);
-	if (!rc && ioctl(fd, TUNSETPERSIST, 1)) {
+	if (!rc && ioctl(fd, TUNSETPERSIST, 1))
 		rc = -errno;
-		gating_close(&nd->gating);
-	}
 	if (rc) {
-		close(fd);
+		tap_close(nd, false);
 		return fail(err, rc, "%s: cannot be set up: %s", name, strerror(-rc));
 	}
 	return 0;

@@ -9,6 +9,7 @@
 #include "tests/unit/unit.h"
 
 #include <cap-ng.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -473,6 +474,48 @@ static void another_namespaces_map_is_not_ours(void **state)
 	assert_int_equal(status, 0);
 }
 
+static int count_open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Which fails late here, with queue, map and gate at hand: at the length of the queue. */
+static bool a_failed_take_over_leaves_fds(struct tap *t)
+{
+	struct netdev_error err = { "" };
+	int before;
+
+	netdev_kernel_ops.close(&t->kernel, &t->nd, false);
+	before = count_open_fds();
+	capng_get_caps_process();
+	capng_update(CAPNG_DROP, (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED), CAP_NET_ADMIN);
+	return capng_apply(CAPNG_SELECT_CAPS) ||
+	       netdev_kernel_ops.open(&t->kernel, &t->nd, TAP_NAME, NULL, &err) != -EPERM ||
+	       count_open_fds() != before;
+}
+
+static void what_cannot_be_taken_over_leaves_nothing_open(void **state)
+{
+	struct tap *t = *state;
+	int status;
+	pid_t pid;
+
+	steer(t);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(a_failed_take_over_leaves_fds(t));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* ---- where BPF is not to be had ---- */
 
 static int unprivileged_bpf_disabled(void)
@@ -525,6 +568,7 @@ int main(void)
 		TAP_TEST(the_next_vifd_moves_no_flow),
 		TAP_TEST(the_next_vifd_believes_no_nonsense),
 		TAP_TEST(another_namespaces_map_is_not_ours),
+		TAP_TEST(what_cannot_be_taken_over_leaves_nothing_open),
 		TAP_TEST(without_bpf_the_kernel_spreads),
 	};
 
