@@ -6,7 +6,7 @@ PROGRAMS += vifd vifctl
 
 # What both processes share, and the parts of each that never wait: tests step them.
 BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/stations.c
-DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c), \
+DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c uring_tap.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
 CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,bridge.c environment.c links.c loop.c neighbours.c netdev.c \
 		      notify.c process.c rtnl.c steering.c tap.c gating.c \

@@ -36,8 +36,9 @@ rank_of()
 	backend/datapath/worker.h) echo 72 ;;
 	backend/datapath/worker*.h) echo 73 ;;
 	backend/datapath/worker*) echo 74 ;;
-	backend/datapath/uring.* | backend/datapath/sandbox.*) echo 75 ;;
-	backend/datapath/datapath.*) echo 76 ;;
+	backend/datapath/uring_parts.h) echo 75 ;;
+	backend/datapath/uring* | backend/datapath/sandbox.*) echo 76 ;;
+	backend/datapath/datapath.*) echo 77 ;;
 	backend/control/vlans.*) echo 79 ;;
 	backend/control/exit.h | backend/control/config_nic.* | backend/control/links.* | backend/control/neighbours.* | backend/control/rtnl.*) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/tap.* | backend/control/bridge.* | backend/control/steering.* | \

@@ -2,21 +2,11 @@
 /*
  * Theory of operation.
  *
- * A TAP is watched by a one-shot poll while it is idle; once readable, and at first, it is
- * read by bursts of plain reads until one says EAGAIN, and only then polled again. Reads and
- * writes carry RWF_NOWAIT (O_NONBLOCK alone does not keep io_uring from waiting for a
- * TAP behind our back), so they complete while they are submitted, in order; the only
- * operations ever outstanding across a wait are polls. An idle worker
- * therefore has one poll a TAP and two for its event channels and control, and makes
- * no system call at all.
- *
- * Before Linux 6.4 TAPs refuse RWF_NOWAIT. There frames are read by plain reads, one
- * system call each; writes still go through the ring, which tries an O_NONBLOCK file
- * while it submits, and a TAP's send buffer is never full.
- *
  * One turn: submit what the last pass queued and, if nothing is due, wait, for no longer than
  * until a queue's time has come (a timeout of the wait itself: no operation, no timer fd);
- * take the completions; let each due queue have its pass, which queues new operations.
+ * take the completions; let each due queue have its pass, which queues new operations
+ * (uring_tap.c). An idle worker has one poll a TAP and two for its event channels and
+ * control, and makes no system call at all.
  *
  * A completion names its queue by slot and its packet by index in the queue's pool.
  * A queue that control wants back is released when nothing of it is outstanding, so
@@ -24,54 +14,20 @@
  */
 #include "uring.h"
 
-#include <liburing.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "uring_parts.h"
+
 #define SQ_ENTRIES 512
 #define CQ_ENTRIES 8192
-static_assert(WORKER_TURNS_MAX * QUEUE_PACKETS + IPC_QUEUES_MAX < CQ_ENTRIES,
-	      "room for all transfers of a pass and each queue's poll");
+static_assert(WORKER_TURNS_MAX * QUEUE_PACKETS + IPC_QUEUES_MAX + IPC_NICS_MAX * NIC_PLACES_MAX <
+	      CQ_ENTRIES, "room for all transfers of a pass, each queue's poll and each place's");
 
-enum cookie_kind {
-	COOKIE_CONTROL = 1,
-	COOKIE_EVENTS,
-	COOKIE_TAP_POLL,
-	COOKIE_TAP_READ,
-	COOKIE_TAP_WRITE,
-	COOKIE_PLACE_POLL,
-	COOKIE_CANCEL, /* its packet is the kind that is to end */
-};
-
-/* What the loop has under way for one queue's TAP. */
-struct tap_state {
-	bool polling;  /* a poll is outstanding */
-	bool readable; /* frames may wait: read before polling again */
-	bool closing;  /* release when idle */
-	bool probing;  /* reads were submitted to see whether the TAP is dry */
-	bool place_polling; /* of the queue's place on a NIC */
-	bool place_first;   /* whose turn it is */
-	uint16_t n_reading, n_writing;
-	uint16_t burst; /* reads to submit at once: follows what arrives */
-};
-
-struct uring_loop {
-	struct worker *w;
-	struct io_uring ring;
-	struct tap_state tap[IPC_QUEUES_MAX];
-};
-
-static uint64_t cookie(enum cookie_kind kind, uint32_t slot, uint32_t packet)
-{
-	static_assert(IPC_QUEUES_MAX <= 1u << 16, "a slot fits 16 bits");
-	return (uint64_t)kind << 56 | (uint64_t)slot << 32 | packet;
-}
-
-static struct io_uring_sqe *get_sqe(struct uring_loop *l)
+struct io_uring_sqe *uring_sqe(struct uring_loop *l)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&l->ring);
 
@@ -87,258 +43,14 @@ static struct io_uring_sqe *get_sqe(struct uring_loop *l)
 	return sqe;
 }
 
-/* ---- the TAP side ---- */
-
-static void poll_tap(struct uring_loop *l, struct queue *q)
-{
-	struct io_uring_sqe *sqe = get_sqe(l);
-
-	io_uring_prep_poll_add(sqe, q->tap_fd, POLLIN);
-	io_uring_sqe_set_data64(sqe, cookie(COOKIE_TAP_POLL, q->slot, 0));
-	l->tap[q->slot].polling = true;
-}
-
-static void submit_reads(struct uring_loop *l, struct queue *q, uint32_t n)
-{
-	struct tap_state *t = &l->tap[q->slot];
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct packet *p = packet_get(&q->pool);
-		struct io_uring_sqe *sqe;
-
-		if (!p)
-			break;
-		sqe = get_sqe(l);
-		io_uring_prep_read(sqe, q->tap_fd, packet_vnet(p),
-				   PACKET_VNET_SIZE + PACKET_FRAME_MAX, 0);
-		sqe->rw_flags = RWF_NOWAIT;
-		io_uring_sqe_set_data64(sqe, cookie(COOKIE_TAP_READ, q->slot,
-						    packet_index(&q->pool, p)));
-		t->n_reading++;
-	}
-}
-
-static void on_tap_read(struct uring_loop *l, struct queue *q, uint32_t packet, int result)
-{
-	struct tap_state *t = &l->tap[q->slot];
-
-	t->n_reading--;
-	queue_tap_read(q, packet_at(&q->pool, packet), result);
-	if (result == -EAGAIN && t->probing)
-		queue_tap_dry(q);
-	if (result < 0 && result != -EINTR) {
-		/* EAGAIN, or EBADFD while the device is going: poll says when there is more. */
-		t->readable = false;
-		t->burst = MAX(t->burst / 2, 1);
-	}
-	if (t->n_reading == 0) {
-		if (t->readable)
-			t->burst = MIN(t->burst * 2, QUEUE_READ_MAX);
-		worker_mark_ready(l->w, q);
-	}
-}
-
-/* What submit_reads() and its completions do, at once: up to n frames, until none waits. */
-static void read_now(struct uring_loop *l, struct queue *q, uint32_t n)
-{
-	struct tap_state *t = &l->tap[q->slot];
-
-	for (uint32_t i = 0; i < n && t->readable; i++) {
-		struct packet *p = packet_get(&q->pool);
-		ssize_t size;
-
-		if (!p)
-			break;
-		size = read(q->tap_fd, packet_vnet(p), PACKET_VNET_SIZE + PACKET_FRAME_MAX);
-		t->n_reading++;
-		on_tap_read(l, q, packet_index(&q->pool, p), size < 0 ? -errno : (int)size);
-	}
-}
-
-static void write_tap(struct uring_loop *l, struct queue *q, struct packet *p)
-{
-	struct io_uring_sqe *sqe = get_sqe(l);
-
-	io_uring_prep_write(sqe, q->tap_fd, packet_vnet(p), PACKET_VNET_SIZE + p->size, 0);
-	sqe->rw_flags = l->w->tap_nowait ? RWF_NOWAIT : 0;
-	io_uring_sqe_set_data64(sqe,
-				cookie(COOKIE_TAP_WRITE, q->slot, packet_index(&q->pool, p)));
-	l->tap[q->slot].n_writing++;
-}
-
-static int tap_attach(void *loop, struct queue *q)
-{
-	struct uring_loop *l = loop;
-
-	/* Read before it is polled: until it is seen empty, the gate may believe it full. */
-	l->tap[q->slot] = (struct tap_state){ .readable = true, .burst = 1 };
-	return 0;
-}
-
-static bool tap_idle(const struct tap_state *t)
-{
-	return !t->polling && !t->place_polling && t->n_reading == 0 && t->n_writing == 0;
-}
-
-static void cancel_poll(struct uring_loop *l, enum cookie_kind kind, const struct queue *q)
-{
-	struct io_uring_sqe *sqe = get_sqe(l);
-
-	io_uring_prep_poll_remove(sqe, cookie(kind, q->slot, 0));
-	io_uring_sqe_set_data64(sqe, cookie(COOKIE_CANCEL, q->slot, kind));
-}
-
-static void forget_place(void *loop, struct queue *q)
-{
-	struct uring_loop *l = loop;
-
-	/* Its completion finds no place, or another one, and does no harm. */
-	if (l->tap[q->slot].place_polling)
-		cancel_poll(l, COOKIE_PLACE_POLL, q);
-}
-
-static void tap_detach(void *loop, struct queue *q)
-{
-	struct uring_loop *l = loop;
-	struct tap_state *t = &l->tap[q->slot];
-
-	if (t->closing)
-		return;
-	t->closing = true;
-	if (t->polling)
-		cancel_poll(l, COOKIE_TAP_POLL, q);
-	if (t->place_polling)
-		cancel_poll(l, COOKIE_PLACE_POLL, q);
-	if (tap_idle(t))
-		worker_release(l->w, q);
-}
-
-/* Reads the TAP, or waits for it. */
-static void read_tap(struct uring_loop *l, struct queue *q)
-{
-	struct tap_state *t = &l->tap[q->slot];
-	bool probe = queue_tap_wanted(q);
-	uint32_t budget;
-
-	if (t->n_reading || q->broken || queue_tap_held(q) || (t->polling && !probe))
-		return;
-	if (!t->readable && !probe) {
-		poll_tap(l, q);
-		return;
-	}
-	budget = queue_read_budget(q);
-	t->probing = probe && budget;
-	t->readable |= t->probing;
-	if (l->w->tap_nowait)
-		submit_reads(l, q, MIN(budget, t->burst));
-	else
-		read_now(l, q, budget);
-}
-
-/* Reads the queue's place, or waits for it. */
-static void read_place(struct uring_loop *l, struct queue *q)
-{
-	struct tap_state *t = &l->tap[q->slot];
-	struct io_uring_sqe *sqe;
-
-	if (!q->place || q->broken)
-		return;
-	if (queue_place_receive(q))
-		worker_mark_ready(l->w, q);
-	if (!q->place && t->place_polling)
-		cancel_poll(l, COOKIE_PLACE_POLL, q); /* it was given up */
-	else if (!t->place_polling && queue_place_watched(q)) {
-		sqe = get_sqe(l);
-		io_uring_prep_poll_add(sqe, q->nic->poll_fd(q->place), POLLIN);
-		io_uring_sqe_set_data64(sqe, cookie(COOKIE_PLACE_POLL, q->slot, 0));
-		t->place_polling = true;
-	}
-}
-
-static void tap_flush(void *loop, struct queue *q)
-{
-	struct uring_loop *l = loop;
-	struct packet *p;
-
-	if (l->tap[q->slot].closing)
-		return;
-	queue_transmit(q);
-	while ((p = packet_fifo_pop(&q->to_tap)))
-		write_tap(l, q, p);
-	/* Both have their turn: reading one leaves the other no budget until the guest has
-	 * taken what was read. */
-	if (q->place && (l->tap[q->slot].place_first ^= true)) {
-		read_place(l, q);
-		read_tap(l, q);
-	} else {
-		read_tap(l, q);
-		read_place(l, q);
-	}
-}
-
-static const struct tap_ops uring_tap = {
-	.attach = tap_attach,
-	.detach = tap_detach,
-	.forget_place = forget_place,
-	.flush = tap_flush,
-};
-
-/* ---- completions ---- */
-
-static void on_tap_poll(struct uring_loop *l, struct queue *q, int result)
-{
-	struct tap_state *t = &l->tap[q->slot];
-
-	t->polling = false;
-	/* POLLERR: the netdev is gone. Never poll it again, it would fire at once and for ever. */
-	if (result > 0 && (result & POLLERR) && !(result & POLLIN)) {
-		worker_tap_gone(l->w, q);
-		return;
-	}
-	t->readable = result > 0;
-	worker_mark_ready(l->w, q);
-}
-
-static void on_tap(struct uring_loop *l, enum cookie_kind kind, uint32_t slot, uint32_t packet,
-		   int result)
-{
-	struct queue *q = l->w->by_slot[slot];
-	struct tap_state *t = &l->tap[slot];
-
-	if (kind == COOKIE_TAP_POLL) {
-		on_tap_poll(l, q, result);
-	} else if (kind == COOKIE_PLACE_POLL) {
-		t->place_polling = false;
-		worker_mark_ready(l->w, q);
-	} else if (kind == COOKIE_TAP_READ) {
-		on_tap_read(l, q, packet, result);
-	} else {
-		t->n_writing--;
-		queue_tap_written(q, packet_at(&q->pool, packet), result);
-	}
-	if (t->closing && tap_idle(t))
-		worker_release(l->w, q);
-}
-
-/* -EALREADY: the poll was just being looked at because somebody woke it. If nothing had come,
- * as when a device that goes wakes whoever waits for it, it is there still. */
-static void on_cancel(struct uring_loop *l, uint32_t slot, enum cookie_kind kind, int result)
-{
-	const struct tap_state *t = &l->tap[slot];
-	const struct queue *q = l->w->by_slot[slot];
-
-	if (result == -EALREADY && q && (kind == COOKIE_TAP_POLL ? t->polling : t->place_polling))
-		cancel_poll(l, kind, q);
-}
-
 /* Polls of what lives as long as the worker: multishot, so normally armed once. */
 static void watch(struct uring_loop *l, enum cookie_kind kind)
 {
-	struct io_uring_sqe *sqe = get_sqe(l);
+	struct io_uring_sqe *sqe = uring_sqe(l);
 	int fd = kind == COOKIE_CONTROL ? l->w->sock : l->w->events.fd;
 
 	io_uring_prep_poll_multishot(sqe, fd, POLLIN);
-	io_uring_sqe_set_data64(sqe, cookie(kind, 0, 0));
+	io_uring_sqe_set_data64(sqe, uring_cookie(kind, 0, 0));
 }
 
 static void complete(struct uring_loop *l, const struct io_uring_cqe *cqe)
@@ -360,12 +72,12 @@ static void complete(struct uring_loop *l, const struct io_uring_cqe *cqe)
 	case COOKIE_PLACE_POLL:
 	case COOKIE_TAP_READ:
 	case COOKIE_TAP_WRITE:
-		on_tap(l, kind, (uint32_t)(cqe->user_data >> 32) & 0xffff,
-		       (uint32_t)cqe->user_data, cqe->res);
+		uring_on_tap(l, kind, (uint32_t)(cqe->user_data >> 32) & 0xffff,
+			     (uint32_t)cqe->user_data, cqe->res);
 		break;
 	case COOKIE_CANCEL:
-		on_cancel(l, (uint32_t)(cqe->user_data >> 32) & 0xffff, (uint32_t)cqe->user_data,
-			  cqe->res);
+		uring_on_cancel(l, (uint32_t)(cqe->user_data >> 32) & 0xffff,
+				(uint32_t)cqe->user_data, cqe->res);
 		break;
 	}
 }
@@ -434,7 +146,7 @@ int uring_open(struct worker *w, struct uring_loop **out, char *why, size_t why_
 	if (err)
 		goto exit_ring;
 	w->nic_ops = nic_providers;
-	w->tap = &uring_tap;
+	w->tap = &uring_tap_ops;
 	w->loop = l;
 	watch(l, COOKIE_CONTROL);
 	watch(l, COOKIE_EVENTS);
@@ -489,7 +201,8 @@ int uring_run(struct uring_loop *l)
 		if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY && err != -ETIME)
 			return err;
 		w->env.now_ns = now_ns();
-		io_uring_for_each_cqe(&l->ring, head, cqe) {
+		io_uring_for_each_cqe(&l->ring, head, cqe)
+		{
 			complete(l, cqe);
 			n++;
 		}

@@ -20,7 +20,7 @@ test-storm-libs		= $(hostile-libs)
 
 TESTS += test-worker
 test-worker-objs := tests/hostile/test_worker.c $(BACKEND_SHARED) $(HOSTED_OBJS) \
-			  $(DATAPATH_STEPPED) backend/datapath/uring.c $(NIC_PORT_OBJS)
+			  $(DATAPATH_STEPPED) backend/datapath/uring.c backend/datapath/uring_tap.c $(NIC_PORT_OBJS)
 test-worker-libs := -lcmocka -l:liburing.a -Wl,--wrap=worker_pass
 
 SCRIPT_TESTS += tests/hostile/test_lab.sh
