@@ -48,7 +48,13 @@ void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY
 	s->layout = STEER_LAYOUT;
 	s->n_queues = n_queues;
 	s->last = 0;
+	rss_set_aside(s, 0);
 	__atomic_store_n(&s->active, STEER_OWN, __ATOMIC_RELEASE);
+}
+
+void rss_set_aside(struct steering *s, uint32_t aside)
+{
+	__atomic_store_n(&s->aside, aside, __ATOMIC_RELAXED);
 }
 
 /* A table of the guest's that neither is in use nor, unless it must be, holds its last word. */

@@ -18,6 +18,10 @@
  */
 void rss_init(struct steering *s, uint32_t n_queues, const uint8_t key[STEER_KEY_SIZE]);
 
+/* From now on our own hash takes no frame to queue number aside - 1; 0: to each again. While
+ * the guest's settings count it changes nothing. */
+void rss_set_aside(struct steering *s, uint32_t aside);
+
 /*
  * Makes the guest's settings count, all at once; with algorithm NONE, or no hash type set,
  * our own hash again (netif.h: "the backend is free to choose").

@@ -9,6 +9,9 @@
  * in holding what the guest asked for on its control ring: its writer (rss_commit()) fills
  * the one not in use, then points 'active' at it, so no frame meets a half-written table.
  *
+ * Our own table can be told to keep off one of the queues ('aside'): what would go there is
+ * spread over the others, by what is left of its hash, and every other flow stays where it is.
+ *
  * The kernel keeps the map as long as the TAP: a vifd that takes a TAP over finds there what
  * the guest of its live rings has set, and flows stay where they were.
  *
@@ -33,7 +36,7 @@
 #define STEER_INPUT_MAX	  36  /* bytes: two IPv6 addresses, two ports */
 #define STEER_MAPPING_MAX 128 /* entries: Linux's XEN_NETBK_MAX_HASH_MAPPING_SIZE */
 #define STEER_TABLES	  3
-#define STEER_LAYOUT	  1 /* another one after every change here that an older map misses */
+#define STEER_LAYOUT	  2 /* another one after every change here that an older map misses */
 #define STEER_OWN	  0 /* index of our own table */
 
 /* Bits of 'flags' and a hash's type: netif.h's XEN_NETIF_CTRL_HASH_TYPE_*, then ours. */
@@ -43,7 +46,7 @@
 #define STEER_IPV6_TCP (1u << 3)
 #define STEER_UDP      (1u << 16) /* ports of UDP and SCTP as of TCP, where that is allowed */
 #define STEER_ETHERNET (1u << 17) /* a frame without another type: its two addresses */
-#define STEER_MIX      (1u << 18) /* no type: the hash is mixed before it becomes a queue */
+#define STEER_MIX      (1u << 18) /* no type: our own table, whose hash is mixed first */
 
 /*
  * What a guest has set, as netif.h's control requests name it. Zeroed is a vif before its
@@ -70,6 +73,8 @@ struct steering {
 	__u32 ifindex; /* the TAP's, in the network namespace of this inode */
 	__u64 netns;
 	__u32 n_queues;
+	/* control's, at any time: 1 + the queue our own table keeps frames off; 0: none */
+	__u32 aside;
 	/* rss_commit()'s */
 	__u32 active; /* index of the table in use */
 	__u32 last;   /* index of the table with the guest's last word, in use or not; 0: none */
@@ -223,13 +228,25 @@ STEER_INLINE __u32 steer_mix(__u32 hash)
 	return hash ^ hash >> 16;
 }
 
+/* The queue our own table gives a mixed hash: not the one that is kept off, if there is another. */
+STEER_INLINE __u32 steer_own_queue(const struct steering *s, __u32 hash)
+{
+	__u32 aside = *(const volatile __u32 *)&s->aside, n = s->n_queues, queue, other;
+
+	queue = n ? hash % n : 0;
+	if (queue + 1 != aside || n < 2)
+		return queue;
+	other = hash / n % (n - 1);
+	return other + (other >= queue);
+}
+
 /* The queue of a frame with this hash (0: it has none; so netback). */
 STEER_INLINE __u32 steer_queue(const struct steering *s, const struct steering_table *t, __u32 hash)
 {
 	__u32 size = t->rss.mapping_size;
 
 	if (t->flags & STEER_MIX)
-		hash = steer_mix(hash);
+		return steer_own_queue(s, steer_mix(hash));
 	/* The mask is for the kernel's verifier, which does not follow the remainder. */
 	if (size > 0)
 		hash = t->rss.mapping[hash % size & (STEER_MAPPING_MAX - 1)];

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backend/control/bridge.h"
+#include "backend/control/steering.h"
 #include "backend/control/tap.h"
 
 static struct rtnl *rtnl_of(void *ctx)
@@ -38,6 +39,12 @@ static int kernel_steer(void *ctx, struct netdev *nd, struct rss *kept)
 {
 	(void)ctx;
 	return tap_steer(nd, kept);
+}
+
+static int kernel_set_aside(void *ctx, struct netdev *nd, uint32_t aside)
+{
+	(void)ctx;
+	return steering_set_aside(nd->steering_fd, aside);
 }
 
 static int kernel_purge(void *ctx, struct netdev *nd)
@@ -164,6 +171,7 @@ const struct netdev_ops netdev_kernel_ops = {
 	.open = kernel_open,
 	.set_queues = kernel_set_queues,
 	.steer = kernel_steer,
+	.set_aside = kernel_set_aside,
 	.purge = kernel_purge,
 	.set_offload = kernel_set_offload,
 	.set_carrier = kernel_set_carrier,

@@ -91,6 +91,10 @@ struct netdev_ops {
 	 */
 	int (*steer)(void *ctx, struct netdev *nd, struct rss *kept);
 
+	/* While it is ours to say, no frame is spread to queue number aside - 1 from now on; 0: to
+	 * each again. Precondition: nd->steering_fd is there. 0 or -errno. */
+	int (*set_aside)(void *ctx, struct netdev *nd, uint32_t aside);
+
 	/* Drops what waits in the device, for a guest that is no more. Precondition: one queue.
 	 * 0 or -errno. */
 	int (*purge)(void *ctx, struct netdev *nd);

@@ -53,9 +53,22 @@ bool steering_kept(int map_fd, uint32_t n_queues, struct rss *out)
 	struct steering *s = map_content(map_fd);
 	bool kept = s && rss_read(s, n_queues, out);
 
-	if (s)
+	if (s) {
+		rss_set_aside(s, 0); /* whoever had that queue to itself is gone */
 		munmap(s, sizeof(*s));
+	}
 	return kept;
+}
+
+int steering_set_aside(int map_fd, uint32_t aside)
+{
+	struct steering *s = map_content(map_fd);
+
+	if (!s)
+		return -errno;
+	rss_set_aside(s, aside);
+	munmap(s, sizeof(*s));
+	return 0;
 }
 
 /* ---- attaching ---- */

@@ -25,11 +25,16 @@ int steering_attach(int tap_fd, int ifindex, uint32_t n_queues) must_check;
  */
 int steering_adopt(int tap_fd, int ifindex) must_check;
 
-/* Whether the map goes on steering over n_queues: then what the guest had set, too. */
+/* Whether the map goes on steering over n_queues: then what the guest had set, too. No queue of
+ * it is set aside any more. */
 bool steering_kept(int map_fd, uint32_t n_queues, struct rss *out);
 
 /* Starts anew with n_queues and our own hash: what a guest has set in the map of 'map_fd'
  * is forgotten. Nobody else may have it open. 0 or -errno. */
 int steering_reset(int map_fd, int ifindex, uint32_t n_queues) must_check;
+
+/* Our own hash takes no frame to queue number aside - 1 from now on; 0: to each again. 0 or
+ * -errno. */
+int steering_set_aside(int map_fd, uint32_t aside) must_check;
 
 #endif

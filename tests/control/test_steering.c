@@ -232,6 +232,31 @@ static void program_and_library_agree_on_any_frame(void **state)
 	munmap(s, sizeof(*s));
 }
 
+static void program_and_library_agree_on_a_queue_set_aside(void **state)
+{
+	struct tap *t = *state;
+	struct random r = { 17 };
+	static struct frame f;
+	struct steering *s;
+
+	steer(t);
+	s = map(t);
+	for (uint32_t aside = 1; aside <= N_QUEUES; aside++) {
+		assert_int_equal(netdev_kernel_ops.set_aside(&t->kernel, &t->nd, aside), 0);
+		for (uint32_t i = 0; i < 300; i++) {
+			uint32_t queue;
+
+			draw_frame(&r, &f);
+			queue = queue_of(t, f.bytes, f.size);
+			assert_int_equal(queue, rss_queue(s, f.bytes, f.size));
+			assert_int_not_equal(queue, aside - 1);
+		}
+	}
+	assert_int_equal(netdev_kernel_ops.set_aside(&t->kernel, &t->nd, 0), 0);
+	agree(t, s, &r, 300);
+	munmap(s, sizeof(*s));
+}
+
 /* The kernel's verifier let the program in: whatever the map holds, it stays within. */
 static void a_map_of_nonsense_loses_no_frame(void **state)
 {
@@ -398,7 +423,8 @@ static void the_next_vifd_goes_on_as_the_guest_wished(void **state)
 	munmap(s, sizeof(*s));
 }
 
-/* The key is the old one: no flow moves because vifd was started anew. */
+/* The key is the old one: no flow moves because vifd was started anew. A queue that had been set
+ * aside is one like the others. */
 static void the_next_vifd_moves_no_flow(void **state)
 {
 	struct tap *t = *state;
@@ -411,6 +437,7 @@ static void the_next_vifd_moves_no_flow(void **state)
 		build_flow(&f, (uint16_t)(1000 + i), false);
 		queue[i] = queue_of(t, f.bytes, f.size);
 	}
+	assert_int_equal(netdev_kernel_ops.set_aside(&t->kernel, &t->nd, 2), 0);
 	take_over(t, N_QUEUES);
 	assert_int_equal(netdev_kernel_ops.steer(&t->kernel, &t->nd, &kept), 0);
 	assert_int_equal(kept.algorithm | kept.flags | kept.mapping_size, 0);
@@ -559,6 +586,7 @@ int main(void)
 #define TAP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TAP_TEST(program_and_library_agree_on_any_frame),
+		TAP_TEST(program_and_library_agree_on_a_queue_set_aside),
 		TAP_TEST(a_map_of_nonsense_loses_no_frame),
 		TAP_TEST(the_kernels_table_moves_flows),
 		TAP_TEST(our_program_keeps_them),

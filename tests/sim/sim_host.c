@@ -190,6 +190,20 @@ static int netdev_steer(void *ctx, struct netdev *nd, struct rss *kept)
 		return -errno;
 	if (!kept || !rss_read(s, nd->n_queues, kept))
 		rss_init(s, nd->n_queues, key);
+	rss_set_aside(s, 0);
+	munmap(s, sizeof(*s));
+	return 0;
+}
+
+static int netdev_set_aside(void *ctx, struct netdev *nd, uint32_t aside)
+{
+	struct steering *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED,
+				  nd->steering_fd, 0);
+
+	(void)ctx;
+	if (s == MAP_FAILED)
+		return -errno;
+	rss_set_aside(s, aside);
 	munmap(s, sizeof(*s));
 	return 0;
 }
@@ -384,6 +398,7 @@ const struct netdev_ops sim_netdev_ops = {
 	.open = netdev_open,
 	.set_queues = netdev_set_queues,
 	.steer = netdev_steer,
+	.set_aside = netdev_set_aside,
 	.purge = netdev_purge,
 	.set_offload = netdev_set_offload,
 	.set_carrier = netdev_set_carrier,

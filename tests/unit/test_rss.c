@@ -398,6 +398,60 @@ static void what_is_not_ip_goes_by_its_addresses(void **state)
 		assert_in_range(frames[q], 32, 128);
 }
 
+/* What the queue set aside had is spread over the others, and nothing else moves. */
+static void only_the_flows_of_a_queue_set_aside_move(void **state)
+{
+	static struct frame f;
+
+	(void)state;
+	frame_build(&f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_UDP });
+	for (uint32_t n_queues = 2; n_queues <= 16; n_queues++) {
+		uint32_t aside = n_queues * 5 / 7;
+		uint32_t moved[16] = { 0 }, n_moved = 0;
+
+		rss_init(&steering, n_queues, own_key);
+		for (uint32_t port = 0; port < 4096; port++) {
+			uint32_t before, now;
+
+			put_be16(f.bytes + f.transport_offset, port);
+			rss_set_aside(&steering, 0);
+			before = rss_queue(&steering, f.bytes, f.size);
+			rss_set_aside(&steering, aside + 1);
+			now = rss_queue(&steering, f.bytes, f.size);
+			assert_true(now < n_queues && now != aside);
+			if (before != aside)
+				assert_int_equal(now, before);
+			moved[now] += before == aside;
+			n_moved += before == aside;
+		}
+		for (uint32_t q = 0; q < n_queues; q++)
+			if (q != aside)
+				assert_in_range(moved[q], n_moved / (n_queues - 1) / 3,
+						n_moved / (n_queues - 1) * 3);
+	}
+}
+
+/* A guest's own mapping is its own; the only queue cannot be set aside; nor one there is not. */
+static void setting_a_queue_aside_changes_nothing_else(void **state)
+{
+	static struct frame f;
+	struct rss rss = { .algorithm = TOEPLITZ, .flags = RSS_FLAGS, .mapping_size = 1 };
+
+	(void)state;
+	frame_build(&f, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP });
+	rss.mapping[0] = 2;
+	rss_commit(&steering, &rss);
+	rss_set_aside(&steering, 3);
+	assert_int_equal(rss_queue(&steering, f.bytes, f.size), 2);
+	rss_init(&steering, 1, own_key);
+	rss_set_aside(&steering, 1);
+	assert_int_equal(rss_queue(&steering, f.bytes, f.size), 0);
+	rss_init(&steering, 4, own_key);
+	assert_int_equal(steering.aside, 0);
+	rss_set_aside(&steering, UINT32_MAX);
+	assert_true(rss_queue(&steering, f.bytes, f.size) < 4);
+}
+
 /* ---- settings ---- */
 
 static void a_commit_leaves_the_table_in_use_alone(void **state)
@@ -520,6 +574,8 @@ int main(void)
 		cmocka_unit_test_setup(our_own_hash_spreads_flows_and_keeps_each, setup),
 		cmocka_unit_test_setup(sixteen_ports_in_a_row_find_four_queues, setup),
 		cmocka_unit_test_setup(what_is_not_ip_goes_by_its_addresses, setup),
+		cmocka_unit_test_setup(only_the_flows_of_a_queue_set_aside_move, setup),
+		cmocka_unit_test_setup(setting_a_queue_aside_changes_nothing_else, setup),
 		cmocka_unit_test_setup(a_commit_leaves_the_table_in_use_alone, setup),
 		cmocka_unit_test_setup(without_an_algorithm_our_own_hash_counts_again, setup),
 		cmocka_unit_test_setup(the_last_word_is_found_again, setup),
