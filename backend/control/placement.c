@@ -163,6 +163,24 @@ static void fail_to_join(struct vif *v, uint64_t now_ns, const char *what, const
 	p->retry_ns = now_ns + PLACEMENT_RETRY_NS;
 }
 
+void placement_check_filters(struct nic *n, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
+		struct vif *v = n->place[i];
+		int rc;
+
+		if (!v || v->placement.state != PLACED_NIC)
+			continue;
+		rc = n->ops->filter_check(n->device, &v->placement.filter);
+		if (!rc)
+			continue;
+		fail_to_join(v, now_ns, "its filter was taken away: ", strerror(-rc));
+		log_limited(&v->log_limit, now_ns, LOG_LVL_WARNING, SCOPE(v), "NIC %s: %s",
+			    n->config.name, v->placement.failure);
+		enter(v, PLACED_HOLDING);
+	}
+}
+
 static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_ns)
 {
 	struct ipc_msg msg = { .type = IPC_PLACE_JOIN,
@@ -396,7 +414,9 @@ uint64_t placement_step(struct control *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->n_vifs; i++)
 		next = MIN(next, step_vif(c, c->vif[i], now_ns));
 	next = MIN(next, placement_look(c, now_ns));
-	for (uint32_t i = 0; i < c->nics.n; i++)
+	for (uint32_t i = 0; i < c->nics.n; i++) {
 		give_places(c, &c->nics.nic[i], now_ns);
+		next = MIN(next, placement_keep_right(c, &c->nics.nic[i], now_ns));
+	}
 	return next;
 }

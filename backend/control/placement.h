@@ -16,6 +16,9 @@
  * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC is taken
  * away, every vif is on the bridge at once, and gets a place anew later. A NIC whose link is
  * down gives its vifs to the bridge in order, and takes them back once it was up for a while.
+ * What others change on a device is found when it is looked at, every PLACEMENT_CHECK_NS: a vif
+ * whose filter is gone leaves its place and gets one anew; for the rest all of them leave, and the
+ * NIC is opened anew.
  *
  * Owner: control.
  */
@@ -94,6 +97,9 @@ struct nic {
 	struct vif *place[NIC_PLACES_MAX];
 	uint32_t n_places;
 	uint64_t retry_ns;
+	uint64_t checked_ns; /* the device was last looked at for what others changed */
+	uint64_t amiss_ns;   /* since when that is so of more than a filter; 0: it is not */
+	char amiss[120];     /* what it is */
 	struct fdb fdb;
 	struct log_limit log_limit;
 	char why[160]; /* why it is not open */
@@ -105,6 +111,9 @@ struct nics {
 	uint64_t looked_ns;	   /* at who is how busy */
 	uint32_t n_datapaths_lost; /* as of the workers, when it was last acted upon */
 };
+
+/* Between two looks at what was put on a device. */
+#define PLACEMENT_CHECK_NS (10 * NS_PER_S)
 
 /* Whether guests' frames may leave by it: it can, and is to. */
 static inline bool nic_transmits(const struct nic *n)

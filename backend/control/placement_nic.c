@@ -15,6 +15,9 @@
 /* What failed is not tried again earlier, whatever changes. */
 #define TRY_AGAIN_NS (1 * NS_PER_S)
 
+/* Vifs that leave a NIC that is to be opened anew are waited for no longer. */
+#define LEAVE_NS (5 * NS_PER_S)
+
 /* A link that comes and goes moves nobody until it stays. */
 #define LINK_STAYS_NS (1 * NS_PER_S)
 
@@ -84,6 +87,7 @@ void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t 
 		return;
 	}
 	n->state = NIC_OPEN;
+	n->checked_ns = now_ns;
 	n->why[0] = '\0';
 	log_info(LOG_NOBODY, "NIC %s: %u places for guests, by worker %u", n->config.name,
 		 n->ops->caps(n->device).n_places, n->worker);
@@ -92,7 +96,7 @@ void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t 
 /* ---- what becomes of the device ---- */
 
 /* Returns whether it is closed now: not while its worker's socket is full. */
-static bool close_gone(struct control *c, struct nic *n, uint64_t now_ns)
+static bool close_nic(struct control *c, struct nic *n, uint64_t now_ns, const char *why)
 {
 	const struct ipc_msg msg = { .type = IPC_NIC_CLOSE, .slot = n->number };
 
@@ -103,7 +107,8 @@ static bool close_gone(struct control *c, struct nic *n, uint64_t now_ns)
 	n->ops->close(n->device);
 	n->device = NULL;
 	n->heard = false;
-	fail(n, now_ns, "the device is gone");
+	n->amiss_ns = 0;
+	fail(n, now_ns, why);
 	n->retry_ns = now_ns + TRY_AGAIN_NS; /* another may be there already */
 	return true;
 }
@@ -128,7 +133,7 @@ static uint64_t look_at(struct control *c, struct nic *n, uint64_t now_ns)
 	bool found = c->env.netdev_ops->host(c->env.netdev_ctx, n->ops->ifindex(n->device), &now);
 
 	if (n->heard && (!found || now.born != n->host.born))
-		return close_gone(c, n, now_ns) ? UINT64_MAX : now_ns + NS_PER_MS;
+		return close_nic(c, n, now_ns, "the device is gone") ? UINT64_MAX : now_ns + NS_PER_MS;
 	if (!found)
 		return UINT64_MAX;
 	follow_link(n, &now, now_ns);
@@ -152,6 +157,34 @@ uint64_t placement_step_nics(struct control *c, uint64_t now_ns)
 			next = MIN(next, MAX(n->retry_ns, now_ns + NS_PER_MS));
 	}
 	return next;
+}
+
+/* ---- what others change on it ---- */
+
+static void check(struct nic *n, uint64_t now_ns)
+{
+	n->checked_ns = now_ns;
+	if (!n->ops->check)
+		return;
+	if (n->ops->check(n->device, n->amiss, sizeof(n->amiss)))
+		n->amiss_ns = now_ns;
+	else
+		placement_check_filters(n, now_ns);
+}
+
+uint64_t placement_keep_right(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	if (n->state != NIC_OPEN || !n->heard)
+		return UINT64_MAX;
+	if (!n->amiss_ns && now_ns - n->checked_ns >= PLACEMENT_CHECK_NS) {
+		check(n, now_ns);
+		return now_ns;
+	}
+	if (!n->amiss_ns)
+		return n->checked_ns + PLACEMENT_CHECK_NS;
+	if (n->n_places && now_ns - n->amiss_ns < LEAVE_NS)
+		return n->amiss_ns + LEAVE_NS;
+	return close_nic(c, n, now_ns, n->amiss) ? n->retry_ns : now_ns + NS_PER_MS;
 }
 
 void placement_init(struct control *c)

@@ -22,6 +22,10 @@ void placement_close_fds(int fds[], int n);
  * come again. */
 uint64_t placement_step_nics(struct control *c, uint64_t now_ns);
 
+/* After everybody's steps: looks at what others may have changed on n, and closes a NIC of which
+ * that is so, to be opened anew, once its vifs have left. Returns when to come again. */
+uint64_t placement_keep_right(struct control *c, struct nic *n, uint64_t now_ns);
+
 /* The worker has its half, or could not open it. */
 void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t now_ns);
 
@@ -32,6 +36,9 @@ void placement_nic_lost(struct nic *n);
 
 /* n is gone, its worker was told so: its vifs are the bridge's. */
 void placement_nic_gone(struct control *c, struct nic *n);
+
+/* Looks whether the filters on n are there; has those leave whose are not. */
+void placement_check_filters(struct nic *n, uint64_t now_ns);
 
 /* ---- placement_policy.c ---- */
 

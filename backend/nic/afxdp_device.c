@@ -42,6 +42,7 @@ struct nic_device {
 	uint32_t n_places;
 	struct guest_queues queues;
 	struct afxdp_program program;
+	uint32_t where[NIC_PLACES_MAX]; /* rules_ops.has of the places' rules */
 	int grace, grace_inner;
 	const char *receive; /* nic_caps.receive */
 	bool transmit;	     /* there is to be memory for it */
@@ -332,7 +333,7 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 	int err = tell_program(d, place, fds, n_fds, &key);
 
 	if (!err && by_device(d)) {
-		err = d->queues.ops->add(d->queues.rules, &rule);
+		err = d->queues.ops->add(d->queues.rules, &rule, &d->where[place]);
 		if (err)
 			bpf_map_delete_elem(d->program.filters, &key);
 	}
@@ -360,6 +361,26 @@ static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 	return rc && rc != -ENOENT ? rc : err;
 }
 
+static int filter_check(struct nic_device *d, const struct nic_filter *filter)
+{
+	const struct nic_filter_key key = key_of(filter);
+	struct rule rule;
+	uint32_t place;
+	int err = bpf_map_lookup_elem(d->program.filters, &key, &place);
+
+	if (err || !by_device(d))
+		return err;
+	rule = rule_of(d, filter, place);
+	return d->queues.ops->has(d->queues.rules, &rule, d->where[place]);
+}
+
+static int check(const struct nic_device *d, char *why, size_t why_size)
+{
+	int err = afxdp_program_check(&d->program, why, why_size);
+
+	return err ? err : guest_queues_check(&d->queues, why, why_size);
+}
+
 const struct nic_device_ops afxdp_device_ops = {
 	.open = device_open,
 	.close = device_close,
@@ -370,4 +391,6 @@ const struct nic_device_ops afxdp_device_ops = {
 	.filter_add = filter_add,
 	.filter_del = filter_del,
 	.settle = settle,
+	.filter_check = filter_check,
+	.check = check,
 };

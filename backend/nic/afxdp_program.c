@@ -166,6 +166,21 @@ static int load(struct afxdp_program *p, uint32_t first_queue, char *why, size_t
 	return 0;
 }
 
+static int program_fd(const struct afxdp_program *p)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(p->object, PROGRAM_NAME));
+}
+
+static int id_of(int program, uint32_t *out)
+{
+	struct bpf_prog_info info = { .type = 0 };
+	uint32_t size = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(program, &info, &size);
+
+	*out = info.id;
+	return err;
+}
+
 int afxdp_program_put(struct afxdp_program *p, int ifindex, const struct guest_queues_record *was,
 		      char *why, size_t why_size)
 {
@@ -175,8 +190,10 @@ int afxdp_program_put(struct afxdp_program *p, int ifindex, const struct guest_q
 	err = load(p, was->first, why, why_size);
 	if (err)
 		return err;
-	fd = bpf_program__fd(bpf_object__find_program_by_name(p->object, PROGRAM_NAME));
-	err = fd < 0 ? fd : keep_record(p, fd, was);
+	fd = program_fd(p);
+	err = fd < 0 ? fd : id_of(fd, &p->id);
+	if (!err)
+		err = keep_record(p, fd, was);
 	if (err)
 		return fail(why, why_size, err, "noting what the device was");
 	err = attach(p, fd);
@@ -188,10 +205,28 @@ bool afxdp_program_in_driver(const struct afxdp_program *p)
 	return p->xdp_flags & XDP_FLAGS_DRV_MODE;
 }
 
+int afxdp_program_check(const struct afxdp_program *p, char *why, size_t why_size)
+{
+	uint32_t id = 0;
+	int err = bpf_xdp_query_id(p->ifindex, (int)p->xdp_flags, &id);
+
+	if (err)
+		return fail(why, why_size, err, "looking for the XDP program");
+	if (id == p->id)
+		return 0;
+	snprintf(why, why_size, id ? "another XDP program was put in place of vifd's" :
+				     "its XDP program was taken off");
+	return -ESTALE;
+}
+
 void afxdp_program_remove(struct afxdp_program *p)
 {
-	if (p->xdp_flags)
-		bpf_xdp_detach(p->ifindex, p->xdp_flags, NULL);
+	LIBBPF_OPTS(bpf_xdp_attach_opts, ours);
+
+	if (p->xdp_flags) {
+		ours.old_prog_fd = program_fd(p);
+		bpf_xdp_detach(p->ifindex, p->xdp_flags, &ours);
+	}
 	p->xdp_flags = 0;
 	bpf_object__close(p->object);
 	p->object = NULL;

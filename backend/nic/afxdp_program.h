@@ -19,6 +19,7 @@ struct guest_queues_record;
 struct afxdp_program {
 	int ifindex;
 	uint32_t xdp_flags; /* how it is attached; 0: it is not */
+	uint32_t id;	    /* the program's, as the kernel counts them */
 	struct bpf_object *object;
 	int filters, sockets; /* maps; the object's */
 	int was;	      /* map; -1: none */
@@ -36,6 +37,11 @@ int afxdp_program_put(struct afxdp_program *p, int ifindex, const struct guest_q
 /* Whether the driver runs it; else the kernel does, on what the driver made of a frame. */
 bool afxdp_program_in_driver(const struct afxdp_program *p);
 
+/* Whether it still is on the device. 0; -ESTALE and why: it was taken off, or another took its
+ * place; -errno. */
+int afxdp_program_check(const struct afxdp_program *p, char *why, size_t why_size) must_check;
+
+/* If it still is there: another's stays. */
 void afxdp_program_remove(struct afxdp_program *p);
 
 #endif

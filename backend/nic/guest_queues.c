@@ -98,13 +98,13 @@ static int open_all_queues(struct guest_queues *q, uint32_t n_queues, char *why,
 static int open_own_queues(struct guest_queues *q, const struct ethtool *e, uint32_t n_filters,
 			   char *why, size_t why_size)
 {
-	uint32_t n_queues = ethtool_n_queues(e), n_free;
+	uint32_t n_free;
 	int err = find_rules(q, &n_free, why, why_size);
 
 	if (!err)
-		err = choose_queues(&q->was, n_queues, n_filters, n_free, why, why_size);
+		err = choose_queues(&q->was, q->n_queues, n_filters, n_free, why, why_size);
 	if (!err)
-		err = look_at_spread(e, &q->was, n_queues, why, why_size);
+		err = look_at_spread(e, &q->was, q->n_queues, why, why_size);
 	return err;
 }
 
@@ -137,8 +137,9 @@ int guest_queues_open(struct guest_queues *q, const char *device, bool by_device
 	}
 	if (ethtool_flags(&e, &q->was.flags))
 		q->was.flags = 0;
+	q->n_queues = ethtool_n_queues(&e);
 	err = by_device ? open_own_queues(q, &e, n_filters, why, why_size)
-			: open_all_queues(q, ethtool_n_queues(&e), why, why_size);
+			: open_all_queues(q, q->n_queues, why, why_size);
 	if (err) {
 		guest_queues_close(q);
 		put_back_flags(&e, q->was.flags);
@@ -210,8 +211,59 @@ int guest_queues_take(struct guest_queues *q, char *why, size_t why_size)
 				 "keeping frames off guests' queues (ethtool -X): %s",
 				 strerror(-err));
 	}
+	if (!err && ethtool_flags(&e, &q->flags))
+		q->flags = 0;
 	ethtool_close(&e);
 	return err;
+}
+
+/* ---- whether it stays ---- */
+
+/* Some queue of the guests' is spread to, or it cannot be said. */
+static bool is_spread_to(const struct guest_queues_record *was, const struct ethtool *e)
+{
+	uint32_t *table = calloc(ETHTOOL_SPREAD_MAX, sizeof(*table)), n = 0;
+	bool found = !table || ethtool_spread(e, table, &n);
+
+	for (uint32_t i = 0; !found && i < n; i++)
+		found = table[i] >= was->first;
+	free(table);
+	return found;
+}
+
+static const char *changed(const struct guest_queues *q, const struct ethtool *e)
+{
+	uint32_t flags, now = ethtool_n_queues(e);
+
+	if (now != q->n_queues)
+		return "the number of its receive queues was changed (ethtool -L)";
+	if (ethtool_flags(e, &flags))
+		flags = 0;
+	if (flags & ~q->flags & ETH_FLAG_RXVLAN)
+		return "it takes VLAN tags off frames again (ethtool -K rxvlan)";
+	if (q->ops && q->flags & ~flags & ETH_FLAG_NTUPLE)
+		return "its filters were switched off (ethtool -K ntuple)";
+	if (q->ops && is_spread_to(&q->was, e))
+		return "others' frames are spread over guests' queues again (ethtool -X)";
+	return NULL;
+}
+
+int guest_queues_check(const struct guest_queues *q, char *why, size_t why_size)
+{
+	const char *what;
+	struct ethtool e;
+	int err = ethtool_open(&e, q->device);
+
+	if (err) {
+		snprintf(why, why_size, "a socket for ethtool: %s", strerror(-err));
+		return err;
+	}
+	what = changed(q, &e);
+	ethtool_close(&e);
+	if (!what)
+		return 0;
+	snprintf(why, why_size, "%s", what);
+	return -ESTALE;
 }
 
 /* ---- and put back ---- */

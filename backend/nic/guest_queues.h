@@ -34,6 +34,8 @@ struct guest_queues {
 	const struct rules_ops *ops; /* NULL: an XDP program picks the place */
 	struct rules *rules;
 	struct guest_queues_record was;
+	/* as it was taken, for guest_queues_check(): */
+	uint32_t n_queues, flags;
 };
 
 /*
@@ -48,6 +50,10 @@ int guest_queues_open(struct guest_queues *q, const char *device, bool by_device
 /* Takes the guests' queues out of the device's spreading, and leaves VLAN tags in frames:
  * an XDP program sees no other. Call it once q->was is kept. 0 or -errno with why. */
 int guest_queues_take(struct guest_queues *q, char *why, size_t why_size) must_check;
+
+/* Whether all that still is as it was taken; the rules are not looked at. 0; -ESTALE and why:
+ * somebody changed it, close it and open it anew; -errno. */
+int guest_queues_check(const struct guest_queues *q, char *why, size_t why_size) must_check;
 
 /*
  * Puts back what 'was', as far as it can be: removes the rules of the filters in the map

@@ -223,6 +223,16 @@ struct nic_device_ops {
 
 	/* ---- NULL where a provider has nothing of the kind ---- */
 
+	/*
+	 * Reads back what was put on the device, which others may change at any time: the filter
+	 * that was added, and all the rest. May take a driver some milliseconds. 0; -errno: it
+	 * is not, or not known to be, what it was. Then frames pass to the host's stack. A filter
+	 * can be removed and added again; for the rest, with why, the device is to be closed and
+	 * opened anew.
+	 */
+	int (*filter_check)(struct nic_device *d, const struct nic_filter *filter);
+	int (*check)(const struct nic_device *d, char *why, size_t why_size);
+
 	void (*status)(const struct nic_device *d, struct nic_status *out);
 
 	/* A fault on demand, for tests. 0; -EINVAL: no such fault, or not with that value. */

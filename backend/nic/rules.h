@@ -31,8 +31,13 @@ struct rules_ops {
 	/* The device's rules stay. NULL is accepted. */
 	void (*close)(struct rules *r);
 
-	/* 0 once the rule is there and was read back; -ENOSPC; -errno: it is not there. */
-	int (*add)(struct rules *r, const struct rule *rule);
+	/* 0 once the rule is there and was read back; -ENOSPC; -errno: it is not there. *where
+	 * is for has(). */
+	int (*add)(struct rules *r, const struct rule *rule, uint32_t *where);
+
+	/* Whether it is there still, as it was added: reads one rule back. 0 or -errno: it is not
+	 * known to be. */
+	int (*has)(struct rules *r, const struct rule *rule, uint32_t where);
 
 	/* Removes what is exactly this rule. 0, also if there is none; -errno. */
 	int (*del)(struct rules *r, const struct rule *rule);

@@ -285,9 +285,19 @@ static int find_class(struct rules *r, uint32_t queue)
 
 /* ---- for the provider ---- */
 
-static int flower_add(struct rules *r, const struct rule *rule)
+/* Carried out by the hardware, in the way of 'class'. */
+static int check(struct rules *r, const struct rule *rule, int class)
 {
 	struct found f;
+	int err = get(r, rule, &f);
+
+	if (!err && (!is_rule(&f, rule, class) || !(f.flags & TCA_CLS_FLAGS_IN_HW)))
+		err = -EIO;
+	return err;
+}
+
+static int flower_add(struct rules *r, const struct rule *rule, uint32_t *where)
+{
 	int class = -1, err = insert(r, rule, class);
 
 	if (err == -EOPNOTSUPP || err == -EINVAL) {
@@ -297,12 +307,17 @@ static int flower_add(struct rules *r, const struct rule *rule)
 	}
 	if (err)
 		return err;
-	err = get(r, rule, &f);
-	if (!err && (!is_rule(&f, rule, class) || !(f.flags & TCA_CLS_FLAGS_IN_HW)))
-		err = -EIO;
+	*where = (uint32_t)class;
+	err = check(r, rule, class);
 	if (err)
 		(void)!remove_rule(r, rule);
 	return err;
+}
+
+/* 'where' is the class; its handle is known. */
+static int flower_has(struct rules *r, const struct rule *rule, uint32_t where)
+{
+	return check(r, rule, (int)where);
 }
 
 static int flower_del(struct rules *r, const struct rule *rule)
@@ -341,9 +356,10 @@ static int try_one(struct rules *r)
 {
 	const struct rule rule = { .filter.mac = { 0x02, 'v', 'i', 'f', 'd' }, .queue = 1 };
 	int err = flower_del(r, &rule);
+	uint32_t where;
 
 	if (!err)
-		err = flower_add(r, &rule);
+		err = flower_add(r, &rule, &where);
 	return err ? err : flower_del(r, &rule);
 }
 
@@ -390,5 +406,6 @@ const struct rules_ops flower_rules = {
 	.open = flower_open,
 	.close = flower_close,
 	.add = flower_add,
+	.has = flower_has,
 	.del = flower_del,
 };

@@ -143,10 +143,17 @@ static int location_for(const struct rules *r, uint32_t *out)
 
 /* ---- for the provider ---- */
 
-static int ntuple_add(struct rules *r, const struct rule *rule)
+static int ntuple_has(struct rules *r, const struct rule *rule, uint32_t where)
+{
+	struct ethtool_rx_flow_spec found;
+	int err = get(&r->e, where, &found);
+
+	return err || is_rule(&found, rule) ? err : -EIO;
+}
+
+static int ntuple_add(struct rules *r, const struct rule *rule, uint32_t *where)
 {
 	struct ethtool_rxnfc command = { .cmd = ETHTOOL_SRXCLSRLINS };
-	struct ethtool_rx_flow_spec found;
 	int err;
 
 	describe(rule, &command.fs);
@@ -155,11 +162,10 @@ static int ntuple_add(struct rules *r, const struct rule *rule)
 		err = ethtool_call(&r->e, &command); /* and says which location, if it chose */
 	if (err)
 		return err;
-	err = get(&r->e, command.fs.location, &found);
-	if (!err && !is_rule(&found, rule))
-		err = -EIO;
+	*where = command.fs.location;
+	err = ntuple_has(r, rule, *where);
 	if (err)
-		(void)!del_at(&r->e, command.fs.location);
+		(void)!del_at(&r->e, *where);
 	return err;
 }
 
@@ -240,5 +246,6 @@ const struct rules_ops ntuple_rules = {
 	.open = ntuple_open,
 	.close = ntuple_close,
 	.add = ntuple_add,
+	.has = ntuple_has,
 	.del = ntuple_del,
 };

@@ -120,18 +120,34 @@ static int get_spread(struct nic_table *t, void *command)
 	return 0;
 }
 
+/* n == 0: the driver's own. */
+static int spread_by(struct nic_table *t, const __u32 table[], __u32 n)
+{
+	if (n && n != NIC_TABLE_SPREAD)
+		return -EINVAL;
+	for (__u32 i = 0; i < n; i++)
+		if (table[i] >= t->n_queues)
+			return -EINVAL;
+	for (__u32 i = 0; i < NIC_TABLE_SPREAD; i++)
+		t->spread[i] = n ? table[i] : i % t->n_queues;
+	return 0;
+}
+
 static int set_spread(struct nic_table *t, void *command)
 {
 	const struct ethtool_rxfh_indir *c = command;
 
-	if (c->size && c->size != NIC_TABLE_SPREAD)
-		return -EINVAL;
-	for (__u32 i = 0; i < c->size; i++)
-		if (c->ring_index[i] >= t->n_queues)
-			return -EINVAL;
-	for (__u32 i = 0; i < NIC_TABLE_SPREAD; i++)
-		t->spread[i] = c->size ? c->ring_index[i] : i % t->n_queues;
-	return 0;
+	return spread_by(t, c->ring_index, c->size);
+}
+
+/* For ethtool -X. */
+static int set_rss(struct nic_table *t, void *command)
+{
+	const struct ethtool_rxfh *c = command;
+
+	if (c->key_size || c->hfunc || c->rss_context)
+		return -EOPNOTSUPP;
+	return spread_by(t, c->rss_config, c->indir_size);
 }
 
 /* For ethtool -x: no key, no choice of a function. */
@@ -178,6 +194,7 @@ int nic_driver_command(struct nic_table *t, void *command)
 		{ ETHTOOL_GRXFHINDIR, false, get_spread },
 		{ ETHTOOL_SRXFHINDIR, false, set_spread },
 		{ ETHTOOL_GRSSH, false, get_rss },
+		{ ETHTOOL_SRSSH, false, set_rss },
 	};
 	__u32 cmd;
 

@@ -38,3 +38,10 @@ test-flower-libs = -lcmocka -lmnl -Wl,--wrap=mnl_socket_sendto,--wrap=mnl_socket
 TESTS += test_filters
 test_filters-objs = tests/nic/test_filters.c $(NIC_OBJS) backend/bpf/nic_object.c
 test_filters-libs := -lcmocka -lbpf -lmnl
+# Somebody else's program on a NIC.
+EXTRA_TARGETS += $(BUILD)/other-xdp.bpf.o
+$(BUILD)/other-xdp.bpf.o: tests/nic/other_xdp.bpf.c
+	@mkdir -p $(@D)
+	$(Q)clang $(bpf-flags) -ffreestanding -c -o $@ $<
+	$(say) BPF $<
+SCRIPT_TESTS += tests/nic/test_changed.sh

@@ -219,6 +219,7 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *nl, void *buffer, si
 /* ---- a test's beginning and end ---- */
 
 static struct rules *rules;
+static uint32_t where; /* of the rule added last */
 static char why[96];
 
 static int open_rules(void)
@@ -284,7 +285,7 @@ static void bytes_untagged(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(flower_rules.add(rules, &untagged), 0);
+	assert_int_equal(flower_rules.add(rules, &untagged, &where), 0);
 	inserted_is(bytes, sizeof(bytes));
 }
 
@@ -308,7 +309,7 @@ static void bytes_tagged(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(flower_rules.add(rules, &tagged), 0);
+	assert_int_equal(flower_rules.add(rules, &tagged, &where), 0);
 	inserted_is(bytes, sizeof(bytes));
 }
 
@@ -337,12 +338,12 @@ static void bytes_class(void **state)
 	rule.queue = 7;
 	make_classes();
 	kernel.refuse_skbedit = -EOPNOTSUPP;
-	assert_int_equal(flower_rules.add(rules, &rule), 0);
+	assert_int_equal(flower_rules.add(rules, &rule, &where), 0);
 	inserted_is(bytes, sizeof(bytes));
 	assert_int_equal(flower_rules.del(rules, &rule), 0);
 	assert_int_equal(n_filters(), 0);
 	rule.queue = 5; /* is in a class with others */
-	assert_int_equal(flower_rules.add(rules, &rule), -EOPNOTSUPP);
+	assert_int_equal(flower_rules.add(rules, &rule, &where), -EOPNOTSUPP);
 	assert_int_equal(n_filters(), 0);
 }
 
@@ -383,8 +384,8 @@ static void add_and_remove(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) { /* as after a crash: nothing is remembered */
-		assert_int_equal(flower_rules.add(rules, &untagged), 0);
-		assert_int_equal(flower_rules.add(rules, &tagged), 0);
+		assert_int_equal(flower_rules.add(rules, &untagged, &where), 0);
+		assert_int_equal(flower_rules.add(rules, &tagged, &where), 0);
 		assert_int_equal(n_filters(), 2);
 		end(NULL);
 		assert_int_equal(open_rules(), 0);
@@ -403,11 +404,32 @@ static void another_rule_stays(void **state)
 
 	(void)state;
 	other.filter.mac[5] = 2;
-	assert_int_equal(flower_rules.add(rules, &other), 0);
+	assert_int_equal(flower_rules.add(rules, &other, &where), 0);
 	assert_int_equal(flower_rules.del(rules, &untagged), 0);
 	assert_int_equal(n_filters(), 1);
-	assert_int_equal(flower_rules.add(rules, &untagged), -EEXIST);
+	assert_int_equal(flower_rules.add(rules, &untagged, &where), -EEXIST);
 	assert_int_equal(n_filters(), 1);
+}
+
+/* By "tc filter del", "tc qdisc del dev lo clsact" and "ethtool -K hw-tc-offload off". */
+static void taken_away(void **state)
+{
+	uint32_t of_class;
+
+	(void)state;
+	assert_int_equal(flower_rules.add(rules, &untagged, &where), 0);
+	assert_int_equal(flower_rules.has(rules, &untagged, where), 0);
+	kernel.in_software = true;
+	assert_int_equal(flower_rules.has(rules, &untagged, where), -EIO);
+	kernel.in_software = false;
+	make_classes();
+	kernel.refuse_skbedit = -EOPNOTSUPP;
+	assert_int_equal(flower_rules.add(rules, &tagged, &of_class), 0);
+	assert_int_equal(flower_rules.has(rules, &tagged, of_class), 0);
+	memset(kernel.filter, 0, sizeof(kernel.filter));
+	assert_int_equal(flower_rules.has(rules, &untagged, where), -ENOENT);
+	assert_int_equal(flower_rules.has(rules, &tagged, of_class), -ENOENT);
+	assert_int_equal(flower_rules.del(rules, &untagged), 0);
 }
 
 static void full(void **state)
@@ -416,8 +438,8 @@ static void full(void **state)
 
 	(void)state;
 	for (rule.queue = 0; rule.queue < FILTERS_MAX; rule.queue++)
-		assert_int_equal(flower_rules.add(rules, &rule), 0);
-	assert_int_equal(flower_rules.add(rules, &rule), -ENOSPC);
+		assert_int_equal(flower_rules.add(rules, &rule, &where), 0);
+	assert_int_equal(flower_rules.add(rules, &rule, &where), -ENOSPC);
 }
 
 static void another_queue(struct nlmsghdr *nlh)
@@ -447,7 +469,7 @@ static void not_what_was_asked(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
 		kernel.lie = lies[i];
-		assert_int_equal(flower_rules.add(rules, &tagged), -EIO);
+		assert_int_equal(flower_rules.add(rules, &tagged, &where), -EIO);
 		assert_int_equal(n_filters(), 0);
 	}
 }
@@ -458,7 +480,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
 		T(bytes_untagged),     T(bytes_tagged),	  T(bytes_class),	 T(tried),
 		T(not_in_hardware),    T(add_and_remove), T(another_rule_stays), T(full),
-		T(not_what_was_asked),
+		T(not_what_was_asked), T(taken_away),
 #undef T
 	};
 

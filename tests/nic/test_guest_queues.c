@@ -227,6 +227,70 @@ static void changed_meanwhile(void **state)
 	assert_memory_equal(device.spread, after, sizeof(after));
 }
 
+static void check_says(const char *what)
+{
+	assert_int_equal(guest_queues_check(&q, why, sizeof(why)), what ? -ESTALE : 0);
+	if (what && !strstr(why, what))
+		fail_msg("%s", why);
+}
+
+/* By somebody who knows nothing of guests. Opened anew, all of it is as it has to be. */
+static void changed_by_others(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(open_queues(true, 3), 0);
+		assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+		check_says(NULL);
+		switch (i) {
+		case 0:
+			device.spread[9] = q.was.first + 1; /* ethtool -X */
+			check_says("ethtool -X");
+			break;
+		case 1:
+			device.n_queues = 6; /* ethtool -L */
+			check_says("ethtool -L");
+			break;
+		case 2:
+			kernel_flags |= ETH_FLAG_RXVLAN;
+			check_says("ethtool -K rxvlan");
+			break;
+		case 3:
+			device.flags = 0;
+			check_says("ethtool -K ntuple");
+			break;
+		case 4:
+			kernel_flags ^= ETH_FLAG_LRO; /* what is not ours to care for */
+			device.spread[9] = 0;
+			check_says(NULL);
+			break;
+		case 5:
+			refused = ETHTOOL_GRXFHINDIR;
+			check_says("ethtool -X");
+			refused = 0;
+			break;
+		}
+		put_back();
+		guest_queues_close(&q);
+	}
+}
+
+/* Where a program picks the place, spreading and filters are not its concern. */
+static void changed_by_others_with_a_program(void **state)
+{
+	(void)state;
+	assert_int_equal(open_queues(false, 3), 0);
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	device.spread[9] = 3;
+	device.flags ^= ETH_FLAG_NTUPLE;
+	check_says(NULL);
+	device.n_queues = 9; /* the program serves 8 of them */
+	check_says("ethtool -L");
+	device.n_queues = 8;
+	kernel_flags |= ETH_FLAG_RXVLAN;
+	check_says("ethtool -K rxvlan");
+}
+
 /* Then it is not served: what it strips would reach a guest of another VLAN. */
 static void tags_are_taken_off(void **state)
 {
@@ -261,6 +325,8 @@ int main(void)
 		T(an_operators_spread),
 		T(tags_are_taken_off),
 		T(changed_meanwhile),
+		T(changed_by_others),
+		T(changed_by_others_with_a_program),
 		T(gone),
 #undef T
 	};

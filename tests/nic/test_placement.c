@@ -265,6 +265,76 @@ static void the_link_drops(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* All that was sent has arrived: what is sent next may take another way. */
+static void drained(struct rig *r)
+{
+	rig_good_carries(r, 50);
+	rig_turns_until(r, 100, !sim_datapath_waiting(r->datapath, GOOD_DOMID));
+}
+
+/* By an operator's hand: what is left of the way is its filter, which is asked after now and
+ * then. Frames go by the bridge meanwhile, and none is lost on either way. */
+static void the_filter_is_taken_away(void **state)
+{
+	struct rig *r = *state;
+	uint64_t begun, moves;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+	moves = evil(r)->n_moves;
+	for (unsigned i = 0; i < 3; i++) {
+		drained(r);
+		sim_nic_lose_filter(good(r)->filter.mac);
+		assert_int_equal(sim_nic_n_filters(), 1);
+		begun = r->now_ns;
+		rig_good_carries(r, 100);
+		rig_turns_until(r, 1200, good(r)->state == PLACED_BRIDGE);
+		assert_true(r->now_ns - begun <= PLACEMENT_CHECK_NS + NS_PER_S);
+		assert_string_equal(good(r)->failure,
+				    "its filter was taken away: No such file or directory");
+		/* Not at once: whoever did it may do it again. */
+		rig_turns(r, 50);
+		assert_int_equal(good(r)->state, PLACED_BRIDGE);
+		rig_turns_until(r, 1200, good(r)->state == PLACED_NIC);
+		assert_int_equal(sim_nic_n_filters(), 2);
+		rig_good_carries(r, 100);
+	}
+	assert_int_equal(evil(r)->n_moves, moves);
+}
+
+/* Something that concerns them all: they leave in order, and the NIC is opened anew. */
+static void the_nic_is_changed(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		rig_turns_until(r, 1300, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+		sim_nic_amiss();
+		rig_turns_until(r, 1200, r->control.nics.nic[0].state == NIC_CLOSED);
+		assert_string_equal(r->control.nics.nic[0].why, "somebody was here");
+		assert_int_equal(sim_nic_n_filters(), 0);
+		rig_good_carries(r, 100);
+		rig_turns_until(r, 300, good(r)->state == PLACED_NIC);
+		rig_good_carries(r, 100);
+	}
+}
+
+/* One that takes no frames keeps the others from it for some seconds only. */
+static void the_nic_is_changed_and_one_is_slow(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+	for (unsigned i = 0; i < 40; i++)
+		assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
+	sim_nic_amiss();
+	rig_turns_until(r, 1200, good(r)->state == PLACED_BRIDGE);
+	assert_int_equal(r->control.nics.nic[0].state, NIC_OPEN);
+	rig_turns_until(r, 600, r->control.nics.nic[0].state == NIC_CLOSED);
+	rig_turns_until(r, 300, good(r)->state == PLACED_NIC);
+	rig_good_carries(r, 100);
+}
+
 /* From the filter on frames come to the place, more than fit there until it is read. */
 static void many_come_on_the_way(void **state)
 {
@@ -349,13 +419,6 @@ static void the_bridge_learns_who_sends(void **state)
 static struct sim_form *form_of_good(void)
 {
 	return sim_netdev_form(GOOD_DOMID, 0);
-}
-
-/* All that was sent has arrived: what is sent next may take another way. */
-static void drained(struct rig *r)
-{
-	rig_good_carries(r, 50);
-	rig_turns_until(r, 100, !sim_datapath_waiting(r->datapath, GOOD_DOMID));
 }
 
 /* rig_good_carries() asserts that no frame has a tag. */
@@ -456,6 +519,8 @@ int main(void)
 						rig_teardown),
 		T(a_neighbour_floods),	T(the_nic_goes_and_comes),
 		T(the_nic_is_replaced),	T(the_link_drops),
+		T(the_filter_is_taken_away), T(the_nic_is_changed),
+		T(the_nic_is_changed_and_one_is_slow),
 		T(settles),		T(many_come_on_the_way),
 #undef T
 	};

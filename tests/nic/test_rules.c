@@ -80,6 +80,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 /* ---- a test's beginning and end ---- */
 
 static struct rules *rules;
+static uint32_t where; /* of the rule added last */
 static char why[96];
 
 static int open_rules(uint32_t *n_free)
@@ -150,7 +151,7 @@ static void bytes_untagged(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
 	insert_is(bytes, ARRAY_SIZE(bytes));
 }
 
@@ -171,7 +172,7 @@ static void bytes_tagged(void **state)
 	device.places_itself = 1;
 	end(NULL);
 	assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
-	assert_int_equal(ntuple_rules.add(rules, &tagged), 0);
+	assert_int_equal(ntuple_rules.add(rules, &tagged, &where), 0);
 	insert_is(bytes, ARRAY_SIZE(bytes));
 	assert_true(device.rule[0].used); /* where the driver put it */
 	assert_int_equal(ntuple_rules.del(rules, &tagged), 0);
@@ -204,7 +205,7 @@ static void room_for_others(void **state)
 	uint32_t n_free;
 
 	(void)state;
-	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
 	end(NULL);
 	assert_int_equal(open_rules(&n_free), 0);
 	assert_int_equal(n_free, 15);
@@ -216,8 +217,8 @@ static void add_and_remove(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) { /* as after a crash: nothing is remembered */
-		assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
-		assert_int_equal(ntuple_rules.add(rules, &tagged), 0);
+		assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
+		assert_int_equal(ntuple_rules.add(rules, &tagged, &where), 0);
 		assert_int_equal(n_rules(), 2);
 		end(NULL);
 		assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
@@ -251,7 +252,7 @@ static void others_stay(void **state)
 	fs->location = 3;
 	assert_int_equal(nic_driver_command(&device, &c), 0);
 
-	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
 	assert_true(device.rule[13].used);
 	assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
 	assert_int_equal(n_rules(), 3);
@@ -267,10 +268,10 @@ static void full(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 16; i++) {
 		rule.filter.mac[5] = (uint8_t)i;
-		assert_int_equal(ntuple_rules.add(rules, &rule), 0);
+		assert_int_equal(ntuple_rules.add(rules, &rule, &where), 0);
 	}
 	rule.filter.mac[5] = 16;
-	assert_int_equal(ntuple_rules.add(rules, &rule), -ENOSPC);
+	assert_int_equal(ntuple_rules.add(rules, &rule, &where), -ENOSPC);
 	assert_int_equal(driver.n_inserted, 16);
 	end(NULL);
 	assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
@@ -281,13 +282,39 @@ static void refused(void **state)
 	(void)state;
 	driver.refused = ETHTOOL_SRXCLSRLINS;
 	driver.error = -EINVAL;
-	assert_int_equal(ntuple_rules.add(rules, &untagged), -EINVAL);
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), -EINVAL);
 	assert_int_equal(n_rules(), 0);
 	driver.refused = 0;
-	assert_int_equal(ntuple_rules.add(rules, &untagged), 0);
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
 	driver.refused = ETHTOOL_SRXCLSRLDEL;
 	driver.error = -EIO;
 	assert_int_equal(ntuple_rules.del(rules, &untagged), -EIO);
+}
+
+/* What ethtool(8) or a driver that begins anew makes of it, when asked after later. */
+static void taken_away(void **state)
+{
+	uint32_t at[2];
+
+	(void)state;
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &at[0]), 0);
+	assert_int_equal(ntuple_rules.add(rules, &tagged, &at[1]), 0);
+	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), 0);
+	assert_int_equal(ntuple_rules.has(rules, &tagged, at[1]), 0);
+	device.rule[at[0]].used = 0; /* ethtool -N eth7 delete */
+	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), -ENOENT);
+	assert_int_equal(ntuple_rules.has(rules, &tagged, at[1]), 0);
+	assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
+	assert_int_equal(ntuple_rules.add(rules, &untagged, &at[0]), 0);
+	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), 0);
+
+	device.rule[at[1]] = device.rule[at[0]]; /* another one stands there */
+	assert_int_equal(ntuple_rules.has(rules, &tagged, at[1]), -EIO);
+	nic_driver_init(&device, 8, 16); /* ethtool -L: the driver began anew */
+	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), -ENOENT);
+	driver.refused = ETHTOOL_GRXCLSRULE; /* it has no such thing any more: ethtool -K */
+	driver.error = -EOPNOTSUPP;
+	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), -EOPNOTSUPP);
 }
 
 static void another_queue(struct ethtool_rx_flow_spec *fs)
@@ -314,13 +341,13 @@ static void not_what_was_asked(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
 		driver.lie = lies[i];
-		assert_int_equal(ntuple_rules.add(rules, &tagged), -EIO);
+		assert_int_equal(ntuple_rules.add(rules, &tagged, &where), -EIO);
 		assert_int_equal(n_rules(), 0);
 	}
 	driver.lie = NULL;
 	driver.refused = ETHTOOL_GRXCLSRULE;
 	driver.error = -EINVAL;
-	assert_int_equal(ntuple_rules.add(rules, &tagged), -EINVAL);
+	assert_int_equal(ntuple_rules.add(rules, &tagged, &where), -EINVAL);
 	assert_int_equal(n_rules(), 0);
 }
 
@@ -330,6 +357,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
 		T(bytes_untagged), T(bytes_tagged), T(the_flag), T(no_rules), T(room_for_others),
 		T(add_and_remove), T(others_stay),  T(full),	 T(refused),  T(not_what_was_asked),
+		T(taken_away),
 #undef T
 	};
 

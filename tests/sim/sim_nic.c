@@ -60,7 +60,7 @@ static ino_t id_of(int fd)
 
 static uint32_t n_places; /* of the one device there is */
 static uint32_t born = 1;
-static bool plugged = true, link_up = true;
+static bool plugged = true, link_up = true, amiss;
 
 void sim_nic_plug(bool on)
 {
@@ -88,6 +88,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 		snprintf(why, why_size, "no such device");
 		return -ENODEV;
 	}
+	amiss = false;
 	n_places = cfg->filters ? cfg->filters : NIC_PLACES_MAX;
 	*out = calloc(1, sizeof(**out));
 	return *out ? 0 : -ENOMEM;
@@ -160,6 +161,35 @@ static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 	return 0;
 }
 
+void sim_nic_lose_filter(const uint8_t mac[6])
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (!memcmp(filters[i].filter.mac, mac, sizeof(filters[i].filter.mac)))
+			filters[i].used = false;
+}
+
+void sim_nic_amiss(void)
+{
+	amiss = true;
+}
+
+static int filter_check(struct nic_device *d, const struct nic_filter *filter)
+{
+	(void)d;
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (filters[i].used && filters[i].filter.vlan == filter->vlan &&
+		    !memcmp(filters[i].filter.mac, filter->mac, sizeof(filter->mac)))
+			return 0;
+	return -ENOENT;
+}
+
+static int check(const struct nic_device *d, char *why, size_t why_size)
+{
+	(void)d;
+	snprintf(why, why_size, "somebody was here");
+	return amiss ? -ESTALE : 0;
+}
+
 static uint64_t *settle_clock, settle_takes_ns;
 
 void sim_nic_settles(uint64_t *clock, uint64_t ns)
@@ -185,6 +215,8 @@ const struct nic_device_ops sim_nic_device_ops = {
 	.filter_add = filter_add,
 	.filter_del = filter_del,
 	.settle = settle,
+	.filter_check = filter_check,
+	.check = check,
 };
 
 /* ---- the port ---- */

@@ -43,6 +43,11 @@ void sim_nic_take_tags(bool takes);
 void sim_nic_refuse(uint32_t n);
 uint32_t sim_nic_to_refuse(void); /* of those */
 
+/* Somebody removes the filters of this guest's address; or changes something else, which stays
+ * so until the device is opened anew. */
+void sim_nic_lose_filter(const uint8_t mac[6]);
+void sim_nic_amiss(void);
+
 /* Filters that are in; frames lost by all places. */
 uint32_t sim_nic_n_filters(void);
 uint64_t sim_nic_n_lost(void);
