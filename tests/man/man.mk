@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-SCRIPT_TESTS += tests/man/test_protocol.sh
+SCRIPT_TESTS += tests/man/test_protocol.sh tests/man/test_pages.sh

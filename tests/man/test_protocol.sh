@@ -6,25 +6,10 @@
 # the sources read or write, nor anything netif.h has a name for, is without a row.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/man/ok.bash
 page=${1:-backend/man/vif-protocol.7}
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT
-failed=0
-
-# ok NAME COMMAND...: the command's output are complaints; there must be none.
-ok()
-{
-	local title=$1 said
-	shift
-	said=$("$@")
-	if [ -z "$said" ]; then
-		echo "ok - $title"
-	else
-		echo "not ok - $title"
-		echo "#   ${said//$'\n'/$'\n'#   }"
-		failed=1
-	fi
-}
 
 # "row<TAB>NAME<TAB>STATUS" and "test<TAB>NAME<TAB>FILE<TAB>CASE", by the page's own order.
 awk -F'"' '

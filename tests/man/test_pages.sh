@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The manual pages and the programs speak of the same flags, settings, commands, counters and
+# reasons, as far as a program can tell.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=${VIF_BUILD:-build}
+source tests/man/ok.bash
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# What a page says of flags: ".It Fl -json" of mdoc, "\-\-json" of man.
+flags_of_page()
+{
+	grep -oE '(Fl -|\\-\\-)[a-z][a-z0-9\\-]*' "$1" | sed 's/^Fl -/--/; s/\\-/-/g' | sort -u
+}
+flags_of_help() { "$build/$1" --help | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u; }
+
+settings_of_page() { sed -n 's/^\.It Li \([a-z_]*\) No = .*/\1/p' backend/man/vifd.conf.5 | sort; }
+settings_of_help() { "$build/vifd" --help | sed -n '/^Each key/,/^$/s/^  \([a-z_]*\)  .*/\1/p' | sort; }
+
+# differ HELP PAGE: two lists of words that should be one.
+differ()
+{
+	[ -s "$1" ] || echo "--help has none"
+	comm -23 "$1" "$2" | sed 's/^/only --help has /'
+	comm -13 "$1" "$2" | sed 's/^/only the page has /'
+}
+
+same_flags()
+{
+	flags_of_help "$1" >"$dir/help"
+	flags_of_page "$2" >"$dir/page"
+	differ "$dir/help" "$dir/page"
+}
+
+same_settings()
+{
+	settings_of_help >"$dir/help"
+	settings_of_page >"$dir/page"
+	differ "$dir/help" "$dir/page"
+}
+
+# missing WHAT PAGE: of the words on stdin those that the page has not.
+missing()
+{
+	local word n=0
+	while read -r word; do
+		n=$((n + 1))
+		grep -qwFe "$word" "$2" || echo "no $1 $word in $2"
+	done
+	((n > 2)) || echo "only $n: are those all?"
+}
+
+nic_options()
+{
+	"$build/vifd" --help | grep '^  nics ' | grep -oE '[a-z]+=' | tr -d = | sort -u |
+		missing option backend/man/vifd.conf.5
+}
+
+commands() { sed -n 's/^\t{ "\([a-z]*\)", .*/\1/p' backend/vifctl.c | missing command backend/man/vifctl.8; }
+
+# tap_full and tap_error are shown as reasons for drops.
+members()
+{
+	grep -oE '"[a-z_]*[a-z]"' backend/control/view.c | tr -d '"' | grep -vxE 'tap_full|tap_error' |
+		sort -u | missing member backend/man/vifctl.8
+}
+
+counters()
+{
+	sed -nE 's/^\tX\((from_guest|to_guest|ctrl)_([a-z_]+)\).*/\2/p' backend/counters.h |
+		grep -vxE 'tap_full|tap_error' | sort -u | missing counter backend/man/vifctl.8
+}
+
+reasons()
+{
+	sed -nE 's/^\t\t\[(FROM|TO)_GUEST_[A-Z_]+\] = "([a-z-]+)",/\2/p' libvif/from_guest.c libvif/to_guest.c |
+		grep -vx fine | missing reason backend/man/vifctl.8
+}
+
+for program in vifd:backend/man/vifd.8 vifctl:backend/man/vifctl.8 vifbench:backend/man/vifbench.1 \
+	vif-guest:frontend-compat/man/vif-guest.1; do
+	ok "${program%%:*} --help and its page have the same flags" same_flags "${program%%:*}" "${program#*:}"
+done
+ok "vifd.conf(5) has the settings there are" same_settings
+ok "and the options of a NIC" nic_options
+ok "vifctl(8) has all commands" commands
+ok "all members of vifd's answers" members
+ok "all counters" counters
+ok "and all reasons for drops" reasons
+exit $failed
