@@ -95,7 +95,7 @@ swapped()
 	for ((i = 0; i < ${SWAPS:-6}; i++)); do swap; done
 	echo "$i swaps in $((SECONDS - begun)) seconds"
 	touch "$work/enough"
-	wait $loader || tell
+	wait "$loader" || tell
 	[ "$(moves 1)" -ge "${SWAPS:-6}" ]
 	[ "$(moves 2)" -ge "${SWAPS:-6}" ]
 	for f in "$work"/{udp,tcp}.{in,out}.{1,2}; do echo "${f##*/} $(cat "$f")"; done >"${RESULT:-/dev/null}"
