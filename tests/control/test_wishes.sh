@@ -127,7 +127,7 @@ with_headroom()
 	until_ 10 state_is 7 4
 	until_ 10 pings 3
 	ctl show vif7.0 | grep "xdp headroom *256"
-	ip netns exec g7 ping -q -c 3 -i 0.05 -W 5 -s 1472 10.99.0.1 | grep ' 3 received'
+	ip netns exec g7 ping -q -c 3 -i 0.05 -w 10 -s 1472 10.99.0.1 | grep ' 3 received'
 	kill -9 "$(datapath_pid)"
 	until_ 10 is_up
 	pings 3

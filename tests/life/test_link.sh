@@ -87,8 +87,8 @@ configured()
 		await 5 mtu_is "$n" "$1"
 	done
 	await 10 guest 1 ping -q -c 1 -W 1 10.77.0.12
-	guest 1 ping -q -c 5 -i 0.05 -W 2 -M "do" -s $(($1 - 28)) 10.77.0.12 | grep ' 5 received'
-	guest 2 ping -q -c 5 -i 0.05 -W 2 -M "do" -s $(($1 - 28)) 10.77.0.11 | grep ' 5 received'
+	guest 1 ping -q -c 5 -i 0.05 -w 10 -M "do" -s $(($1 - 28)) 10.77.0.12 | grep ' 5 received'
+	guest 2 ping -q -c 5 -i 0.05 -w 10 -M "do" -s $(($1 - 28)) 10.77.0.11 | grep ' 5 received'
 	[ "$(vifctl stats --json | jq '[.vifs[].to_guest.drops["too-big"]] | add')" = 0 ]
 }
 ok "mtu=9000: whole pings from guest to guest" configured 9000

@@ -33,8 +33,8 @@
 #include <unistd.h>
 
 #define FLOWS_MAX    64
-#define TRAIL_NS     (500 * 1000 * 1000ull) /* to wait for what is still on its way */
-#define TRAIL_MAX_NS (20 * TRAIL_NS)	    /* if TCP has to send it again and again */
+#define TRAIL_NS     (500 * 1000 * 1000ull) /* to wait for duplicates once all has come */
+#define TRAIL_MAX_NS (20 * TRAIL_NS)	    /* and for what has not: a busy machine takes its time */
 #define FILL	     0x5a
 #define SIZE_MIN     sizeof(struct message)
 #define SIZE_MAX_    1472
@@ -219,7 +219,7 @@ static bool is_over(uint64_t ended)
 
 	for (uint32_t i = 0; tcp && i < n_flows; i++)
 		(void)send_rest(&flows[i]);
-	return trail > TRAIL_NS && (!tcp || n_received == n_sent || trail > TRAIL_MAX_NS);
+	return trail > TRAIL_NS && (n_received - n_duplicated == n_sent || trail > TRAIL_MAX_NS);
 }
 
 /* Sends what is due; never more than 64 at once, which a bridge's queue takes. */
