@@ -56,6 +56,10 @@ become_lab()
 	exec "$lab" run "$@"
 }
 
+# In a lab: a command on the wire's end, and in guest $1.
+wire() { ip netns exec "$VIF_LAB_NAME-wire" "$@"; }
+guest() { ip netns exec "$VIF_LAB_NAME-g$1" "${@:2}"; }
+
 # refused COMMAND...: it must fail ('! COMMAND' would pass set -e either way).
 refused()
 {

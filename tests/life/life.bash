@@ -29,8 +29,6 @@ state_is() { [ "$(key "$1/state")" = "$2" ]; }
 no_key() { ! xenstore-exists "$1" 2>/dev/null; }
 netdev() { ip link show dev "$1" >/dev/null 2>&1; }
 no_netdev() { ! netdev "$1"; }
-guest() { ip netns exec "$VIF_LAB_NAME-g$1" "${@:2}"; }
-wire() { ip netns exec "$VIF_LAB_NAME-wire" "$@"; }
 reaches_wire() { guest "$1" ping -q -c 2 -i 0.05 -W 1 10.77.0.1; }
 # How often guest N's frontend connected, as it says itself, within a second.
 connects() { jq -r .connects "$VIF_LAB_DIR/guest-$1.stats" 2>/dev/null || echo 0; }

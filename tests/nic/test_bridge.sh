@@ -4,13 +4,10 @@
 # The bridge beside a NIC: frames that come by a place pass it by, and it must not forget who
 # sent them, or what a guest answers is flooded to every other guest.
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "b$$" --guests 2 --model mq --workers 1 -- "$0"
 
-n=$VIF_LAB_NAME
-wire() { ip netns exec "$n-wire" "$@"; }
-guest() { ip netns exec "$n-g$1" "${@:2}"; }
 placed() { [ "$(vifctl list --json | jq -r '[.vifs[] | select(.model == "mq")] | length')" = 2 ]; }
 to_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
 wire_mac() { wire cat /sys/class/net/eth0/address; }

@@ -5,26 +5,18 @@
 # what it put there every 10 s, says what it found, and puts it right. Guests have the bridge
 # meanwhile. Two guests, two filters of the lab's NIC (tests/lab/nic_switch.h).
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "h$$" --guests 2 --model mq --nic afxdp --steering device \
 	--filters 2 --workers 1 -- "$0"
 
-n=$VIF_LAB_NAME
 uplink=${n}w0
-wire() { ip netns exec "$n-wire" "$@"; }
 driver() { LD_PRELOAD=$build/lab-nic.so ethtool "$@"; } # of the NIC
-model_is() { [ "$(vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model")" = "$2" ]; }
-nic() { vifctl nic --json | jq -r ".nics[0].$1"; }
 told() { nic error | grep "$1"; }
-n_placed_is() { [ "$(nic 'vifs | length')" = "$1" ]; }
-placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
-by_nic() { vifctl stats "vif$1.0" --json | jq '.vifs[0].to_guest.nic_frames'; }
 n_rules() { driver -n "$uplink" | grep -c '^Filter'; }
 location_of() { driver -n "$uplink" | awk -v m="00:16:3E:77:00:0$1" '/^Filter/ { l = $2 } $3 == m || $4 == m { print l }'; }
 spread() { driver -x "$uplink" | awk '/^ *[0-9]+:/ { for (i = 2; i <= NF; i++) print $i }' | sort -nu | xargs; }
 program() { ip -d link show "$uplink" | awk '$1 == "prog/xdp" { for (i = 1; i < NF; i++) if ($i == "name") print $(i + 1) }'; }
-pings() { wire ping -q -c 3 -i 0.02 -w 5 "10.77.0.1$1"; }
 
 # Guest $1 has its frames by its place.
 by_its_place()

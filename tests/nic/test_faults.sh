@@ -5,23 +5,16 @@
 # it was not to. Its guests, whose own pages it writes to, are served by the bridge
 # meanwhile.
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] ||
 	become_lab --name "f$$" --guests 2 --frontend static-grants --model mq --nic model \
 		--filters 1 --workers 1 -- "$0"
 
-n=$VIF_LAB_NAME
 nic=${n}mq0
-wire() { ip netns exec "$n-wire" "$@"; }
-guest() { ip netns exec "$n-g$1" "${@:2}"; }
-model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
-model_is() { [ "$(model "$1")" = "$2" ]; }
-set_model() { vifctl model "vif$1.0" "$2"; }
-placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
+wish() { vifctl model "vif$1.0" "$2"; }
 device() { vifctl nic --json | jq -r ".nics[0].device.$1"; }
 device_is() { [ "$(device "$1")" = "$2" ]; }
-pings() { wire ping -q -c 3 -i 0.02 -w 5 "10.77.0.1$1"; }
 neighbours() { guest 1 ping -q -c 3 -i 0.02 -w 5 10.77.0.12; }
 placed() { for g in 1 2; do ! model_is $g mq || echo $g; done; }
 somebody_placed() { [ -n "$(placed)" ]; }
@@ -67,18 +60,18 @@ wire_cut()
 filter_fault()
 {
 	g=$(placed)
-	set_model "$(other "$g")" bridge
-	set_model "$g" bridge
+	wish "$(other "$g")" bridge
+	wish "$g" bridge
 	await 10 model_is "$g" bridge
 	vifctl fault "$nic" "$1" 1
-	set_model "$g" mq
+	wish "$g" mq
 	await 10 failed_with "$g" "$2"
 	await 10 model_is "$g" bridge
 	pings "$g"
-	set_model "$g" mq
+	wish "$g" mq
 	await 10 model_is "$g" mq
 	pings "$g"
-	set_model "$(other "$g")" auto
+	wish "$(other "$g")" auto
 }
 
 # Whether it writes to the guest's pages.
@@ -110,13 +103,13 @@ stuck()
 	pings "$g"
 	vifctl fault "$nic" stuck 1 # there is only one place
 	refused wire ping -c 1 -W 0.4 "10.77.0.1$g"
-	set_model "$(other "$g")" bridge
-	set_model "$g" bridge
+	wish "$(other "$g")" bridge
+	wish "$g" bridge
 	await 10 model_is "$g" bridge
 	pings "$g"
 	vifctl fault "$nic" stuck 0
-	set_model "$g" auto
-	set_model "$(other "$g")" auto
+	wish "$g" auto
+	wish "$(other "$g")" auto
 	await 10 somebody_placed
 	pings "$g"
 }

@@ -8,29 +8,17 @@
 #	NIC=model tests/nic/test_places.sh	not AF_XDP on the uplink, but the NIC in software
 #	STEERING=device tests/nic/test_places.sh	the uplink's own filters pick the queue
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "p$$" --guests 2 --frontend "${FRONTEND:-linux}" --model mq --nic "${NIC:-afxdp}" \
 	--steering "${STEERING:-program}" --workers 2 -- "$0"
 
-n=$VIF_LAB_NAME
 uplink=$([ "$VIF_LAB_NIC" = model ] && echo "${n}mq0" || echo "${n}w0")
-wire() { ip netns exec "$n-wire" "$@"; }
-guest() { ip netns exec "$n-g$1" "${@:2}"; }
-model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
-model_is() { [ "$(model "$1")" = "$2" ]; }
-placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
-nic() { vifctl nic --json | jq -r ".nics[0].$1"; }
-nic_is() { [ "$(nic "$1")" = "$2" ]; }
 to_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
-set_model() { vifctl model "vif$1.0" "$2" && await 10 model_is "$1" "$2"; }
-pings() { wire ping -q -c 3 -i 0.02 -w 5 "10.77.0.1$1"; }
 arps() { wire ip neigh flush all && pings "$1"; }
 # Only one guest's queue is with the NIC's worker.
 placed() { for g in 1 2; do [ "$(model $g)" != mq ] || echo $g; done; }
 other() { echo $((3 - $1)); }
-has_program() { ip -d link show "${n}w0" | grep -q vifd_nic; }
-no_program() { ! has_program; }
 nowhere() { ip link show "$uplink" | grep NO-CARRIER; }
 
 past_the_bridge()

@@ -6,17 +6,12 @@
 #
 #	SWAPS=100 tests/nic/test_posted.sh	more changes of the path
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "b$$" --guests 2 --frontend static-grants --model mq --nic model --workers 1 -- "$0"
 
-n=$VIF_LAB_NAME
-wire() { ip netns exec "$n-wire" "$@"; }
-guest() { ip netns exec "$n-g$1" "${@:2}"; }
-model_is() { [ "$(vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model")" = "$2" ]; }
 to_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0].to_guest.$2"; }
 pings() { wire ping -q -c 5 -i 0.02 -w 5 "10.77.0.1$1"; }
-set_model() { vifctl model "vif$1.0" "$2" && await 10 model_is "$1" "$2"; }
 
 # Of guest $1 while $2... runs, into the variable 'd': each counter's difference.
 counted()

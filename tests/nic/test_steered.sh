@@ -5,24 +5,13 @@
 # vifd sets on a device and takes back, seen by ethtool(8), and what frames it gets by that.
 # Three guests, two filters.
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "s$$" --guests 3 --model mq --nic afxdp --steering device \
 	--filters 2 --workers 1 -- "$0"
 
-n=$VIF_LAB_NAME
 uplink=${n}w0
-wire() { ip netns exec "$n-wire" "$@"; }
-guest() { ip netns exec "$n-g$1" "${@:2}"; }
 driver() { LD_PRELOAD=$build/lab-nic.so ethtool "$@"; } # of the NIC
-model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
-model_is() { [ "$(model "$1")" = "$2" ]; }
-nic() { vifctl nic --json | jq -r ".nics[0].$1"; }
-nic_is() { [ "$(nic "$1")" = "$2" ]; }
-n_placed_is() { [ "$(nic 'vifs | length')" = "$1" ]; }
-placement() { vifctl show "vif$1.0" --json | jq -r ".vif.placement.$2"; }
-# All answered, within the time: with -W instead ping would wait for two round trips only.
-pings() { wire ping -q -c 3 -i 0.02 -w 5 "10.77.0.1$1"; }
 mac() { echo "00:16:3E:77:00:0$1"; }
 # Our rules: "MAC queue" a line.
 rules() { driver -n "$uplink" | awk '/Dest MAC/ { m = $4 } /Direct to queue/ { print m, $5 }' | sort; }
@@ -33,9 +22,6 @@ spread() { driver -x "$uplink" | awk '/^ *[0-9]+:/ { for (i = 2; i <= NF; i++) p
 spread_is() { [ "$(spread)" = "$1" ]; }
 rxvlan() { ethtool -k "$uplink" | awk '/^rx-vlan-offload/ { print $2 }'; }
 redirected() { ethtool -S "$uplink" | awk -v q="rx_queue_$1_xdp_redirect:" '$1 == q { print $2 }'; }
-by_nic() { vifctl stats "vif$1.0" --json | jq '.vifs[0].to_guest.nic_frames'; }
-has_program() { ip -d link show "$uplink" | grep -q vifd_nic; }
-no_program() { ! has_program; }
 
 steered()
 {

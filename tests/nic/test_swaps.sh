@@ -11,15 +11,12 @@
 # both guests at once, of which none is lost in three; without, it is one that any machine
 # carries, and there are a few swaps.
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] ||
 	become_lab --name "s$$" --guests 2 --model mq --filters 1 --workers "${WORKERS:-1}" --nic "${NIC:-afxdp}" \
 		--queues "${QUEUES:-1}" -- "$0"
 
-n=$VIF_LAB_NAME
-model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
-model_is() { [ "$(model "$1")" = "$2" ]; }
 moves() { vifctl show "vif$1.0" --json | jq .vif.placement.moves; }
 one_placed() { [ "$(model 1) $(model 2)" = "mq bridge" ] || [ "$(model 1) $(model 2)" = "bridge mq" ]; }
 placed() { if model_is 1 mq; then echo 1; else echo 2; fi; }

@@ -6,19 +6,13 @@
 #
 #	SWAPS=100 tests/nic/test_transmit.sh	more changes of the path under traffic
 set -euo pipefail
-# shellcheck source=tests/lab/helpers.bash
-. "$(dirname "$0")/../lab/helpers.bash"
+# shellcheck source=tests/nic/nic.bash
+. "$(dirname "$0")/nic.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "x$$" --guests 2 --model mq --workers 1 -- "$0"
 
-n=$VIF_LAB_NAME
-wire() { ip netns exec "$n-wire" "$@"; }
-guest() { ip netns exec "$n-g$1" "${@:2}"; }
-model() { vifctl list --json | jq -r ".vifs[] | select(.vif == \"vif$1.0\").model"; }
-model_is() { [ "$(model "$1")" = "$2" ]; }
-set_model() { vifctl model "vif$1.0" "$2" && await 10 model_is "$1" "$2"; }
 placed() { model_is 1 mq && model_is 2 mq; }
 from_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
-by_nic() { from_guest 1 .from_guest.nic_frames; }
+sent_by_nic() { from_guest 1 .from_guest.nic_frames; }
 by_bridge() { from_guest 1 .netdev.from_guest.frames; }
 # ping waits for its last answer no longer than two of the others took: once more.
 ping_all() { guest 1 ping -q -c "$1" -i 0.02 -W 2 "$2" | grep ' 0% packet loss'; }
@@ -32,19 +26,19 @@ leaves_by_it()
 	await 20 placed
 	vifctl nic --json | jq -e '.nics[0].transmit'
 	pings 5 10.77.0.1
-	nic=$(by_nic) bridge=$(by_bridge)
+	nic=$(sent_by_nic) bridge=$(by_bridge)
 	pings 100 10.77.0.1
-	echo "by the NIC $nic, then $(by_nic); by the bridge $bridge, then $(by_bridge)"
-	(($(by_nic) - nic >= 100))
+	echo "by the NIC $nic, then $(sent_by_nic); by the bridge $bridge, then $(by_bridge)"
+	(($(sent_by_nic) - nic >= 100))
 	(($(by_bridge) - bridge <= 10))
 }
 
 by_the_bridge()
 {
 	local nic
-	nic=$(by_nic)
+	nic=$(sent_by_nic)
 	pings 50 10.77.0.12
-	nic=$(($(by_nic) - nic))
+	nic=$(($(sent_by_nic) - nic))
 	echo "by the NIC $nic"
 	[ $nic -le 10 ] # answers to the wire's questions
 	pings 3 fd77::1
@@ -57,9 +51,9 @@ foreign_source()
 	guest 1 ip link set eth0 address 02:00:00:00:00:42
 	guest 1 ip neigh flush all
 	pings 5 10.77.0.1
-	nic=$(by_nic) foreign=$(from_guest 1 .from_guest.nic_foreign)
+	nic=$(sent_by_nic) foreign=$(from_guest 1 .from_guest.nic_foreign)
 	pings 50 10.77.0.1
-	nic=$(($(by_nic) - nic)) foreign=$(($(from_guest 1 .from_guest.nic_foreign) - foreign))
+	nic=$(($(sent_by_nic) - nic)) foreign=$(($(from_guest 1 .from_guest.nic_foreign) - foreign))
 	guest 1 ip link set eth0 address 00:16:3e:77:00:01
 	echo "by the NIC $nic, foreign $foreign"
 	[ "$nic" = 0 ]
@@ -83,7 +77,7 @@ tell_losses()
 swapped()
 {
 	local i nic seconds=$((2 + ${SWAPS:-20} / 5)) out=$work/out
-	nic=$(by_nic)
+	nic=$(sent_by_nic)
 	"$build/flows" udp "$n-g1" "$n-wire" 10.77.0.1 7002 8 1000 "$seconds" >"$out.out" &
 	local there=$!
 	"$build/flows" udp "$n-wire" "$n-g1" 10.77.0.11 7001 8 1000 "$seconds" >"$out.in" &
@@ -95,8 +89,8 @@ swapped()
 	wait $there || { cat "$out.out"; tell_losses; }
 	wait $back || { cat "$out.in"; tell_losses; }
 	cat "$out.out"
-	echo "by the NIC $nic, then $(by_nic)"
-	(($(by_nic) - nic > 500))
+	echo "by the NIC $nic, then $(sent_by_nic)"
+	(($(sent_by_nic) - nic > 500))
 }
 
 listens() { wire ss -tlnH | grep -q ':7003 '; }
@@ -108,14 +102,14 @@ tcp()
 {
 	local before after nic
 	before=$(wire nstat -asz TcpExtTCPOFOQueue | awk '/OFO/ { print $2 }')
-	nic=$(by_nic)
+	nic=$(sent_by_nic)
 	wire timeout 40 iperf3 -s -1 -p 7003 >/dev/null &
 	local server=$!
 	await 10 listens
 	sends_tcp
 	wait $server || true
 	after=$(wire nstat -asz TcpExtTCPOFOQueue | awk '/OFO/ { print $2 }')
-	echo "out of order $before, then $after; by the NIC $nic, then $(by_nic)"
+	echo "out of order $before, then $after; by the NIC $nic, then $(sent_by_nic)"
 	jq .end.sum_sent.bytes "$work/tcp"
 	[ "$(jq .end.sum_received.bytes "$work/tcp")" -gt 1000000 ]
 	[ "$before" = "$after" ]
@@ -130,9 +124,9 @@ link_down()
 	pings 3 10.77.0.1
 	await 20 placed
 	pings 5 10.77.0.1
-	nic=$(by_nic)
+	nic=$(sent_by_nic)
 	pings 20 10.77.0.1
-	(($(by_nic) - nic >= 15))
+	(($(sent_by_nic) - nic >= 15))
 }
 
 not_by_itself()
@@ -140,7 +134,7 @@ not_by_itself()
 	vif-lab vifd restart --workers 1 --nics "${n}w0"
 	await 20 placed
 	pings 20 10.77.0.1
-	[ "$(by_nic)" = 0 ]
+	[ "$(sent_by_nic)" = 0 ]
 }
 
 ok "what a guest sends to the wire leaves by the NIC" leaves_by_it
