@@ -39,7 +39,7 @@ static void tell_of_guests(struct control *c, struct telling *t)
 		struct vif *v = t->nic->place[i];
 		uint64_t n_sent;
 
-		if (!v)
+		if (!v || v->link.no_learning)
 			continue;
 		n_sent = counter_read(&c->workers.shared->queue[v->queue[v->placement.queue].slot]
 					       .counters.from_guest_nic_frames);
@@ -83,10 +83,32 @@ static uint64_t step(struct control *c, struct nic *n, uint64_t now_ns)
 
 /* ---- what bridges know ---- */
 
+struct hearing {
+	struct control *c;
+	bool moved; /* somebody whose place depends on it */
+};
+
+/* A vif's own address, behind its port or not any more. */
+static void note_vifs(struct hearing *h, const struct neighbour *news)
+{
+	for (uint32_t i = 0; i < h->c->n_vifs; i++) {
+		struct vif *v = h->c->vif[i];
+		bool here = news->port && news->port == v->netdev.ifindex;
+
+		if (news->vlan || memcmp(news->mac, v->keys.mac, sizeof(news->mac)) ||
+		    (!here && v->placement.known_in != news->bridge))
+			continue;
+		v->placement.known_in = here ? news->bridge : 0;
+		h->moved |= v->link.known_only;
+	}
+}
+
 static void on_news(void *arg, const struct neighbour *news)
 {
-	struct control *c = arg;
+	struct hearing *h = arg;
+	struct control *c = h->c;
 
+	note_vifs(h, news);
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		const struct nic *n = &c->nics.nic[i];
 		struct shared_nic *shared = &c->workers.shared->nic[i];
@@ -113,12 +135,15 @@ static void start_over(struct control *c, struct nic *n, int bridge)
 
 static uint64_t hear(struct control *c, uint64_t now_ns)
 {
+	struct hearing h = { .c = c };
 	uint64_t next;
 
-	if (c->env.netdev_ops->neighbours_news(c->env.netdev_ctx, now_ns, on_news, c, &next))
-		return next;
+	if (c->env.netdev_ops->neighbours_news(c->env.netdev_ctx, now_ns, on_news, &h, &next))
+		return h.moved ? now_ns : next;
 	for (uint32_t i = 0; i < c->nics.n; i++)
 		stations_nobody_behind(&c->workers.shared->nic[i].behind);
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		c->vif[i]->placement.known_in = 0;
 	return next;
 }
 

@@ -108,10 +108,23 @@ static void parse_port_data(struct link_entry *e, const struct nlattr *nest)
 	{
 		if (!mnl_attr_get_payload_len(a))
 			continue;
-		if (mnl_attr_get_type(a) == IFLA_BRPORT_STATE)
+		switch (mnl_attr_get_type(a)) {
+		case IFLA_BRPORT_STATE:
 			e->port_state = mnl_attr_get_u8(a);
-		else if (mnl_attr_get_type(a) == IFLA_BRPORT_LEARNING)
+			break;
+		case IFLA_BRPORT_LEARNING:
 			e->learns = mnl_attr_get_u8(a);
+			break;
+		case IFLA_BRPORT_UNICAST_FLOOD:
+			e->floods = mnl_attr_get_u8(a);
+			break;
+		case IFLA_BRPORT_ISOLATED:
+			e->isolated = mnl_attr_get_u8(a);
+			break;
+		case IFLA_BRPORT_LOCKED:
+			e->locked = mnl_attr_get_u8(a);
+			break;
+		}
 	}
 }
 
@@ -182,7 +195,8 @@ static void parse_device(struct link_entry *e, const struct nlmsghdr *nlh,
 	e->carrier = ifi->ifi_flags & IFF_LOWER_UP;
 	e->master = 0;
 	e->port_state = BR_STATE_FORWARDING;
-	e->learns = true;
+	e->learns = e->floods = true;
+	e->isolated = e->locked = false;
 	mnl_attr_for_each(a, nlh, sizeof(*ifi))
 	{
 		switch (mnl_attr_get_type(a)) {

@@ -33,6 +33,9 @@ struct link_entry {
 	bool spans_vlans;   /* with a spanning tree for groups of them */
 	uint8_t port_state; /* of a bridge's port: BR_STATE_* */
 	bool learns;	    /* and it learns who sends by it */
+	bool floods;	    /* and gets frames to whom its bridge does not know */
+	bool isolated;	    /* and from and to others like it nothing passes */
+	bool locked;	    /* and nothing comes in of whom its bridge does not know there */
 	uint64_t ageing_ns; /* a bridge: forgets who has not sent for so long */
 	uint32_t seen;	    /* the reading of the whole table that last had it */
 	/* of a master, as of links_news() */

@@ -52,6 +52,10 @@ struct netdev_link {
 	bool port_off; /* as a bridge's port it is disabled, though it is up */
 	bool bridge_down; /* set down by the operator */
 	bool uplinks_down; /* its bridge has members that are no TAPs, all without a carrier */
+	/* as a bridge's port: */
+	bool known_only;  /* it gets no frames but to whom the bridge knows there */
+	bool locked;	  /* and lets in none but of those */
+	bool no_learning; /* whom the bridge does not come to know by what it lets in */
 };
 
 /* Where a device of the host's stands that is none of ours. */

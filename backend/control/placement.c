@@ -181,6 +181,13 @@ void placement_check_filters(struct nic *n, uint64_t now_ns)
 	}
 }
 
+/* In a bridge that filters VLANs the way back is another question; of what comes by a locked
+ * port the bridge looks who sends it. */
+static bool may_transmit(const struct vif *v, const struct nic *n, const struct vlan_form *form)
+{
+	return nic_transmits(n) && !form->vlan && !v->link.locked;
+}
+
 static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_ns)
 {
 	struct ipc_msg msg = { .type = IPC_PLACE_JOIN,
@@ -195,8 +202,8 @@ static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_n
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
 	msg.nic.vlan = form->vlan;
-	/* In a bridge that filters VLANs the way back is another question. */
-	msg.nic.transmit = nic_transmits(n) && !form->vlan;
+	p->transmit = may_transmit(v, n, form);
+	msg.nic.transmit = p->transmit;
 	memcpy(msg.nic.mac, v->keys.mac, sizeof(msg.nic.mac));
 	msg.nic.tag_off = form->tag_off && !device_untags;
 	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
@@ -346,7 +353,8 @@ static bool is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns)
 	const char *why_not;
 
 	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
-	       !same_form(&form, &p->form) || v->link.mtu != p->mtu;
+	       !same_form(&form, &p->form) || v->link.mtu != p->mtu ||
+	       may_transmit(v, p->nic, &form) != p->transmit;
 }
 
 /* v is on the bridge: does it wait for a place? Returns when to ask again. */
@@ -358,6 +366,10 @@ static uint64_t wait_for_place(struct control *c, struct vif *v, uint64_t now_ns
 	p->waits_for = NULL;
 	if (now_ns < p->retry_ns)
 		return p->retry_ns;
+	if (v->link.known_only && !p->known_in && !p->asked && v->state == XenbusStateConnected) {
+		p->asked = true; /* it may have been told before there was this vif */
+		c->env.netdev_ops->neighbours_again(c->env.netdev_ctx);
+	}
 	p->waits_for = placement_choose(c, v, &p->form, now_ns, &p->why_not);
 	if (p->waits_for)
 		p->why_not = "every filter of the NIC is taken";

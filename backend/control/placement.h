@@ -65,6 +65,9 @@ struct placement {
 	struct nic_filter filter;
 	struct vlan_form form; /* of the frames it matches */
 	uint32_t mtu;	       /* of the vif: what fits the buffers of its guest follows from it */
+	bool transmit;	       /* what its guest sends may leave by the NIC */
+	int known_in;	       /* the bridge that knows its address to be behind its port; 0: none */
+	bool asked;	       /* which was asked for */
 	bool filtered;
 	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
 	uint64_t settled_ns;	     /* the step in which the device settled last */

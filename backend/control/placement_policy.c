@@ -67,6 +67,8 @@ static const char *unfit(const struct control *c, const struct vif *v)
 		return "it is not connected";
 	if (!has_carrier(v))
 		return "it is in no bridge, or that is down";
+	if (v->link.known_only && v->placement.known_in != v->link.master)
+		return "its bridge port has no flooding, and its bridge does not know its address there";
 	if (maps_flows(c, v))
 		return "its guest spreads flows over its queues itself";
 	return NULL;

@@ -13,6 +13,11 @@ TESTS += test_links
 test_links-objs := tests/control/test_links.c backend/control/links.c backend/control/vlans.c
 test_links-libs := -lcmocka -lmnl
 
+# Of a real bridge: root.
+TESTS += test_ports
+test_ports-objs := tests/control/test_ports.c $(addprefix backend/control/,bridge.c links.c vlans.c)
+test_ports-libs := -lcmocka -lmnl
+
 TESTS += test_neighbours
 test_neighbours-objs := tests/control/test_neighbours.c backend/control/neighbours.c
 test_neighbours-libs := -lcmocka -lmnl

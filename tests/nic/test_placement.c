@@ -503,6 +503,40 @@ static void bridged_by_its_vlans(void **state)
 	rig_good_carries(r, 200);
 }
 
+/* A port without flooding gets what the bridge knows to be there, as the bridge itself would
+ * have it. */
+static void a_port_without_flooding(void **state)
+{
+	struct rig *r = *state;
+	uint8_t mac[6];
+	int port = vif_of(r, GOOD_DOMID)->netdev.ifindex;
+
+	memcpy(mac, vif_of(r, GOOD_DOMID)->keys.mac, sizeof(mac));
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	sim_netdev_link(GOOD_DOMID, 0)->known_only = true;
+	sim_links_changed();
+	rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+	assert_non_null(strstr(good(r)->why_not, "its bridge does not know its address there"));
+	rig_good_carries(r, 50);
+	for (unsigned i = 0; i < 6; i++) {
+		sim_bridge_knows(mac, port);
+		rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+		rig_good_carries(r, 50);
+		if (i % 3 == 0)
+			sim_bridge_knows(mac, SIM_NIC_IFINDEX); /* it moved */
+		else if (i % 3 == 1)
+			sim_bridge_knows(mac, 0); /* forgotten */
+		else
+			sim_bridge_news_lost();
+		rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+		rig_good_carries(r, 50);
+	}
+	assert_int_equal(evil(r)->state, PLACED_NIC);
+	sim_netdev_link(GOOD_DOMID, 0)->known_only = false;
+	sim_links_changed();
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -514,7 +548,7 @@ int main(void)
 		T(the_bridge_learns_who_sends),
 		T(tagged_on_the_wire),	T(there_and_back_tagged),
 		T(the_bridge_learns_of_its_vlans),
-		T(moves_to_another_vlan), T(bridged_by_its_vlans),
+		T(a_port_without_flooding), T(moves_to_another_vlan), T(bridged_by_its_vlans),
 		cmocka_unit_test_setup_teardown(there_and_back_by_another_queue, start_queues,
 						rig_teardown),
 		T(a_neighbour_floods),	T(the_nic_goes_and_comes),

@@ -253,6 +253,29 @@ static void not_without_a_place(void **state)
 	assert_int_equal(wire.n_by_nic, 1);
 }
 
+/* A locked port is the bridge's to watch, and nobody is made known there but by who locked it. */
+static void not_of_a_locked_port(void **state)
+{
+	struct rig *r = *state;
+	uint64_t told;
+
+	send_one(r, PLAIN, station, own, 1);
+	assert_int_equal(wire.n_by_nic, 1);
+	sim_netdev_link(EVIL_DOMID, 0)->locked = true;
+	sim_netdev_link(EVIL_DOMID, 0)->no_learning = true;
+	sim_links_changed();
+	told = sim_learned(own, 0);
+	rig_turns_until(r, 100, placed(r)->state != PLACED_NIC);
+	rig_turns_until(r, 100, placed(r)->state == PLACED_NIC);
+	rig_turns(r, 3);
+	send_one(r, PLAIN, station, own, 2);
+	assert_int_equal(wire.n_by_nic, 1);
+	assert_int_equal(wire.n_by_bridge, 1);
+	r->ns_per_turn = SIM_AGEING_NS / 100;
+	rig_turns(r, 200);
+	assert_int_equal(sim_learned(own, 0), told);
+}
+
 /* To the bridge the guest is silent otherwise, and forgotten. */
 static void the_bridge_remembers_the_guest(void **state)
 {
@@ -441,6 +464,7 @@ int main(void)
 		T(to_a_station_behind_it),	 T(a_blank_checksum_is_finished),
 		T(all_else_takes_the_bridge),	 T(a_foreign_source_takes_the_bridge),
 		T(a_station_that_moves),	 T(not_without_a_place),
+		T(not_of_a_locked_port),
 		T(the_bridge_remembers_the_guest), T(the_bridge_waits_for_the_nic),
 		T(a_flow_without_a_rest),	 T(any_order_of_events),
 		T(more_than_fits),		 T(the_source_is_rewritten),
