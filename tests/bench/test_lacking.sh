@@ -8,26 +8,9 @@
 # shellcheck disable=SC2317 # 'check' calls them
 set -uo pipefail
 
-build=$(realpath "${1:-build}")
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failed=0
+# shellcheck source=tests/bench/bench.bash
+. "$(dirname "$0")/bench.bash"
 
-check()
-{
-	local title=$1
-	shift
-	if "$@" >"$dir/out" 2>&1; then
-		echo "ok - $title"
-	else
-		echo "not ok - $title"
-		tail -n 20 "$dir/out" | sed 's/^/#   /'
-		failed=1
-	fi
-}
-
-report_of() { jq -e "$1" "$dir/report.json"; }
-every() { report_of "[.rows[] | select($1) | $2] | length > 0 and all"; }
 # peers WORDS...: a short run of one lab, started by WORDS.
 peers() { timeout 100 "$@" "$build/vifbench" peers --quick --runs 1 --run-ms 2 --output "$dir/report.json"; }
 # As if DPDK was not installed, and so a shorter one.

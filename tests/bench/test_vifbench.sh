@@ -8,23 +8,8 @@
 # shellcheck disable=SC2317 # 'check' calls them
 set -uo pipefail
 
-build=$(realpath "${1:-build}")
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-failed=0
-
-check()
-{
-	local title=$1
-	shift
-	if "$@" >"$dir/out" 2>&1; then
-		echo "ok - $title"
-	else
-		echo "not ok - $title"
-		tail -n 20 "$dir/out" | sed 's/^/#   /'
-		failed=1
-	fi
-}
+# shellcheck source=tests/bench/bench.bash
+. "$(dirname "$0")/bench.bash"
 
 # refuses STATUS WORDS ARGUMENTS...: exits with STATUS and says WORDS.
 refuses()
@@ -37,8 +22,6 @@ refuses()
 	[ "$got" = "$status" ] && grep -q -- "$words" "$dir/said"
 }
 
-report_of() { jq -e "$1" "$dir/report.json"; }
-every() { report_of "[.rows[] | select($1) | $2] | length > 0 and all"; }
 run() { timeout 150 "$build/vifbench" lab --quick --runs 1 --run-ms 2 --output "$dir/report.json"; }
 writes_page()
 {
