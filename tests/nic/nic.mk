@@ -25,10 +25,10 @@ SCRIPT_TESTS += tests/nic/test_transmit.sh tests/nic/test_places.sh tests/nic/te
 SCRIPT_TESTS += tests/nic/test_places_steered.sh tests/nic/test_steered.sh
 SCRIPT_TESTS += tests/nic/test_posted.sh
 TESTS += test-rules
-test-rules-objs = tests/nic/test_rules.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
+test-rules-objs = tests/nic/test_rules.c tests/nic/ethtool_rig.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl
 TESTS += test-guest-queues
-test-guest-queues-objs = tests/nic/test_guest_queues.c tests/lab/nic_driver.c \
+test-guest-queues-objs = tests/nic/test_guest_queues.c tests/nic/ethtool_rig.c tests/lab/nic_driver.c \
 			 $(addprefix backend/nic/,guest_queues.c ethtool.c rules_ntuple.c rules_flower.c)
 test-guest-queues-libs = -lcmocka -lmnl -lbpf -Wl,--wrap=ioctl
 TESTS += test-flower

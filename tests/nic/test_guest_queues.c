@@ -6,70 +6,21 @@
  */
 #include "tests/unit/unit.h"
 
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "backend/nic/ethtool.h"
 #include "backend/nic/guest_queues.h"
-#include "tests/lab/nic_driver.h"
+#include "tests/nic/ethtool_rig.h"
 
-static struct nic_table device;
-static uint32_t kernel_flags;
-static uint32_t refused;  /* this command, with -EOPNOTSUPP */
 static uint32_t n_spread; /* not 0: how large the table is said to be */
 
-static int set_flags(struct ethtool_value *v)
+static void answered(void *command)
 {
-	if (v->cmd == ETHTOOL_SFLAGS) {
-		device.flags = v->data & ETH_FLAG_NTUPLE;
-		kernel_flags = v->data & ~(uint32_t)ETH_FLAG_NTUPLE;
-	}
-	v->data = kernel_flags | device.flags;
-	return 0;
-}
-
-static int answer(void *command)
-{
-	struct ethtool_channels *channels = command;
 	struct ethtool_rxfh_indir *spread = command;
-	uint32_t cmd;
-	int rc;
 
-	memcpy(&cmd, command, sizeof(cmd));
-	if (cmd == refused)
-		return -EOPNOTSUPP;
-	if (cmd == ETHTOOL_GFLAGS || cmd == ETHTOOL_SFLAGS)
-		return set_flags(command);
-	if (cmd == ETHTOOL_GCHANNELS) {
-		channels->combined_count = device.n_queues;
-		return 0;
-	}
-	rc = nic_driver_command(&device, command);
-	if (!rc && cmd == ETHTOOL_GRXFHINDIR && n_spread)
+	if (spread->cmd == ETHTOOL_GRXFHINDIR && n_spread)
 		spread->size = n_spread;
-	return rc > 0 ? -EOPNOTSUPP : rc;
-}
-
-int __wrap_ioctl(int fd, unsigned long request, ...);
-
-int __wrap_ioctl(int fd, unsigned long request, ...)
-{
-	struct ifreq *req;
-	va_list args;
-	int rc;
-
-	va_start(args, request);
-	req = va_arg(args, struct ifreq *);
-	va_end(args);
-	assert_true(fd >= 0);
-	assert_int_equal(request, SIOCETHTOOL);
-	assert_string_equal(req->ifr_name, "lo");
-	rc = answer(req->ifr_data);
-	errno = -rc;
-	return rc ? -1 : 0;
 }
 
 static struct guest_queues q;
@@ -89,9 +40,10 @@ static void put_back(void)
 static int start(void **state)
 {
 	(void)state;
-	nic_driver_init(&device, 8, 16);
-	kernel_flags = ETH_FLAG_RXVLAN | ETH_FLAG_LRO;
-	refused = n_spread = 0;
+	ethtool_rig_init("lo", ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
+	rig.answered = answered;
+	rig.error = -EOPNOTSUPP;
+	n_spread = 0;
 	return 0;
 }
 
@@ -108,7 +60,7 @@ static uint32_t n_to(uint32_t queue)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < NIC_TABLE_SPREAD; i++)
-		n += device.spread[i] == queue;
+		n += rig.table.spread[i] == queue;
 	return n;
 }
 
@@ -127,7 +79,7 @@ static void chosen(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		nic_driver_init(&device, cases[i].n_queues, cases[i].n_rules);
+		nic_driver_init(&rig.table, cases[i].n_queues, cases[i].n_rules);
 		assert_int_equal(open_queues(true, cases[i].n_filters), 0);
 		assert_int_equal(q.was.first, cases[i].first);
 		assert_int_equal(q.was.n, cases[i].n);
@@ -138,21 +90,21 @@ static void chosen(void **state)
 static void not_possible(void **state)
 {
 	(void)state;
-	nic_driver_init(&device, 1, 16);
+	nic_driver_init(&rig.table, 1, 16);
 	assert_int_equal(open_queues(true, 0), -EOPNOTSUPP);
 	assert_string_equal(why, "it has one receive queue only");
 
-	nic_driver_init(&device, 8, 0);
-	device.places_itself = 1;
+	nic_driver_init(&rig.table, 8, 0);
+	rig.table.places_itself = 1;
 	assert_int_equal(open_queues(true, 0), 0); /* it does not say how many it has room for */
 	guest_queues_close(&q);
 
-	nic_driver_init(&device, 8, 16);
-	refused = ETHTOOL_GRXFHINDIR;
+	nic_driver_init(&rig.table, 8, 16);
+	rig.refused = ETHTOOL_GRXFHINDIR;
 	assert_int_equal(open_queues(true, 0), -EOPNOTSUPP);
 	assert_non_null(strstr(why, "its spreading over queues"));
-	assert_int_equal(device.flags, 0); /* it was switched on to look */
-	refused = 0;
+	assert_int_equal(rig.table.flags, 0); /* it was switched on to look */
+	rig.refused = 0;
 	n_spread = ETHTOOL_SPREAD_MAX + 1;
 	assert_int_equal(open_queues(true, 0), -E2BIG);
 }
@@ -164,32 +116,32 @@ static void all_queues(void **state)
 	assert_int_equal(q.was.first, 0);
 	assert_int_equal(q.was.n, 8);
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
-	assert_int_equal(kernel_flags, ETH_FLAG_LRO); /* tags stay in frames */
-	assert_int_equal(device.flags, 0);
+	assert_int_equal(rig.kernel_flags, ETH_FLAG_LRO); /* tags stay in frames */
+	assert_int_equal(rig.table.flags, 0);
 	assert_int_equal(n_to(7), NIC_TABLE_SPREAD / 8);
 	put_back();
-	assert_int_equal(kernel_flags, ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
+	assert_int_equal(rig.kernel_flags, ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
 
-	nic_driver_init(&device, 17, 16);
+	nic_driver_init(&rig.table, 17, 16);
 	assert_int_equal(open_queues(false, 3), -EOPNOTSUPP);
 	assert_non_null(strstr(why, "at most 16 are served"));
 }
 
 static void taken_and_put_back(void **state)
 {
-	struct nic_table before = device;
+	struct nic_table before = rig.table;
 
 	(void)state;
 	assert_int_equal(open_queues(true, 3), 0);
-	assert_int_equal(device.flags, ETH_FLAG_NTUPLE);
-	assert_memory_equal(device.spread, before.spread, sizeof(before.spread)); /* not yet */
+	assert_int_equal(rig.table.flags, ETH_FLAG_NTUPLE);
+	assert_memory_equal(rig.table.spread, before.spread, sizeof(before.spread)); /* not yet */
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
 	for (uint32_t i = 0; i < 5; i++)
 		assert_in_range(n_to(i), NIC_TABLE_SPREAD / 5, NIC_TABLE_SPREAD / 5 + 1);
 	assert_int_equal(n_to(5) + n_to(6) + n_to(7), 0);
 	put_back();
-	assert_memory_equal(&device, &before, sizeof(before));
-	assert_int_equal(kernel_flags, ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
+	assert_memory_equal(&rig.table, &before, sizeof(before));
+	assert_int_equal(rig.kernel_flags, ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
 }
 
 /* An operator's: 0 has more than others, 1 none. */
@@ -199,16 +151,16 @@ static void an_operators_spread(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < NIC_TABLE_SPREAD; i++)
-		device.spread[i] = i < 100 ? 0 : i % 2 ? 7 : 2;
-	memcpy(before, device.spread, sizeof(before));
+		rig.table.spread[i] = i < 100 ? 0 : i % 2 ? 7 : 2;
+	memcpy(before, rig.table.spread, sizeof(before));
 	assert_int_equal(open_queues(true, 1), 0);
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
 	for (uint32_t i = 0; i < NIC_TABLE_SPREAD; i++)
 		if (before[i] != 7)
-			assert_int_equal(device.spread[i], before[i]);
+			assert_int_equal(rig.table.spread[i], before[i]);
 	assert_int_equal(n_to(7), 0);
 	put_back();
-	assert_memory_equal(device.spread, before, sizeof(before));
+	assert_memory_equal(rig.table.spread, before, sizeof(before));
 }
 
 /* What an operator sets meanwhile is not undone. */
@@ -219,12 +171,12 @@ static void changed_meanwhile(void **state)
 	(void)state;
 	assert_int_equal(open_queues(true, 3), 0);
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
-	kernel_flags &= ~(uint32_t)ETH_FLAG_LRO;
-	device.spread[9] = 0;
-	memcpy(after, device.spread, sizeof(after));
+	rig.kernel_flags &= ~(uint32_t)ETH_FLAG_LRO;
+	rig.table.spread[9] = 0;
+	memcpy(after, rig.table.spread, sizeof(after));
 	put_back();
-	assert_int_equal(kernel_flags, ETH_FLAG_RXVLAN);
-	assert_memory_equal(device.spread, after, sizeof(after));
+	assert_int_equal(rig.kernel_flags, ETH_FLAG_RXVLAN);
+	assert_memory_equal(rig.table.spread, after, sizeof(after));
 }
 
 static void check_says(const char *what)
@@ -244,30 +196,30 @@ static void changed_by_others(void **state)
 		check_says(NULL);
 		switch (i) {
 		case 0:
-			device.spread[9] = q.was.first + 1; /* ethtool -X */
+			rig.table.spread[9] = q.was.first + 1; /* ethtool -X */
 			check_says("ethtool -X");
 			break;
 		case 1:
-			device.n_queues = 6; /* ethtool -L */
+			rig.table.n_queues = 6; /* ethtool -L */
 			check_says("ethtool -L");
 			break;
 		case 2:
-			kernel_flags |= ETH_FLAG_RXVLAN;
+			rig.kernel_flags |= ETH_FLAG_RXVLAN;
 			check_says("ethtool -K rxvlan");
 			break;
 		case 3:
-			device.flags = 0;
+			rig.table.flags = 0;
 			check_says("ethtool -K ntuple");
 			break;
 		case 4:
-			kernel_flags ^= ETH_FLAG_LRO; /* what is not ours to care for */
-			device.spread[9] = 0;
+			rig.kernel_flags ^= ETH_FLAG_LRO; /* what is not ours to care for */
+			rig.table.spread[9] = 0;
 			check_says(NULL);
 			break;
 		case 5:
-			refused = ETHTOOL_GRXFHINDIR;
+			rig.refused = ETHTOOL_GRXFHINDIR;
 			check_says("ethtool -X");
-			refused = 0;
+			rig.refused = 0;
 			break;
 		}
 		put_back();
@@ -281,13 +233,13 @@ static void changed_by_others_with_a_program(void **state)
 	(void)state;
 	assert_int_equal(open_queues(false, 3), 0);
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
-	device.spread[9] = 3;
-	device.flags ^= ETH_FLAG_NTUPLE;
+	rig.table.spread[9] = 3;
+	rig.table.flags ^= ETH_FLAG_NTUPLE;
 	check_says(NULL);
-	device.n_queues = 9; /* the program serves 8 of them */
+	rig.table.n_queues = 9; /* the program serves 8 of them */
 	check_says("ethtool -L");
-	device.n_queues = 8;
-	kernel_flags |= ETH_FLAG_RXVLAN;
+	rig.table.n_queues = 8;
+	rig.kernel_flags |= ETH_FLAG_RXVLAN;
 	check_says("ethtool -K rxvlan");
 }
 
@@ -296,10 +248,10 @@ static void tags_are_taken_off(void **state)
 {
 	(void)state;
 	assert_int_equal(open_queues(true, 1), 0);
-	refused = ETHTOOL_SFLAGS;
+	rig.refused = ETHTOOL_SFLAGS;
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), -EOPNOTSUPP);
 	assert_non_null(strstr(why, "keeping tags in frames"));
-	refused = ETHTOOL_SRXFHINDIR;
+	rig.refused = ETHTOOL_SRXFHINDIR;
 	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), -EOPNOTSUPP);
 	assert_non_null(strstr(why, "keeping frames off guests' queues"));
 }

@@ -6,75 +6,34 @@
  */
 #include "tests/unit/unit.h"
 
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "backend/nic/ethtool.h"
 #include "backend/nic/rules.h"
-#include "tests/lab/nic_driver.h"
+#include "tests/nic/ethtool_rig.h"
 
-static struct nic_table device;
-static uint32_t kernel_flags; /* of the device, ETH_FLAG_NTUPLE is device.flags */
+static struct ethtool_rxnfc inserted; /* as it came */
+static uint32_t n_inserted;
+static void (*lie)(struct ethtool_rx_flow_spec *fs); /* about a rule that is asked for */
 
-static struct {
-	uint32_t refused;			      /* this command ... */
-	int error;				      /* ... with this */
-	void (*lie)(struct ethtool_rx_flow_spec *fs); /* about a rule that is asked for */
-	struct ethtool_rxnfc inserted;		      /* as it came */
-	uint32_t n_inserted;
-} driver;
-
-static int flags(struct ethtool_value *v)
+static void asked(const void *command)
 {
-	if (v->cmd == ETHTOOL_SFLAGS) {
-		device.flags = v->data & ETH_FLAG_NTUPLE;
-		kernel_flags = v->data & ~(uint32_t)ETH_FLAG_NTUPLE;
-	}
-	v->data = kernel_flags | device.flags;
-	return 0;
+	const struct ethtool_rxnfc *c = command;
+
+	/* A shorter one has another number. */
+	if (c->cmd != ETHTOOL_SRXCLSRLINS || rig.refused == ETHTOOL_SRXCLSRLINS)
+		return;
+	inserted = *c;
+	n_inserted++;
 }
 
-static int answer(void *command)
+static void answered(void *command)
 {
-	uint32_t cmd;
-	int rc;
+	struct ethtool_rxnfc *c = command;
 
-	memcpy(&cmd, command, sizeof(cmd));
-	if (cmd == driver.refused)
-		return driver.error;
-	if (cmd == ETHTOOL_SRXCLSRLINS) {
-		memcpy(&driver.inserted, command, sizeof(driver.inserted));
-		driver.n_inserted++;
-	}
-	if (cmd == ETHTOOL_GFLAGS || cmd == ETHTOOL_SFLAGS)
-		return flags(command);
-	rc = nic_driver_command(&device, command);
-	if (!rc && cmd == ETHTOOL_GRXCLSRULE && driver.lie)
-		driver.lie(&((struct ethtool_rxnfc *)command)->fs);
-	return rc > 0 ? -EOPNOTSUPP : rc;
-}
-
-int __wrap_ioctl(int fd, unsigned long request, ...);
-
-int __wrap_ioctl(int fd, unsigned long request, ...)
-{
-	struct ifreq *req;
-	va_list args;
-	int rc;
-
-	va_start(args, request);
-	req = va_arg(args, struct ifreq *);
-	va_end(args);
-	assert_true(fd >= 0);
-	assert_int_equal(request, SIOCETHTOOL);
-	assert_string_equal(req->ifr_name, "eth7");
-	rc = answer(req->ifr_data);
-	errno = -rc;
-	return rc ? -1 : 0;
+	if (c->cmd == ETHTOOL_GRXCLSRULE && lie)
+		lie(&c->fs);
 }
 
 /* ---- a test's beginning and end ---- */
@@ -93,9 +52,11 @@ static int start(void **state)
 	uint32_t n_free;
 
 	(void)state;
-	memset(&driver, 0, sizeof(driver));
-	nic_driver_init(&device, 8, 16);
-	kernel_flags = ETH_FLAG_LRO;
+	ethtool_rig_init("eth7", ETH_FLAG_LRO);
+	rig.asked = asked;
+	rig.answered = answered;
+	n_inserted = 0;
+	lie = NULL;
 	return open_rules(&n_free);
 }
 
@@ -109,15 +70,6 @@ static int end(void **state)
 
 static const struct rule untagged = { { .mac = { 0x00, 0x16, 0x3e, 0, 0, 1 } }, 6 };
 static const struct rule tagged = { { .mac = { 0x00, 0x16, 0x3e, 0, 0, 1 }, .vlan = 5 }, 7 };
-
-static uint32_t n_rules(void)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < NIC_TABLE_RULES; i++)
-		n += device.rule[i].used;
-	return n;
-}
 
 /* ---- bytes ---- */
 
@@ -136,7 +88,7 @@ static void insert_is(const struct bytes *b, size_t n)
 	assert_int_equal(sizeof(struct ethtool_rxnfc), 192);
 	for (size_t i = 0; i < n; i++)
 		memcpy(want + b[i].at, b[i].what, b[i].n);
-	assert_memory_equal(&driver.inserted, want, sizeof(want));
+	assert_memory_equal(&inserted, want, sizeof(want));
 }
 
 static void bytes_untagged(void **state)
@@ -169,14 +121,14 @@ static void bytes_tagged(void **state)
 	};
 
 	(void)state;
-	device.places_itself = 1;
+	rig.table.places_itself = 1;
 	end(NULL);
 	assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
 	assert_int_equal(ntuple_rules.add(rules, &tagged, &where), 0);
 	insert_is(bytes, ARRAY_SIZE(bytes));
-	assert_true(device.rule[0].used); /* where the driver put it */
+	assert_true(rig.table.rule[0].used); /* where the driver put it */
 	assert_int_equal(ntuple_rules.del(rules, &tagged), 0);
-	assert_int_equal(n_rules(), 0);
+	assert_int_equal(ethtool_rig_rules(), 0);
 }
 
 /* ---- opening ---- */
@@ -184,8 +136,8 @@ static void bytes_tagged(void **state)
 static void the_flag(void **state)
 {
 	(void)state;
-	assert_int_equal(device.flags, ETH_FLAG_NTUPLE);
-	assert_int_equal(kernel_flags, ETH_FLAG_LRO); /* is not ours to change */
+	assert_int_equal(rig.table.flags, ETH_FLAG_NTUPLE);
+	assert_int_equal(rig.kernel_flags, ETH_FLAG_LRO); /* is not ours to change */
 }
 
 static void no_rules(void **state)
@@ -194,8 +146,8 @@ static void no_rules(void **state)
 
 	(void)state;
 	end(NULL);
-	driver.refused = ETHTOOL_GRXCLSRLCNT;
-	driver.error = -EOPNOTSUPP;
+	rig.refused = ETHTOOL_GRXCLSRLCNT;
+	rig.error = -EOPNOTSUPP;
 	assert_int_equal(open_rules(&n_free), -EOPNOTSUPP);
 	assert_string_equal(why, "no ntuple filters (ethtool -N): Operation not supported");
 }
@@ -219,14 +171,14 @@ static void add_and_remove(void **state)
 	for (unsigned i = 0; i < 3; i++) { /* as after a crash: nothing is remembered */
 		assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
 		assert_int_equal(ntuple_rules.add(rules, &tagged, &where), 0);
-		assert_int_equal(n_rules(), 2);
+		assert_int_equal(ethtool_rig_rules(), 2);
 		end(NULL);
 		assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
 		assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
-		assert_int_equal(n_rules(), 1);
+		assert_int_equal(ethtool_rig_rules(), 1);
 		assert_int_equal(ntuple_rules.del(rules, &untagged), 0); /* none: well */
 		assert_int_equal(ntuple_rules.del(rules, &tagged), 0);
-		assert_int_equal(n_rules(), 0);
+		assert_int_equal(ethtool_rig_rules(), 0);
 	}
 }
 
@@ -242,21 +194,21 @@ static void others_stay(void **state)
 	memset(fs->m_u.ether_spec.h_dest, 0xff, 6);
 	fs->ring_cookie = 1; /* another queue */
 	fs->location = 15;
-	assert_int_equal(nic_driver_command(&device, &c), 0);
+	assert_int_equal(nic_driver_command(&rig.table, &c), 0);
 	fs->ring_cookie = untagged.queue;
 	fs->m_u.ether_spec.h_proto = 0xffff; /* one type only */
 	fs->location = 14;
-	assert_int_equal(nic_driver_command(&device, &c), 0);
+	assert_int_equal(nic_driver_command(&rig.table, &c), 0);
 	fs->m_u.ether_spec.h_proto = 0;
 	fs->m_u.ether_spec.h_dest[5] = 0xf0; /* more than one address */
 	fs->location = 3;
-	assert_int_equal(nic_driver_command(&device, &c), 0);
+	assert_int_equal(nic_driver_command(&rig.table, &c), 0);
 
 	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
-	assert_true(device.rule[13].used);
+	assert_true(rig.table.rule[13].used);
 	assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
-	assert_int_equal(n_rules(), 3);
-	assert_false(device.rule[13].used);
+	assert_int_equal(ethtool_rig_rules(), 3);
+	assert_false(rig.table.rule[13].used);
 }
 
 /* ---- drivers that do not ---- */
@@ -272,7 +224,7 @@ static void full(void **state)
 	}
 	rule.filter.mac[5] = 16;
 	assert_int_equal(ntuple_rules.add(rules, &rule, &where), -ENOSPC);
-	assert_int_equal(driver.n_inserted, 16);
+	assert_int_equal(n_inserted, 16);
 	end(NULL);
 	assert_int_equal(open_rules(&(uint32_t){ 0 }), 0);
 }
@@ -280,14 +232,14 @@ static void full(void **state)
 static void refused(void **state)
 {
 	(void)state;
-	driver.refused = ETHTOOL_SRXCLSRLINS;
-	driver.error = -EINVAL;
+	rig.refused = ETHTOOL_SRXCLSRLINS;
+	rig.error = -EINVAL;
 	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), -EINVAL);
-	assert_int_equal(n_rules(), 0);
-	driver.refused = 0;
+	assert_int_equal(ethtool_rig_rules(), 0);
+	rig.refused = 0;
 	assert_int_equal(ntuple_rules.add(rules, &untagged, &where), 0);
-	driver.refused = ETHTOOL_SRXCLSRLDEL;
-	driver.error = -EIO;
+	rig.refused = ETHTOOL_SRXCLSRLDEL;
+	rig.error = -EIO;
 	assert_int_equal(ntuple_rules.del(rules, &untagged), -EIO);
 }
 
@@ -301,19 +253,19 @@ static void taken_away(void **state)
 	assert_int_equal(ntuple_rules.add(rules, &tagged, &at[1]), 0);
 	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), 0);
 	assert_int_equal(ntuple_rules.has(rules, &tagged, at[1]), 0);
-	device.rule[at[0]].used = 0; /* ethtool -N eth7 delete */
+	rig.table.rule[at[0]].used = 0; /* ethtool -N eth7 delete */
 	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), -ENOENT);
 	assert_int_equal(ntuple_rules.has(rules, &tagged, at[1]), 0);
 	assert_int_equal(ntuple_rules.del(rules, &untagged), 0);
 	assert_int_equal(ntuple_rules.add(rules, &untagged, &at[0]), 0);
 	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), 0);
 
-	device.rule[at[1]] = device.rule[at[0]]; /* another one stands there */
+	rig.table.rule[at[1]] = rig.table.rule[at[0]]; /* another one stands there */
 	assert_int_equal(ntuple_rules.has(rules, &tagged, at[1]), -EIO);
-	nic_driver_init(&device, 8, 16); /* ethtool -L: the driver began anew */
+	nic_driver_init(&rig.table, 8, 16); /* ethtool -L: the driver began anew */
 	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), -ENOENT);
-	driver.refused = ETHTOOL_GRXCLSRULE; /* it has no such thing any more: ethtool -K */
-	driver.error = -EOPNOTSUPP;
+	rig.refused = ETHTOOL_GRXCLSRULE; /* it has no such thing any more: ethtool -K */
+	rig.error = -EOPNOTSUPP;
 	assert_int_equal(ntuple_rules.has(rules, &untagged, at[0]), -EOPNOTSUPP);
 }
 
@@ -340,15 +292,15 @@ static void not_what_was_asked(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
-		driver.lie = lies[i];
+		lie = lies[i];
 		assert_int_equal(ntuple_rules.add(rules, &tagged, &where), -EIO);
-		assert_int_equal(n_rules(), 0);
+		assert_int_equal(ethtool_rig_rules(), 0);
 	}
-	driver.lie = NULL;
-	driver.refused = ETHTOOL_GRXCLSRULE;
-	driver.error = -EINVAL;
+	lie = NULL;
+	rig.refused = ETHTOOL_GRXCLSRULE;
+	rig.error = -EINVAL;
 	assert_int_equal(ntuple_rules.add(rules, &tagged, &where), -EINVAL);
-	assert_int_equal(n_rules(), 0);
+	assert_int_equal(ethtool_rig_rules(), 0);
 }
 
 int main(void)
