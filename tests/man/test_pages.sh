@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The manual pages and the programs speak of the same flags, settings, commands, counters and
-# reasons, as far as a program can tell.
+# The manual pages, the configuration that is installed and the programs speak of the same
+# flags, settings, commands, counters and reasons, as far as a program can tell.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${VIF_BUILD:-build}
@@ -20,11 +20,11 @@ flags_of_help() { "$build/$1" --help | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u
 settings_of_page() { sed -n 's/^\.It Li \([a-z_]*\) No = .*/\1/p' backend/man/vifd.conf.5 | sort; }
 settings_of_help() { "$build/vifd" --help | sed -n '/^Each key/,/^$/s/^  \([a-z_]*\)  .*/\1/p' | sort; }
 
-# differ HELP PAGE: two lists of words that should be one.
+# differ PROGRAM PAGE: two lists that should be one.
 differ()
 {
-	[ -s "$1" ] || echo "--help has none"
-	comm -23 "$1" "$2" | sed 's/^/only --help has /'
+	[ -s "$1" ] || echo "the program has none"
+	comm -23 "$1" "$2" | sed 's/^/only the program has /'
 	comm -13 "$1" "$2" | sed 's/^/only the page has /'
 }
 
@@ -51,6 +51,15 @@ missing()
 		grep -qwFe "$word" "$2" || echo "no $1 $word in $2"
 	done
 	((n > 2)) || echo "only $n: are those all?"
+}
+
+# But for those that follow the machine's processors, whose names are compared alone.
+defaults()
+{
+	local names='s/^\(workers\|max_queues\) = .*/\1/'
+	"$build/vifd" --check-config --config=backend/vifd.conf | sed "/^\\[/d; $names" | sort >"$dir/help"
+	sed -n 's/^#\([a-z_]* = .*\)/\1/p' backend/vifd.conf | sed "$names" | sort >"$dir/page"
+	differ "$dir/help" "$dir/page"
 }
 
 nic_options()
@@ -86,6 +95,7 @@ for program in vifd:backend/man/vifd.8 vifctl:backend/man/vifctl.8 vifbench:back
 done
 ok "vifd.conf(5) has the settings there are" same_settings
 ok "and the options of a NIC" nic_options
+ok "vifd.conf shows each with its default" defaults
 ok "vifctl(8) has all commands" commands
 ok "all members of vifd's answers" members
 ok "all counters" counters
