@@ -371,10 +371,10 @@ int config_read(struct config *c, const char *file, struct config_error *err)
 	}
 	bad_line = ini_parse_stream(read_line, &r, on_value, &r);
 	if (r.error_line && (bad_line <= 0 || r.error_line <= (unsigned)bad_line)) {
-		error_set(err, "%.300s:%u: %.200s", file, r.error_line, r.error.text);
+		error_set(err, "%.255s:%u: %.700s", file, r.error_line, r.error.text);
 		rc = -EINVAL;
 	} else if (bad_line > 0) {
-		error_set(err, "%.300s:%d: neither '[section]', 'key = value' nor a # comment", file,
+		error_set(err, "%.255s:%d: neither '[section]', 'key = value' nor a # comment", file,
 			  bad_line);
 		rc = -EINVAL;
 	} else if (bad_line < 0 || ferror(r.file)) {

@@ -44,7 +44,7 @@ struct config {
 
 /* An error made for a person: where and what is allowed. */
 struct config_error {
-	char text[512];
+	char text[1024];
 };
 
 void config_defaults(struct config *c);

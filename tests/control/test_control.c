@@ -132,6 +132,9 @@ static void config_errors_say_where_and_what(void **state)
 		{ "[vifd]\nmax_queues = 99\n", ":2: ", "1 to 16" },
 		{ "[vifd]\nwithhold = sg tso\n", ":2: ", "none, or some of sg, gso-tcpv4" },
 		{ "[vifd]\nwithhold = rx-notify\n", ":2: ", "none, or some of sg" },
+		/* to its end, for all that came before it */
+		{ "[vifd]\nnics = eth1,filters=16,policy=busiest,steering=device,transmit=yes,"
+		  "provider=moon,wire=eth2\n", ":2: ", "[,provider=afxdp|model,wire=device]'" },
 		{ "[vif]\nworkers = 2\n", ":2: ", "unknown section [vif]; known is [vifd]" },
 		{ "workers = 2\n", ":1: ", "before any section" },
 		{ "[vifd]\nworkers = 2\nworkers = 3\n", ":3: ", "set twice, first on line 2" },

@@ -183,6 +183,8 @@ bad_input()
 	says linux
 	exits 125 "$lab" run --model nic -- true
 	says '--model is bridge'
+	exits 125 "$lab" run --steering device -- true
+	says 'are of --model mq'
 	exits 125 "$lab" run --name x
 	says 'needs a COMMAND'
 	exits 125 "$lab" guest start 1

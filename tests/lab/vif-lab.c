@@ -199,6 +199,8 @@ static int run_main(struct lab *lab, int argc, char **argv)
 	run.command = argv + optind;
 	if (!*run.command)
 		fail("run needs a COMMAND", NULL);
+	if (!lab->mq && (lab->model_nic || lab->n_filters || lab->steering[0]))
+		fail("--nic, --filters and --steering are of --model mq", NULL);
 	need_root();
 	need_programs(lab);
 	return lab_run(lab, &run);
