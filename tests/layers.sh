@@ -26,9 +26,9 @@ rank_of()
 	backend/bpf/*.h) echo 58 ;;
 	backend/bpf/*) echo 59 ;;
 	backend/nic/nic.h) echo 60 ;;
-	backend/nic/model_wire.h | backend/nic/afxdp_transmit.h) echo 62 ;;
+	backend/nic/model_wire.h | backend/nic/afxdp_transmit.h | backend/nic/afxdp_umem.h) echo 62 ;;
 	backend/nic/model_hw.h) echo 63 ;;
-	backend/nic/model_port.h) echo 64 ;;
+	backend/nic/model_port.h | backend/nic/afxdp_port.h) echo 64 ;;
 	backend/nic/*.h) echo 61 ;;
 	backend/nic/*) echo 65 ;;
 	backend/datapath/queue.*) echo 70 ;;

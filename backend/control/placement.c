@@ -206,7 +206,7 @@ static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_n
 	msg.nic.transmit = p->transmit;
 	memcpy(msg.nic.mac, v->keys.mac, sizeof(msg.nic.mac));
 	msg.nic.tag_off = form->tag_off && !device_untags;
-	p->n_fds = n->ops->place_fds(n->device, p->place, p->fds);
+	p->n_fds = n->ops->place_fds(n->device, p->place, false, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
 		rc = workers_say(&c->workers, n->worker, &msg, p->fds, (uint32_t)p->n_fds);

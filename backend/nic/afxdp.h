@@ -2,11 +2,13 @@
 /*
  * Rank 60: what the two halves of AF_XDP agree upon.
  *
- * The UMEM is a memfd that control makes and registers: that pins it, which takes
- * CAP_IPC_LOCK where the limit of locked memory is low; the datapath only maps it. All of a
- * port's queues share it: for each it has what the places may hold there, 16 of them or,
- * where the device picks the queue, one, and a fill ring's worth: 68 MiB a queue, or 8.
- * Behind it, in the same file, stands what the datapath is to do with it.
+ * A UMEM is a memfd that control makes and registers: that pins it, which takes CAP_IPC_LOCK
+ * where the limit of locked memory is low; the datapath only maps it.
+ *
+ * Where an XDP program picks the place all of a port's queues share one: for each it has what 16
+ * places may hold there, and a fill ring's worth: 68 MiB a queue. Where the device picks the
+ * queue each place has one of its own, 16 MiB, and the port's is for sending only. Behind the
+ * port's, in the same file, stands what the datapath is to do with it.
  */
 #ifndef VIF_NIC_AFXDP_H
 #define VIF_NIC_AFXDP_H
@@ -18,18 +20,36 @@
 #define AFXDP_FILL_FRAMES 1024u /* the kernel has ready */
 #define AFXDP_TX_FRAMES	  1024u /* on their way out */
 
+/* Of a place's own UMEM: what a queue takes in before its place is read (queue_place.c) can all
+ * wait there. */
+#define AFXDP_PLACE_CHUNKS 4096u
+
+/* The fds of a place with a UMEM of its own. Of any other: a socket for each queue. */
+enum {
+	AFXDP_PLACE_MEMORY,
+	AFXDP_PLACE_SOCKET,
+	AFXDP_PLACE_FDS,
+};
+
 /* Of a port. */
 struct afxdp_terms {
 	uint32_t first_queue, n_queues; /* of the device, that are served */
-	uint32_t by_device; /* place N is on queue first_queue + N only; else on all */
+	uint32_t by_device; /* a place is on a queue of its own only; else on all */
 	uint32_t transmit;  /* the memory has AFXDP_TX_FRAMES chunks more, to send from */
 	uint32_t copy;	    /* the driver does not run the XDP program: no zero-copy */
 };
 
+/* Of the queues, those the port has itself: all of them, or the first one, to send by. Then
+ * place N's is the N-th of the others. */
+static inline uint32_t afxdp_n_port_queues(const struct afxdp_terms *t)
+{
+	return t->by_device ? t->transmit : t->n_queues;
+}
+
 static inline uint32_t afxdp_n_chunks(const struct afxdp_terms *t)
 {
-	return t->n_queues *
-	       ((t->by_device ? 1 : NIC_PLACES_MAX) * AFXDP_RX_FRAMES + AFXDP_FILL_FRAMES);
+	return afxdp_n_port_queues(t) *
+	       ((t->by_device ? 0 : NIC_PLACES_MAX * AFXDP_RX_FRAMES) + AFXDP_FILL_FRAMES);
 }
 
 static inline size_t afxdp_umem_size(const struct afxdp_terms *t)

@@ -7,9 +7,9 @@
  *	program	the device spreads frames over all its queues as it pleases. A place has a
  *		socket on each.
  *	device	the device's own rules direct a place's frames to the queue that is this
- *		place's alone (guest_queues.h). A place has one socket, there. What else comes
- *		by that queue passes to the stack, and so does what comes for the place by
- *		another queue, while a rule comes or goes.
+ *		place's alone (guest_queues.h). A place has one socket, there, and a UMEM of
+ *		its own. What else comes by that queue passes to the stack, and so does what
+ *		comes for the place by another queue, while a rule comes or goes.
  *
  * So a device that does not keep to its rules costs the bridge's price, and never brings a
  * guest another's frames.
@@ -42,10 +42,10 @@ struct nic_device {
 	uint32_t n_places;
 	struct guest_queues queues;
 	struct afxdp_program program;
-	uint32_t where[NIC_PLACES_MAX]; /* rules_ops.has of the places' rules */
+	uint32_t where[NIC_QUEUES_MAX]; /* rules_ops.has of the rule of number ... */
 	int grace, grace_inner;
 	const char *receive; /* nic_caps.receive */
-	bool transmit;	     /* there is to be memory for it */
+	bool transmit;	     /* there is memory for it and, by_device(), a queue: the first */
 };
 
 static int fail(char *why, size_t size, int err, const char *step)
@@ -57,6 +57,12 @@ static int fail(char *why, size_t size, int err, const char *step)
 static bool by_device(const struct nic_device *d)
 {
 	return d->queues.ops;
+}
+
+/* What the program and the rules call a place: by_device() its queue, from the first one on. */
+static uint32_t number_of(const struct nic_device *d, uint32_t place)
+{
+	return by_device(d) && d->transmit ? place + 1 : place;
 }
 
 static int make_grace(struct nic_device *d)
@@ -98,11 +104,13 @@ static void device_close(struct nic_device *d)
 static int open_by(struct nic_device *d, bool device_steers, const struct nic_config *cfg,
 		   char *why, size_t why_size)
 {
-	int err =
-	    guest_queues_open(&d->queues, d->name, device_steers, cfg->filters, why, why_size);
+	bool own = cfg->transmit;
+	int err = guest_queues_open(&d->queues, d->name, device_steers, cfg->filters, &own, why,
+				    why_size);
 
 	if (err)
 		return err;
+	d->transmit = own;
 	err = afxdp_program_put(&d->program, d->ifindex, &d->queues.was, why, why_size);
 	if (!err)
 		err = guest_queues_take(&d->queues, why, why_size);
@@ -112,7 +120,7 @@ static int open_by(struct nic_device *d, bool device_steers, const struct nic_co
 	}
 	d->n_places = cfg->filters ? MIN(cfg->filters, NIC_PLACES_MAX) : NIC_PLACES_MAX;
 	if (device_steers)
-		d->n_places = MIN(d->n_places, d->queues.was.n);
+		d->n_places = MIN(d->n_places, d->queues.was.n - d->transmit);
 	return 0;
 }
 
@@ -142,7 +150,6 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 	if (!d)
 		return -ENOMEM;
 	d->grace = d->grace_inner = d->program.was = -1;
-	d->transmit = cfg->transmit;
 	snprintf(d->name, sizeof(d->name), "%s", cfg->name);
 	d->ifindex = (int)if_nametoindex(d->name);
 	if (!d->ifindex)
@@ -157,6 +164,11 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 		device_close(d);
 		return err;
 	}
+	if (cfg->transmit && !d->transmit)
+		log_warning(LOG_NOBODY,
+			    "NIC %s: guests do not send by it (transmit=yes): with its own filters "
+			    "that takes a receive queue more, of which it has %u for guests",
+			    d->name, d->queues.was.n);
 	*out = d;
 	return 0;
 }
@@ -170,7 +182,7 @@ static struct nic_caps caps(const struct nic_device *d)
 {
 	return (struct nic_caps){ .n_places = d->n_places,
 				  .vlan_filters = true,
-				  .transmit = true,
+				  .transmit = d->transmit,
 				  .steering = by_device(d) ? d->queues.ops->name : "XDP program",
 				  .receive = d->receive,
 				  .untested = true };
@@ -194,33 +206,61 @@ static int make_sockets(uint32_t n, int fds[])
 	return (int)n;
 }
 
-static int place_fds(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX])
+/* The socket's UMEM, in a file that has room for 'more' behind it; nobody keeps it mapped here. */
+static int register_umem(int memfd, size_t size, size_t more, int socket_fd)
 {
-	(void)place; /* they are alike */
-	return make_sockets(by_device(d) ? 1 : d->queues.was.n, fds);
-}
-
-/* Registers the memory with the first queue's socket; nobody keeps it mapped here. */
-static int register_umem(int memfd, const struct afxdp_terms *terms, int socket_fd)
-{
-	struct xdp_umem_reg umem = { .len = afxdp_umem_size(terms), .chunk_size = AFXDP_CHUNK };
+	struct xdp_umem_reg umem = { .len = size, .chunk_size = AFXDP_CHUNK };
 	void *memory;
 	int err = 0;
 
-	if (ftruncate(memfd, (off_t)(sizeof(*terms) + umem.len)) ||
-	    pwrite(memfd, terms, sizeof(*terms), (off_t)umem.len) != sizeof(*terms))
+	if (ftruncate(memfd, (off_t)(size + more)))
 		return -errno;
-	memory = mmap(NULL, umem.len, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (memory == MAP_FAILED)
 		return -errno;
 	umem.addr = (uintptr_t)memory;
 	if (setsockopt(socket_fd, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem)))
 		err = -errno;
-	munmap(memory, umem.len);
+	munmap(memory, size);
 	return err;
 }
 
-/* The memory, then the sockets that have the queues' rings. */
+/* n sockets that are to share one UMEM, if there is to be any: its file first, which has room
+ * for 'more'. The number of fds, or -errno. */
+static int make_umem(size_t size, size_t more, uint32_t n, int fds[])
+{
+	int err = 0, n_sockets;
+
+	fds[0] = memfd_create("vifd-umem", MFD_CLOEXEC);
+	if (fds[0] < 0)
+		return -errno;
+	n_sockets = make_sockets(n, fds + 1);
+	if (n_sockets < 0) {
+		close(fds[0]);
+		return n_sockets;
+	}
+	if (n)
+		err = register_umem(fds[0], size, more, fds[1]);
+	else if (ftruncate(fds[0], (off_t)more))
+		err = -errno;
+	if (!err)
+		return n_sockets + 1;
+	while (n_sockets >= 0)
+		close(fds[n_sockets--]);
+	return err;
+}
+
+static int place_fds(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX])
+{
+	(void)place; /* they are alike */
+	assert(!lent);
+	if (!by_device(d))
+		return make_sockets(d->queues.was.n, fds);
+	static_assert(AFXDP_PLACE_MEMORY == 0 && AFXDP_PLACE_SOCKET == 1, "as make_umem() has it");
+	return make_umem((size_t)AFXDP_PLACE_CHUNKS * AFXDP_CHUNK, 0, 1, fds);
+}
+
+/* The memory, what is to be done with it, then the sockets that have the queues' rings. */
 static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 {
 	const struct afxdp_terms terms = { .first_queue = d->queues.was.first,
@@ -228,21 +268,14 @@ static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 					   .by_device = by_device(d),
 					   .transmit = d->transmit,
 					   .copy = !afxdp_program_in_driver(&d->program) };
-	int n, err;
+	size_t size = afxdp_umem_size(&terms);
+	int n = make_umem(size, sizeof(terms), afxdp_n_port_queues(&terms), fds), err;
 
-	fds[0] = memfd_create("vifd-umem", MFD_CLOEXEC);
-	if (fds[0] < 0)
-		return -errno;
-	n = make_sockets(terms.n_queues, fds + 1);
-	if (n < 0) {
-		close(fds[0]);
+	if (n < 0 || pwrite(fds[0], &terms, sizeof(terms), (off_t)size) == sizeof(terms))
 		return n;
-	}
-	err = register_umem(fds[0], &terms, fds[1]);
-	if (!err)
-		return n + 1;
-	while (n >= 0)
-		close(fds[n--]);
+	err = -errno;
+	while (n > 0)
+		close(fds[--n]);
 	return err;
 }
 
@@ -259,16 +292,10 @@ static const char *how_received(int fd)
 	return options.flags & XDP_OPTIONS_ZEROCOPY ? "zero-copy" : "copy";
 }
 
-/* A place's queues, counted from the first that is served. */
-static uint32_t first_of(const struct nic_device *d, uint32_t place)
-{
-	return by_device(d) ? place : 0;
-}
-
 static void direct_nowhere(struct nic_device *d, uint32_t place)
 {
 	for (uint32_t i = 0; i < NIC_QUEUES_MAX; i++) {
-		uint32_t key = place * NIC_QUEUES_MAX + i;
+		uint32_t key = number_of(d, place) * NIC_QUEUES_MAX + i;
 
 		bpf_map_delete_elem(d->program.sockets, &key); /* or it is not there */
 	}
@@ -286,17 +313,20 @@ static struct nic_filter_key key_of(const struct nic_filter *f)
 static int tell_program(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
 			const struct nic_filter_key *key)
 {
+	const uint32_t number = number_of(d, place), first_queue = by_device(d) ? number : 0;
+	const uint32_t n_sockets = by_device(d) ? 1 : (uint32_t)n_fds;
+	const int *socket = fds + n_fds - n_sockets; /* what else is among the fds is before them */
 	uint32_t found = UINT32_MAX;
 	int err = 0;
 
-	for (uint32_t i = 0; !err && i < (uint32_t)n_fds; i++) {
-		uint32_t at = place * NIC_QUEUES_MAX + first_of(d, place) + i;
+	for (uint32_t i = 0; !err && i < n_sockets; i++) {
+		uint32_t at = number * NIC_QUEUES_MAX + first_queue + i;
 
-		err = bpf_map_update_elem(d->program.sockets, &at, &fds[i], BPF_ANY);
+		err = bpf_map_update_elem(d->program.sockets, &at, &socket[i], BPF_ANY);
 	}
 	if (!err)
-		err = bpf_map_update_elem(d->program.filters, key, &place, BPF_NOEXIST);
-	if (!err && (bpf_map_lookup_elem(d->program.filters, key, &found) || found != place))
+		err = bpf_map_update_elem(d->program.filters, key, &number, BPF_NOEXIST);
+	if (!err && (bpf_map_lookup_elem(d->program.filters, key, &found) || found != number))
 		err = -EIO;
 	return err == -E2BIG ? -ENOSPC : err;
 }
@@ -319,9 +349,9 @@ static void settle(struct nic_device *d)
 			  strerror(-err));
 }
 
-static struct rule rule_of(const struct nic_device *d, const struct nic_filter *f, uint32_t place)
+static struct rule rule_of(const struct nic_device *d, const struct nic_filter *f, uint32_t number)
 {
-	return (struct rule){ .filter = *f, .queue = d->queues.was.first + place };
+	return (struct rule){ .filter = *f, .queue = d->queues.was.first + number };
 }
 
 /* The program first: nothing that the device directs is then in its way. */
@@ -329,18 +359,19 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 		      const struct nic_filter *filter)
 {
 	const struct nic_filter_key key = key_of(filter);
-	const struct rule rule = rule_of(d, filter, place);
+	const uint32_t number = number_of(d, place);
+	const struct rule rule = rule_of(d, filter, number);
 	int err = tell_program(d, place, fds, n_fds, &key);
 
 	if (!err && by_device(d)) {
-		err = d->queues.ops->add(d->queues.rules, &rule, &d->where[place]);
+		err = d->queues.ops->add(d->queues.rules, &rule, &d->where[number]);
 		if (err)
 			bpf_map_delete_elem(d->program.filters, &key);
 	}
 	if (err)
 		direct_nowhere(d, place);
 	else if (n_fds > 0)
-		d->receive = how_received(fds[0]);
+		d->receive = how_received(fds[n_fds - 1]);
 	return err;
 }
 
@@ -348,11 +379,11 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 {
 	const struct nic_filter_key key = key_of(filter);
-	uint32_t place;
+	uint32_t number;
 	int err = 0, rc;
 
-	if (by_device(d) && !bpf_map_lookup_elem(d->program.filters, &key, &place)) {
-		const struct rule rule = rule_of(d, filter, place);
+	if (by_device(d) && !bpf_map_lookup_elem(d->program.filters, &key, &number)) {
+		const struct rule rule = rule_of(d, filter, number);
 
 		err = d->queues.ops->del(d->queues.rules, &rule);
 		settle(d);
@@ -365,13 +396,13 @@ static int filter_check(struct nic_device *d, const struct nic_filter *filter)
 {
 	const struct nic_filter_key key = key_of(filter);
 	struct rule rule;
-	uint32_t place;
-	int err = bpf_map_lookup_elem(d->program.filters, &key, &place);
+	uint32_t number;
+	int err = bpf_map_lookup_elem(d->program.filters, &key, &number);
 
 	if (err || !by_device(d))
 		return err;
-	rule = rule_of(d, filter, place);
-	return d->queues.ops->has(d->queues.rules, &rule, d->where[place]);
+	rule = rule_of(d, filter, number);
+	return d->queues.ops->has(d->queues.rules, &rule, d->where[number]);
 }
 
 static int check(const struct nic_device *d, char *why, size_t why_size)

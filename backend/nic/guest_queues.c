@@ -69,19 +69,22 @@ static int look_at_spread(const struct ethtool *e, struct guest_queues_record *w
 
 /* The last of the queues, leaving one at least for all others. */
 static int choose_queues(struct guest_queues_record *was, uint32_t n_queues, uint32_t n_filters,
-			 uint32_t n_free, char *why, size_t why_size)
+			 uint32_t n_free, bool *own, char *why, size_t why_size)
 {
 	if (n_queues < 2) {
 		snprintf(why, why_size, "it has one receive queue only");
 		return -EOPNOTSUPP;
 	}
 	was->n = n_filters ? n_filters : n_queues / 2;
-	was->n = MIN(MIN(was->n, n_queues - 1), MIN(n_free, NIC_QUEUES_MAX));
+	was->n = MIN(was->n, n_free);
+	if (!was->n) {
+		snprintf(why, why_size, "its table of rules is full");
+		return -ENOSPC;
+	}
+	was->n = MIN(MIN(was->n + *own, n_queues - 1), NIC_QUEUES_MAX);
+	*own = *own && was->n > 1;
 	was->first = n_queues - was->n;
-	if (was->n)
-		return 0;
-	snprintf(why, why_size, "its table of rules is full");
-	return -ENOSPC;
+	return 0;
 }
 
 static int open_all_queues(struct guest_queues *q, uint32_t n_queues, char *why, size_t why_size)
@@ -96,13 +99,13 @@ static int open_all_queues(struct guest_queues *q, uint32_t n_queues, char *why,
 }
 
 static int open_own_queues(struct guest_queues *q, const struct ethtool *e, uint32_t n_filters,
-			   char *why, size_t why_size)
+			   bool *own, char *why, size_t why_size)
 {
 	uint32_t n_free;
 	int err = find_rules(q, &n_free, why, why_size);
 
 	if (!err)
-		err = choose_queues(&q->was, q->n_queues, n_filters, n_free, why, why_size);
+		err = choose_queues(&q->was, q->n_queues, n_filters, n_free, own, why, why_size);
 	if (!err)
 		err = look_at_spread(e, &q->was, q->n_queues, why, why_size);
 	return err;
@@ -123,7 +126,7 @@ static void put_back_flags(const struct ethtool *e, uint32_t was)
 }
 
 int guest_queues_open(struct guest_queues *q, const char *device, bool by_device,
-		      uint32_t n_filters, char *why, size_t why_size)
+		      uint32_t n_filters, bool *own, char *why, size_t why_size)
 {
 	struct ethtool e;
 	int err;
@@ -138,7 +141,7 @@ int guest_queues_open(struct guest_queues *q, const char *device, bool by_device
 	if (ethtool_flags(&e, &q->was.flags))
 		q->was.flags = 0;
 	q->n_queues = ethtool_n_queues(&e);
-	err = by_device ? open_own_queues(q, &e, n_filters, why, why_size)
+	err = by_device ? open_own_queues(q, &e, n_filters, own, why, why_size)
 			: open_all_queues(q, q->n_queues, why, why_size);
 	if (err) {
 		guest_queues_close(q);
@@ -289,12 +292,12 @@ static void remove_rules(const char *device, const struct guest_queues_record *w
 	}
 	for (void *last = NULL; !bpf_map_get_next_key(filters, last, &key); last = &key) {
 		struct rule rule = { .filter.vlan = key.vlan };
-		uint32_t place;
+		uint32_t number;
 
 		memcpy(rule.filter.mac, key.mac, sizeof(key.mac));
-		if (bpf_map_lookup_elem(filters, &key, &place))
+		if (bpf_map_lookup_elem(filters, &key, &number))
 			continue;
-		rule.queue = was->first + place;
+		rule.queue = was->first + number;
 		say(device, "a rule", ops->del(rules, &rule));
 	}
 	ops->close(rules);

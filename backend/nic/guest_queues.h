@@ -5,7 +5,8 @@
  *
  * Where the device has rules of its own (rules.h), its last queues become guests': one
  * each, to which a rule directs the frames of one filter, and which the device's spreading
- * (RSS) leaves out. Where it has none, no queue is anybody's.
+ * (RSS) leaves out; before these perhaps one that is vifd's own, to send by. Where it has no
+ * rules, no queue is anybody's.
  *
  * What the device was before is in a struct guest_queues_record. It is kept by a map of the
  * XDP program's, as are the filters: whoever finds the program, after a crash, puts all of
@@ -23,7 +24,7 @@ struct rules_ops;
 
 struct guest_queues_record {
 	uint32_t kind;	       /* of rules: 0: none, else guest_queues_kinds[kind - 1] */
-	uint32_t first, n;     /* of the queues */
+	uint32_t first, n;     /* of the queues, vifd's own included */
 	uint32_t flags;	       /* ETH_FLAG_* that were set */
 	uint32_t n_spread;     /* the table that was; 0: the driver's own */
 	uint32_t spread[4096]; /* ETHTOOL_SPREAD_MAX */
@@ -42,10 +43,11 @@ struct guest_queues {
  * Looks what the device has. Its rules may be switched on by it, nothing else changes. With
  * 'by_device', 0 only where the device has rules, queues to spare, and a spreading that can
  * be limited; -EOPNOTSUPP and others, and why. Without, it is about all its queues.
- * 'n_filters': so many queues at most; 0: half of them.
+ * 'n_filters': so many guests' queues at most; 0: half of them. '*own': whether the first one is
+ * to be vifd's own; it becomes false where that would leave no guest any.
  */
 int guest_queues_open(struct guest_queues *q, const char *device, bool by_device,
-		      uint32_t n_filters, char *why, size_t why_size) must_check;
+		      uint32_t n_filters, bool *own, char *why, size_t why_size) must_check;
 
 /* Takes the guests' queues out of the device's spreading, and leaves VLAN tags in frames:
  * an XDP program sees no other. Call it once q->was is kept. 0 or -errno with why. */
@@ -57,7 +59,7 @@ int guest_queues_check(const struct guest_queues *q, char *why, size_t why_size)
 
 /*
  * Puts back what 'was', as far as it can be: removes the rules of the filters in the map
- * 'filters' (struct nic_filter_key, place), then the rest. Logs what fails; of a device that is
+ * 'filters' (struct nic_filter_key, the queue from was->first on), then the rest. Logs what fails; of a device that is
  * gone there is nothing to put back.
  */
 void guest_queues_put_back(int ifindex, const struct guest_queues_record *was, int filters);

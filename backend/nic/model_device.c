@@ -190,10 +190,11 @@ static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 }
 
 /* A place is its number. */
-static int place_fds(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX])
+static int place_fds(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX])
 {
 	(void)d;
 	(void)place;
+	(void)lent;
 	(void)fds;
 	return 0;
 }

@@ -201,9 +201,9 @@ struct nic_device_ops {
 	struct nic_caps (*caps)(const struct nic_device *d);
 
 	/* New fds for nic_port_ops.open and .join, for the caller to close: their number, or
-	 * -errno. */
+	 * -errno. 'lent': the place is joined with memory of its guest. */
 	int (*port_fds)(struct nic_device *d, int fds[NIC_FDS_MAX]);
-	int (*place_fds)(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX]);
+	int (*place_fds)(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX]);
 
 	/* Directs what 'filter' matches to place number 'place', joined with fds[]. The filter
 	 * is read back. 0; -EEXIST: another place has it; -ENOSPC; -errno: then it is not
@@ -252,8 +252,8 @@ struct nic_port_ops {
 	/* No place is left, and every packet was given back. NULL is accepted. */
 	void (*close)(struct nic_port *port);
 
-	/* place_fds() of that place. Takes the fds on success. 'lent' is for caps.guest_memory, or
-	 * NULL. 0 or -errno with why. Frames come once there is a filter. */
+	/* place_fds() of that place. Takes the fds on success. 'lent' is what place_fds() was told
+	 * there would be, for caps.guest_memory only; else NULL. 0 or -errno with why. Frames come once there is a filter. */
 	int (*join)(struct nic_port *port, uint32_t place, const int fds[], int n_fds,
 		    const struct nic_memory *lent, struct nic_place **out, char *why,
 		    size_t why_size);

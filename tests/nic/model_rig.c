@@ -245,7 +245,7 @@ struct nic_place *rig_join_place(uint32_t number)
 {
 	struct nic_place *place = NULL;
 	char why[128] = "";
-	int fds[NIC_FDS_MAX], n = dev->place_fds(device, number, fds);
+	int fds[NIC_FDS_MAX], n = dev->place_fds(device, number, false, fds);
 
 	assert_true(n >= 0);
 	if (ops->join(port, number, fds, n, NULL, &place, why, sizeof(why)))

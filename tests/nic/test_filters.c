@@ -78,7 +78,7 @@ static void open_port(struct rig *r)
 static void place(struct rig *r, uint32_t i, struct nic_filter filter)
 {
 	char why[160] = "";
-	int fds[NIC_FDS_MAX], kept[NIC_FDS_MAX], n = r->p->device->place_fds(r->device, i, fds);
+	int fds[NIC_FDS_MAX], kept[NIC_FDS_MAX], n = r->p->device->place_fds(r->device, i, false, fds);
 
 	assert_true(n >= 0);
 	for (int k = 0; k < n; k++)

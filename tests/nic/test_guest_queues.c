@@ -26,10 +26,12 @@ static void answered(void *command)
 static struct guest_queues q;
 static char why[160];
 
+static bool own; /* whether one is wanted; whether there is one */
+
 static int open_queues(bool by_device, uint32_t n_filters)
 {
 	why[0] = '\0';
-	return guest_queues_open(&q, "lo", by_device, n_filters, why, sizeof(why));
+	return guest_queues_open(&q, "lo", by_device, n_filters, &own, why, sizeof(why));
 }
 
 static void put_back(void)
@@ -44,6 +46,7 @@ static int start(void **state)
 	rig.answered = answered;
 	rig.error = -EOPNOTSUPP;
 	n_spread = 0;
+	own = false;
 	return 0;
 }
 
@@ -83,6 +86,32 @@ static void chosen(void **state)
 		assert_int_equal(open_queues(true, cases[i].n_filters), 0);
 		assert_int_equal(q.was.first, cases[i].first);
 		assert_int_equal(q.was.n, cases[i].n);
+		guest_queues_close(&q);
+	}
+}
+
+/* One more, before guests', if there is one to be had. */
+static void chosen_with_one_of_its_own(void **state)
+{
+	static const struct {
+		uint32_t n_queues, n_rules, n_filters, first, n;
+		bool own;
+	} cases[] = {
+		{ 8, 16, 0, 3, 5, true },   { 8, 16, 3, 4, 4, true },
+		{ 8, 16, 16, 1, 7, true },  /* there are no more: one guest less */
+		{ 8, 2, 0, 5, 3, true },    /* it takes no rule */
+		{ 3, 16, 0, 1, 2, true },   { 2, 16, 0, 1, 1, false },
+		{ 64, 32, 0, 48, 16, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		nic_driver_init(&rig.table, cases[i].n_queues, cases[i].n_rules);
+		own = true;
+		assert_int_equal(open_queues(true, cases[i].n_filters), 0);
+		assert_int_equal(q.was.first, cases[i].first);
+		assert_int_equal(q.was.n, cases[i].n);
+		assert_int_equal(own, cases[i].own);
 		guest_queues_close(&q);
 	}
 }
@@ -271,6 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
 		T(chosen),
+		T(chosen_with_one_of_its_own),
 		T(not_possible),
 		T(all_queues),
 		T(taken_and_put_back),

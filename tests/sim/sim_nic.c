@@ -130,8 +130,9 @@ static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
 	return fds[0] < 0 ? -errno : 1;
 }
 
-static int place_fds(struct nic_device *d, uint32_t place, int fds[NIC_FDS_MAX])
+static int place_fds(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX])
 {
+	(void)lent;
 	assert(place < n_places);
 	return one_fd(d, fds);
 }

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* Places of AF_XDP's: see afxdp_port.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "backend/nic/afxdp_port.h"
+
+/* ---- what is received ---- */
+
+static uint32_t receive_queue(struct nic_place *place, int queue, struct packet *out[], uint32_t n)
+{
+	struct xsk_ring_cons *rx = &place->rx[queue].ring;
+	uint32_t at, got = 0, n_ready = xsk_ring_cons__peek(rx, n, &at);
+
+	for (uint32_t i = 0; i < n_ready; i++) {
+		struct packet *p =
+		    afxdp_umem_packet(place->umem, xsk_ring_cons__rx_desc(rx, at + i));
+
+		if (p)
+			out[got++] = p;
+	}
+	if (n_ready)
+		xsk_ring_cons__release(rx, n_ready);
+	place->umem->n_out += got;
+	return got;
+}
+
+uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n)
+{
+	uint32_t got = 0;
+
+	for (int i = 0; i < place->n_queues && got < n; i++) {
+		int at = (place->next + i) % place->n_queues;
+
+		got += receive_queue(place, at, out + got, n - got);
+		afxdp_fill(place->fill[at], place->umem, AFXDP_FILL_FRAMES);
+	}
+	place->next = (place->next + 1) % place->n_queues;
+	return got;
+}
+
+int afxdp_poll_fd(const struct nic_place *place)
+{
+	return place->poll_fd;
+}
+
+void afxdp_stats(const struct nic_place *place, struct nic_place_stats *out)
+{
+	*out = (struct nic_place_stats){ 0 };
+	for (int i = 0; i < place->n_queues; i++) {
+		struct xdp_statistics s;
+		socklen_t size = sizeof(s);
+
+		memset(&s, 0, sizeof(s));
+		if (!getsockopt(place->rx[i].fd, SOL_XDP, XDP_STATISTICS, &s, &size))
+			out->lost += s.rx_dropped + s.rx_ring_full + s.rx_invalid_descs;
+	}
+}
+
+/* ---- life ---- */
+
+static bool has_own_umem(const struct nic_place *place)
+{
+	return place->port->terms.by_device;
+}
+
+/* All but the fds. */
+static void dismantle(struct nic_place *place)
+{
+	for (int i = 0; i < place->n_queues; i++)
+		afxdp_rx_close(&place->rx[i]);
+	afxdp_fill_close(&place->own_fill);
+	if (place->poll_fd >= 0)
+		close(place->poll_fd);
+	if (place->umem && has_own_umem(place))
+		afxdp_give_up_umem(place->umem);
+	free(place);
+}
+
+/* What still waits goes back to the port first: nobody else would. */
+static void give_back_waiting(struct nic_place *place)
+{
+	struct packet *p[64];
+	uint32_t n;
+
+	while ((n = afxdp_receive(place, p, ARRAY_SIZE(p)))) {
+		place->umem->n_out -= n;
+		while (n)
+			afxdp_umem_put(place->umem, p[--n]);
+	}
+}
+
+void afxdp_leave(struct nic_place *place)
+{
+	int fd[NIC_QUEUES_MAX], n;
+
+	if (!place)
+		return;
+	if (!has_own_umem(place))
+		give_back_waiting(place);
+	n = place->n_queues;
+	for (int i = 0; i < n; i++)
+		fd[i] = place->rx[i].fd;
+	dismantle(place);
+	while (n > 0)
+		close(fd[--n]);
+}
+
+static int open_poll(struct nic_place *place)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	place->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (place->poll_fd < 0)
+		return -1;
+	for (int i = 0; i < place->n_queues; i++)
+		if (epoll_ctl(place->poll_fd, EPOLL_CTL_ADD, place->rx[i].fd, &event))
+			return -1;
+	return 0;
+}
+
+/* On all queues, with the port's memory. */
+static int open_shared(struct nic_place *place, const int fds[], const char **step)
+{
+	struct nic_port *port = place->port;
+
+	*step = "joining the device's queue";
+	place->umem = &port->umem[0];
+	for (int i = 0; i < place->n_queues; i++) {
+		place->fill[i] = &port->fill[i];
+		if (afxdp_rx_open(&place->rx[i], fds[i]) ||
+		    afxdp_bind(port, fds[i], (uint32_t)i, port->fill[i].fd))
+			return -1;
+	}
+	return 0;
+}
+
+/* What control registered. */
+static int map_umem(struct nic_place *place, int memfd)
+{
+	const size_t size = (size_t)AFXDP_PLACE_CHUNKS * AFXDP_CHUNK;
+	struct afxdp_umem *u = afxdp_free_umem(place->port);
+	void *memory;
+
+	if (!u) {
+		errno = ENOBUFS; /* frames of those that left are still in users' hands */
+		return -1;
+	}
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	if (memory == MAP_FAILED)
+		return -1;
+	afxdp_umem_init(u, memory, size, afxdp_packets_of(place->port, u), AFXDP_PLACE_CHUNKS);
+	place->umem = u;
+	return 0;
+}
+
+/* On the queue that is this place's, with memory of its own. */
+static int open_alone(struct nic_place *place, uint32_t number, const int fds[], const char **step)
+{
+	const struct afxdp_terms *t = &place->port->terms;
+	int fd = fds[AFXDP_PLACE_SOCKET];
+
+	*step = "mapping the UMEM";
+	if (map_umem(place, fds[AFXDP_PLACE_MEMORY]))
+		return -1;
+	*step = "making its rings";
+	place->fill[0] = &place->own_fill;
+	if (afxdp_fill_open(&place->own_fill, fd) || afxdp_rx_open(&place->rx[0], fd) ||
+	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, 64))
+		return -1;
+	*step = "binding to the device's queue (does another program use it?)";
+	if (afxdp_bind(place->port, fd, t->transmit + number, -1))
+		return -1;
+	afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
+	return 0;
+}
+
+static int open_sockets(struct nic_place *place, uint32_t number, const int fds[], int n_fds,
+			const char **step)
+{
+	const struct afxdp_terms *t = &place->port->terms;
+	bool there = t->by_device ? number + t->transmit < t->n_queues : number < NIC_PLACES_MAX;
+
+	*step = "a socket for each of its queues";
+	if (!there || n_fds != (t->by_device ? AFXDP_PLACE_FDS : place->n_queues)) {
+		errno = EPROTO;
+		return -1;
+	}
+	return t->by_device ? open_alone(place, number, fds, step) : open_shared(place, fds, step);
+}
+
+int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
+	       const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
+{
+	struct nic_place *place = calloc(1, sizeof(*place));
+	const char *step;
+	int err = 0;
+
+	assert(!lent);
+	if (!place)
+		return -ENOMEM;
+	place->port = port;
+	place->poll_fd = -1;
+	place->n_queues = port->terms.by_device ? 1 : port->n_queues;
+	if (open_sockets(place, number, fds, n_fds, &step))
+		err = afxdp_fail(why, why_size, step);
+	if (!err && open_poll(place))
+		err = afxdp_fail(why, why_size, "epoll");
+	if (err) {
+		dismantle(place); /* the fds stay the caller's */
+		return err;
+	}
+	if (has_own_umem(place))
+		close(fds[AFXDP_PLACE_MEMORY]);
+	*out = place;
+	return 0;
+}

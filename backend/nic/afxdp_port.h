@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 64: what the parts of AF_XDP in the datapath share.
+ *
+ * Where an XDP program picks the place one UMEM, registered by control, is for all: the port has
+ * a socket on each queue of the device that holds the queue's fill ring, a place has one on each
+ * that shares it. A place holds at most RX_FRAMES of each queue's frames, so a guest that takes
+ * none keeps no more than that from the others.
+ *
+ * Where the device picks the queue a place has one socket, on the queue that is its own, with a
+ * UMEM of its own: what one guest leaves lying there is no other's. Its memory outlives the place
+ * while frames of it are in users' hands.
+ *
+ * Owner: the port's worker.
+ */
+#ifndef VIF_NIC_AFXDP_PORT_H
+#define VIF_NIC_AFXDP_PORT_H
+
+#include "backend/nic/afxdp_transmit.h"
+#include "backend/nic/afxdp_umem.h"
+
+/* The port's, then those of places: of each one as it is, and one as it was. */
+#define AFXDP_UMEMS (1 + 2 * NIC_PLACES_MAX)
+
+struct nic_port {
+	int ifindex;
+	struct afxdp_terms terms;
+	int n_queues; /* that the port has itself; counted from terms.first_queue on */
+	struct afxdp_fill fill[NIC_QUEUES_MAX];
+
+	struct packet *all; /* for every UMEM, max_chunks each */
+	uint32_t max_chunks;
+	struct afxdp_umem umem[AFXDP_UMEMS];
+
+	struct afxdp_transmit transmit;
+};
+
+struct nic_place {
+	struct nic_port *port;
+	struct afxdp_umem *umem; /* the port's, or this place's */
+	int n_queues;
+	int poll_fd; /* an epoll of the sockets, which whoever polls it does not keep open */
+	struct afxdp_rx rx[NIC_QUEUES_MAX];
+	struct afxdp_fill *fill[NIC_QUEUES_MAX]; /* the port's, or: */
+	struct afxdp_fill own_fill;
+	int next; /* queue to look at first: all have their turn */
+};
+
+/* 'why' with errno's meaning. Returns -errno. */
+int afxdp_fail(char *why, size_t size, const char *step);
+
+/*
+ * Binds the socket to a queue of the device, counted from the port's first, sharing the UMEM of
+ * 'umem_fd' unless that is -1. Waits for the kernel to let go of a socket that was there, some
+ * tens of milliseconds; no longer than 200. 0, or -1 with errno.
+ */
+int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd) must_check;
+
+/* A UMEM nobody uses, or NULL; its packets. */
+struct afxdp_umem *afxdp_free_umem(struct nic_port *port);
+struct packet *afxdp_packets_of(struct nic_port *port, const struct afxdp_umem *u);
+
+/* No socket has it any more: its memory goes, unless users have some of it. */
+void afxdp_give_up_umem(struct afxdp_umem *u);
+
+/* As in nic_port_ops. */
+int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
+	       const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
+	must_check;
+void afxdp_leave(struct nic_place *place);
+int afxdp_poll_fd(const struct nic_place *place);
+uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n);
+void afxdp_stats(const struct nic_place *place, struct nic_place_stats *out);
+
+#endif
