@@ -121,6 +121,28 @@ table_full()
 }
 refusal_told() { placement "$a" failure | grep 'adding its filter: No space left on device'; }
 
+# One queue more, before guests', that no rule leads to: what guests send leaves by it.
+sends()
+{
+	local before
+	vif-lab vifd restart --workers 1 --nics "$uplink,steering=device,filters=2,transmit=yes"
+	await 20 n_placed_is 2
+	rules
+	[ "$(rules | awk '{ print $2 }' | sort | xargs)" = "5 6" ]
+	spread_is "0 1 2 3"
+	nic_is transmit true
+	await 10 model_is "$a" mq
+	pings "$a"
+	before=$(sent_by_nic "$a")
+	wire ping -q -c 50 -i 0.002 -w 5 "10.77.0.1$a"
+	[ $(($(sent_by_nic "$a") - before)) -ge 50 ]
+	[ "$(redirected 4)" = 0 ]
+	vif-lab vifd restart --workers 1
+	await 20 n_placed_is 2
+	spread_is "0 1 2 3 4"
+}
+sent_by_nic() { vifctl stats "vif$1.0" --json | jq '.vifs[0].from_guest.nic_frames'; }
+
 # Both processes at once: rules and spreading stay as they were, the next vifd finds them by its
 # program's record. The guests meanwhile have the bridge.
 crashed()
@@ -200,6 +222,7 @@ ok "frames come by the guest's queue" by_its_queue
 ok "at another guest's queue they pass to the bridge" wrong_queue
 ok "a filter that becomes free is the next guest's" next_in_line
 ok "a table that others filled: the guest stays on the bridge, until there is room" table_full
+ok "transmit=yes: by a queue of its own" sends
 ok "kill -9 of vifd: the next one takes over, no rule stays or doubles" crashed taken_over
 ok "kill -9 again: a vifd that is told otherwise puts all of it back" crashed taken_over_otherwise
 ok "a device without filters: steering=device says why, =auto has the program" no_filters
