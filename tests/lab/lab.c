@@ -105,58 +105,130 @@ static void export_path(const char *name, const char *first)
 	free(value);
 }
 
+/* ---- what it was told ---- */
+
+static struct lab_word number(const char *key, uint32_t value)
+{
+	struct lab_word w = { .key = key };
+
+	snprintf(w.value, sizeof(w.value), "%u", value);
+	return w;
+}
+
+static struct lab_word text(const char *key, const char *value)
+{
+	struct lab_word w = { .key = key };
+
+	snprintf(w.value, sizeof(w.value), "%s", value);
+	return w;
+}
+
+void lab_words(const struct lab *lab, struct lab_word out[LAB_WORDS])
+{
+	const struct lab_word words[] = {
+		number("GUESTS", lab->n_guests),
+		number("QUEUES", lab->n_queues),
+		number("WORKERS", lab->n_workers),
+		number("FILTERS", lab->n_filters),
+		text("MODEL", lab->mq ? "mq" : "bridge"),
+		text("NIC", lab->model_nic ? "model" : "afxdp"),
+		text("STEERING", lab->steering),
+		text("FRONTEND", lab->frontend),
+		text("WITHOUT", lab->without),
+	};
+
+	static_assert(sizeof(words) == LAB_WORDS * sizeof(*words), "all");
+	memcpy(out, words, sizeof(words));
+}
+
+static bool take_number(uint32_t *to, const char *value)
+{
+	char *end;
+
+	*to = (uint32_t)strtoul(value, &end, 10);
+	return end != value && !*end;
+}
+
+static bool take_text(char *to, size_t size, const char *value)
+{
+	return (size_t)snprintf(to, size, "%s", value) < size;
+}
+
+bool lab_take_word(struct lab *lab, const char *key, const char *value)
+{
+	if (!strcmp(key, "GUESTS"))
+		return take_number(&lab->n_guests, value) && lab->n_guests <= LAB_GUESTS_MAX;
+	if (!strcmp(key, "QUEUES"))
+		return take_number(&lab->n_queues, value);
+	if (!strcmp(key, "WORKERS"))
+		return take_number(&lab->n_workers, value);
+	if (!strcmp(key, "FILTERS"))
+		return take_number(&lab->n_filters, value);
+	if (!strcmp(key, "STEERING"))
+		return take_text(lab->steering, sizeof(lab->steering), value);
+	if (!strcmp(key, "FRONTEND"))
+		return take_text(lab->frontend, sizeof(lab->frontend), value);
+	if (!strcmp(key, "WITHOUT"))
+		return take_text(lab->without, sizeof(lab->without), value);
+	if (!strcmp(key, "MODEL"))
+		lab->mq = !strcmp(value, "mq");
+	else if (!strcmp(key, "NIC"))
+		lab->model_nic = !strcmp(value, "model");
+	else
+		return false;
+	return true;
+}
+
+static void variable_of(const struct lab_word *w, char out[32])
+{
+	snprintf(out, 32, "VIF_LAB_%s", w->key);
+}
+
 void lab_export(const struct lab *lab)
 {
-	char value[PATH_MAX];
+	struct lab_word words[LAB_WORDS];
+	char name[32], hosted[PATH_MAX];
 
+	lab_words(lab, words);
+	for (uint32_t i = 0; i < LAB_WORDS; i++) {
+		variable_of(&words[i], name);
+		setenv(name, words[i].value, 1);
+	}
 	setenv("VIF_LAB_NAME", lab->name, 1);
 	setenv("VIF_LAB_DIR", LAB_LOGS, 1);
-	snprintf(value, sizeof(value), "%u", lab->n_guests);
-	setenv("VIF_LAB_GUESTS", value, 1);
-	snprintf(value, sizeof(value), "%u", lab->n_queues);
-	setenv("VIF_LAB_QUEUES", value, 1);
-	setenv("VIF_LAB_MODEL", lab->mq ? "mq" : "bridge", 1);
-	setenv("VIF_LAB_NIC", lab->model_nic ? "model" : "afxdp", 1);
-	snprintf(value, sizeof(value), "%u", lab->n_filters);
-	setenv("VIF_LAB_FILTERS", value, 1);
-	setenv("VIF_LAB_STEERING", lab->steering, 1);
 	if (lab_has_switch(lab)) { /* for nic_preload.c */
 		setenv("VIF_LAB_NIC_DEVICE", lab_uplink(lab).s, 1);
 		setenv("VIF_LAB_NIC_TABLE", NIC_SWITCH_TABLE, 1);
 	}
-	setenv("VIF_LAB_FRONTEND", lab->frontend, 1);
-	setenv("VIF_LAB_WITHOUT", lab->without, 1);
 	setenv("XENSTORED_RUNDIR", LAB_STORE, 1);
 	setenv("XEN_HOSTED_DIR", LAB_XEN, 1);
 	unsetenv("XEN_HOSTED_DOMID");
-	snprintf(value, sizeof(value), "%s/hosted", lab->bin_dir);
-	export_path("LD_LIBRARY_PATH", value);
+	snprintf(hosted, sizeof(hosted), "%s/hosted", lab->bin_dir);
+	export_path("LD_LIBRARY_PATH", hosted);
 	export_path("PATH", lab->bin_dir);
 }
 
 int lab_import(struct lab *lab)
 {
-	const char *name = getenv("VIF_LAB_NAME"), *guests = getenv("VIF_LAB_GUESTS");
-	const char *frontend = getenv("VIF_LAB_FRONTEND"), *queues = getenv("VIF_LAB_QUEUES");
-	const char *without = getenv("VIF_LAB_WITHOUT"), *model = getenv("VIF_LAB_MODEL");
-	const char *nic = getenv("VIF_LAB_NIC"), *filters = getenv("VIF_LAB_FILTERS");
-	const char *steering = getenv("VIF_LAB_STEERING");
+	const char *name = getenv("VIF_LAB_NAME");
+	struct lab_word words[LAB_WORDS];
 	int err = lab_defaults(lab);
 
 	if (err)
 		return err;
-	if (!name || !guests || !frontend || !queues || !without || !model ||
-	    !nic || !filters || !steering || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
+	if (!name || !lab_name_valid(name) || access(LAB_PIDS, F_OK))
 		return -ENOENT;
 	strcpy(lab->name, name);
-	lab->n_guests = (uint32_t)strtoul(guests, NULL, 10);
-	lab->n_queues = (uint32_t)strtoul(queues, NULL, 10);
-	lab->mq = !strcmp(model, "mq");
-	lab->model_nic = !strcmp(nic, "model");
-	lab->n_filters = (uint32_t)strtoul(filters, NULL, 10);
-	snprintf(lab->steering, sizeof(lab->steering), "%s", steering);
-	snprintf(lab->frontend, sizeof(lab->frontend), "%s", frontend);
-	snprintf(lab->without, sizeof(lab->without), "%s", without);
+	lab_words(lab, words); /* for the keys */
+	for (uint32_t i = 0; i < LAB_WORDS; i++) {
+		char variable[32];
+		const char *value;
+
+		variable_of(&words[i], variable);
+		value = getenv(variable);
+		if (!value || !lab_take_word(lab, words[i].key, value))
+			return -ENOENT;
+	}
 	return 0;
 }
 

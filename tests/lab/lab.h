@@ -76,6 +76,16 @@ int lab_defaults(struct lab *lab) must_check;
 /* Whether 's' may name a lab: a letter, then letters, digits and dashes. */
 bool lab_name_valid(const char *s);
 
+/* What a lab was told, in words: for those who come to it later. */
+#define LAB_WORDS 9u
+struct lab_word {
+	const char *key;
+	char value[96];
+};
+void lab_words(const struct lab *lab, struct lab_word out[LAB_WORDS]);
+/* False: no word of a lab's. */
+bool lab_take_word(struct lab *lab, const char *key, const char *value) must_check;
+
 /* Sets what programs inside the lab expect in their environment. */
 void lab_export(const struct lab *lab);
 

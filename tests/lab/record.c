@@ -110,12 +110,14 @@ int record_holder(int fd, enum record_role role)
 	return pidfd;
 }
 
-/* Reads the record's text. Format: "guests N\nfrontend NAME\n". */
+/* Reads the record's text: a line for each of the lab's words, its key and its value. */
 static int record_read(int fd, const char *name, struct lab *lab)
 {
 	char text[RECORD_TEXT_MAX];
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 	int err = lab_defaults(lab);
+	char *rest = text, *line;
+	uint32_t n_words = 0;
 
 	if (err)
 		return err;
@@ -123,10 +125,14 @@ static int record_read(int fd, const char *name, struct lab *lab)
 		return -errno;
 	text[n] = '\0';
 	snprintf(lab->name, sizeof(lab->name), "%s", name);
-	if (sscanf(text, "guests %u frontend %31s", &lab->n_guests, lab->frontend) != 2)
-		return -EINVAL;
-	lab->n_guests = MIN(lab->n_guests, LAB_GUESTS_MAX);
-	return 0;
+	while ((line = strsep(&rest, "\n")) && *line) {
+		const char *key = strsep(&line, " ");
+
+		if (!line || !lab_take_word(lab, key, line))
+			return -EINVAL;
+		n_words++;
+	}
+	return n_words == LAB_WORDS ? 0 : -EINVAL; /* else it is just being made */
 }
 
 static void sweep_locked(int fd, const char *name)
@@ -193,6 +199,17 @@ static int check_names_free(const struct lab *lab)
 	return -EEXIST;
 }
 
+static int record_write(int fd, const struct lab *lab)
+{
+	struct lab_word words[LAB_WORDS];
+
+	lab_words(lab, words);
+	for (uint32_t i = 0; i < LAB_WORDS; i++)
+		if (dprintf(fd, "%s %s\n", words[i].key, words[i].value) < 0)
+			return -EIO;
+	return 0;
+}
+
 static int create_locked(const struct lab *lab)
 {
 	int fd = record_grab(lab->name, O_CREAT), err;
@@ -205,7 +222,7 @@ static int create_locked(const struct lab *lab)
 	if (err)
 		return err;
 	fd = record_grab(lab->name, O_CREAT);
-	if (fd >= 0 && dprintf(fd, "guests %u\nfrontend %s\n", lab->n_guests, lab->frontend) < 0) {
+	if (fd >= 0 && record_write(fd, lab)) {
 		sweep_locked(fd, lab->name);
 		close(fd);
 		return -EIO;

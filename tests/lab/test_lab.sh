@@ -111,6 +111,31 @@ kept()
 }
 ok "a kept lab stays until it is stopped" kept
 
+# All that 'run' was told holds for the next vifd, for the lab's COMMAND and for whoever comes by
+# exec: the workers, the queues, the NIC with its options.
+vifd_runs_with() { tr '\0' ' ' <"/proc/$(cat /run/vif-lab/pids/vifd)/cmdline" | grep -- "$1"; }
+export -f vifd_runs_with
+restarted()
+{
+	local n flags
+	n=$(name r)
+	flags='--workers 3 --max-queues 2 --nics '${n}'w0,steering=program,filters=1'
+	exits 0 "$lab" run --name "$n" --guests 1 --queues 2 --workers 3 --model mq --filters 1 \
+		--steering program --without gso-tcpv6 --keep -- bash -ec "
+			vifd_runs_with '$flags'
+			vif-lab vifd restart
+			vifd_runs_with '$flags'"
+	exits 0 "$lab" exec --name "$n" -- bash -ec "
+		vif-lab vifd restart
+		vifd_runs_with '$flags'
+		[ \"\$VIF_LAB_WITHOUT\" = gso-tcpv6 ]
+		vif-lab vifd restart --workers 1
+		vifd_runs_with '$flags --workers 1'"
+	exits 0 "$lab" stop --name "$n"
+	gone "$n"
+}
+ok "vifd restarted has the flags the lab was begun with" restarted
+
 # vifd hears of the vif's end by a watch, as we do: wait for it.
 no_netdev()
 {
