@@ -311,6 +311,16 @@ static void show_nothing(const json_t *answer)
 	(void)answer; /* it is under way: vifctl show, or vifctl nic, tells where it is */
 }
 
+/* It is under way, or stays where it is. */
+static void show_model(const json_t *answer)
+{
+	const json_t *placement = json_object_get(answer, "placement");
+
+	if (!strcmp(text(placement, "wish"), "mq") &&
+	    json_is_string(json_object_get(placement, "why_not")))
+		printf("on the bridge for now: %s\n", text(placement, "why_not"));
+}
+
 /* ---- choosing ---- */
 
 #define ARGS_MAX 3
@@ -325,7 +335,7 @@ static const struct command {
 	{ "show", 1, 1, show_one, { "vif" } },
 	{ "stats", 0, 1, show_stats, { "vif" } },
 	{ "nic", 0, 0, show_nic, { NULL } },
-	{ "model", 2, 2, show_nothing, { "vif", "model" } },
+	{ "model", 2, 2, show_model, { "vif", "model" } },
 	{ "fault", 3, 3, show_nothing, { "nic", "fault", "value" } },
 };
 

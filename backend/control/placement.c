@@ -414,9 +414,24 @@ static void give_places(struct control *c, struct nic *n, uint64_t now_ns)
 	(void)advance(c, v, now_ns); /* it is told, or will be when all are asked again */
 }
 
+const char *placement_want(struct control *c, struct vif *v, enum placement_wish wish)
+{
+	struct placement *p = &v->placement;
+	const char *why_not = NULL;
+	struct vlan_form form;
+
+	p->wish = wish;
+	p->retry_ns = 0; /* what failed lately is tried at once */
+	if (wish == PLACEMENT_MQ && p->state == PLACED_BRIDGE)
+		(void)placement_choose(c, v, &form, c->nics.stepped_ns, &why_not);
+	return why_not;
+}
+
 uint64_t placement_step(struct control *c, uint64_t now_ns)
 {
 	uint64_t next;
+
+	c->nics.stepped_ns = now_ns;
 
 	if (!c->nics.n || c->stopping)
 		return UINT64_MAX;

@@ -77,6 +77,7 @@ struct placement {
 	uint64_t n_moves;	     /* times it came to the NIC or left it */
 	const char *why_not;	     /* of BRIDGE: why it has no place; NULL: none is wanted */
 	struct nic *waits_for;	     /* of BRIDGE: would have a place on it, with 'form' */
+	const struct nic *beside;    /* its queue 0 was given to that NIC's worker on purpose */
 	uint64_t since_ns;	     /* it waits, or has its place, since */
 	uint64_t n_frames;	     /* to the guest, as of nics.looked_ns */
 	uint64_t rate;		     /* of those a second, with what it was before */
@@ -111,6 +112,7 @@ struct nic {
 struct nics {
 	struct nic nic[IPC_NICS_MAX];
 	uint32_t n;
+	uint64_t stepped_ns;	   /* placement_step() was last called */
 	uint64_t looked_ns;	   /* at who is how busy */
 	uint32_t n_datapaths_lost; /* as of the workers, when it was last acted upon */
 };
@@ -138,12 +140,19 @@ uint64_t placement_step(struct control *c, uint64_t now_ns);
 /* A worker's answer about a NIC or a vif's place. */
 void placement_on_worker(struct control *c, const struct worker_event *e, uint64_t now_ns);
 
+/* Which worker v's queue 0 is to be with, of so many queues, for v to be able to have a place on
+ * the NIC of its bridge; WORKERS_ANY: it matters to none. Notes what was chosen. */
+uint32_t placement_worker(struct control *c, struct vif *v, uint32_t n_queues);
+
+/* The operator's wish, from now on. NULL, or why v does not go there, for people. */
+const char *placement_want(struct control *c, struct vif *v, enum placement_wish wish);
+
 /* v's queues are about to be taken back: nothing is directed to them from now on. */
 void placement_drop(struct control *c, struct vif *v);
 
 const char *placement_state_name(enum placement_state s);
 
-/* "auto", "bridge", "mq". False: none of them. */
+/* "auto", "bridge", "mq". False: none of them, *out stays. */
 bool placement_parse_wish(const char *text, enum placement_wish *out);
 const char *placement_wish_name(enum placement_wish w);
 

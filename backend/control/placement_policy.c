@@ -11,11 +11,16 @@
  *	  than twice as many frames as the one that received least, and FEW more, a second; and
  *	  not within EXCHANGE_NS of the last exchange on that NIC, nor of the other's coming.
  *
+ * A place is read by the worker that has the NIC, so a vif needs a queue there. Which worker a
+ * queue is with is settled when the guest connects: placement_worker().
+ *
  * What is compared is the mean of the last look's frames a second and of the mean before. So
  * two vifs that take turns in being busy change places six times a minute at most, and those
  * that are about as busy never. One whose last try failed displaces nobody.
  */
 #include "backend/control/placement_parts.h"
+
+#include <net/if.h>
 
 #include "backend/control/control.h"
 
@@ -101,7 +106,11 @@ static const char *unfit_for(struct control *c, const struct vif *v, const struc
 	if (now_ns < n->link_ns)
 		return "the NIC's link has just come up";
 	if (!find_queue(c, v, n, &queue))
-		return "no queue of it is with the NIC's worker";
+		return v->placement.wish == PLACEMENT_MQ ?
+			       "no queue of it is with the NIC's worker: one will be when vifd is "
+			       "restarted, or its guest connects anew" :
+			       "no queue of it is with the NIC's worker: to have one there, vifctl "
+			       "model mq, then restart vifd or have its guest connect anew";
 	return look_for_form(c, v, n, form);
 }
 
@@ -122,6 +131,66 @@ struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan
 	}
 	return NULL;
 }
+
+/* ---- whose queues are beside a NIC ---- */
+
+/* The first NIC of vifd.conf in v's bridge, open or not. */
+static const struct nic *nic_of(struct control *c, const struct vif *v)
+{
+	const struct netdev_ops *ops = c->env.netdev_ops;
+	struct netdev_link link;
+	struct netdev_host host;
+
+	if (!ops->link(c->env.netdev_ctx, &v->netdev, &link) || !link.master)
+		return NULL;
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		const struct nic *n = &c->nics.nic[i];
+		int ifindex = n->device ? n->ops->ifindex(n->device) :
+					  (int)if_nametoindex(n->config.name);
+
+		if (ifindex && ops->host(c->env.netdev_ctx, ifindex, &host) &&
+		    host.master == link.master)
+			return n;
+	}
+	return NULL;
+}
+
+/* Places there will be at most, as far as that is known. */
+static uint32_t n_places_expected(const struct nic *n)
+{
+	if (n->device)
+		return n->ops->caps(n->device).n_places;
+	return n->config.filters ? n->config.filters : NIC_PLACES_MAX;
+}
+
+static uint32_t n_beside(const struct control *c, const struct nic *n)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < c->n_vifs; i++)
+		count += c->vif[i]->placement.beside == n &&
+			 c->vif[i]->placement.wish != PLACEMENT_BRIDGE;
+	return count;
+}
+
+uint32_t placement_worker(struct control *c, struct vif *v, uint32_t n_queues)
+{
+	const enum placement_wish wish = v->placement.wish;
+	const struct nic *n;
+
+	if (!c->nics.n || n_queues >= c->config.n_workers || wish == PLACEMENT_BRIDGE)
+		return WORKERS_ANY; /* with as many queues as workers there is one everywhere */
+	n = nic_of(c, v);
+	if (!n)
+		return WORKERS_ANY;
+	if (wish != PLACEMENT_MQ && (n->config.policy == NIC_POLICY_NAMED ||
+				     n_beside(c, n) >= n_places_expected(n)))
+		return WORKERS_ANY;
+	v->placement.beside = n;
+	return n->worker;
+}
+
+/* ---- who is next ---- */
 
 /* Whether a is rather to have a place on n than b. */
 static bool outranks(const struct nic *n, const struct vif *a, const struct vif *b)

@@ -376,13 +376,14 @@ static json_t *answer_nic(struct control *c, struct vif *v, const json_t *reques
 /* Which model the operator wants for a vif; control takes it there in its next steps. */
 static json_t *answer_model(struct control *c, struct vif *v, const json_t *request)
 {
-	const char *wish = json_string_value(json_object_get(request, "model"));
+	const char *text = json_string_value(json_object_get(request, "model"));
+	enum placement_wish wish;
 
 	if (!v)
 		return api_error("bad-request", "model needs a vif");
-	if (!wish || !placement_parse_wish(wish, &v->placement.wish))
+	if (!text || !placement_parse_wish(text, &wish))
 		return api_error("bad-request", "\"model\" must be auto, bridge or mq");
-	v->placement.retry_ns = 0; /* what failed lately is tried at once */
+	v->placement.why_not = placement_want(c, v, wish);
 	vif_keep_wish(c, v);
 	return ok_with("placement", view_placement(c, v));
 }

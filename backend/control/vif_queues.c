@@ -126,6 +126,7 @@ void vif_queues_gone(struct control *c, struct vif *v)
 	if (rc)
 		log_warning(SCOPE(v), "%s: %s", v->name, strerror(-rc));
 	v->n_queues = 0;
+	v->placement.beside = NULL;
 	if (v->vif_slot >= 0 && c->stopping && !c->store_lost)
 		vif_keep_live(c, v);
 	set_carrier(c, v);
@@ -267,8 +268,10 @@ static void gather_fds(const struct netdev *nd, struct ipc_queue *queue, int fds
 	}
 }
 
+/* With a NIC's worker is queue 0, if any: the others have what is left. */
 static int hand_out(struct control *c, struct vif *v, const struct frontend_keys *keys, uint32_t i)
 {
+	uint32_t worker = i ? WORKERS_ANY : placement_worker(c, v, keys->n_queues);
 	const struct frontend_queue *f = &keys->queue[i];
 	struct ipc_queue queue = { .vif = v->id,
 				   .vif_slot = (uint32_t)v->vif_slot,
@@ -287,7 +290,7 @@ static int hand_out(struct control *c, struct vif *v, const struct frontend_keys
 	int fds[IPC_QUEUE_FDS], slot;
 
 	gather_fds(&v->netdev, &queue, fds);
-	slot = workers_attach(&c->workers, &queue, fds);
+	slot = workers_attach(&c->workers, worker, &queue, fds);
 	if (slot < 0)
 		return slot;
 	v->queue[i] = (struct vif_queue){ .state = VIF_QUEUE_ATTACHING, .slot = (uint32_t)slot };

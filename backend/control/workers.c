@@ -124,7 +124,8 @@ bool workers_ready(const struct workers *w)
 }
 
 /* A vif's queues go to different workers, as far as there are; among those, to the one with
- * the fewest queues in all. */
+ * the fewest queues in all, and of several such to the last: NICs are with the first ones, where
+ * their guests are to be. */
 static uint32_t choose_worker(const struct workers *w, struct vif_id vif)
 {
 	uint32_t of_vif[IPC_WORKERS_MAX] = { 0 }, best = 0;
@@ -138,7 +139,7 @@ static uint32_t choose_worker(const struct workers *w, struct vif_id vif)
 	}
 	for (uint32_t i = 1; i < w->n_workers; i++)
 		if (of_vif[i] < of_vif[best] ||
-		    (of_vif[i] == of_vif[best] && w->worker[i].n_queues < w->worker[best].n_queues))
+		    (of_vif[i] == of_vif[best] && w->worker[i].n_queues <= w->worker[best].n_queues))
 			best = i;
 	return best;
 }
@@ -182,7 +183,8 @@ static uint32_t n_fds_of(const struct ipc_queue *queue)
 	return 1 + (uint32_t)__builtin_popcount(queue->maps & IPC_MAPS);
 }
 
-int workers_attach(struct workers *w, const struct ipc_queue *queue, const int fds[])
+int workers_attach(struct workers *w, uint32_t worker, const struct ipc_queue *queue,
+		   const int fds[])
 {
 	uint32_t slot;
 
@@ -192,7 +194,7 @@ int workers_attach(struct workers *w, const struct ipc_queue *queue, const int f
 	if (slot == IPC_QUEUES_MAX || clear_slot(w, slot))
 		return -ENOSPC;
 	w->slots_used = MAX(w->slots_used, slot + 1);
-	w->slot[slot].worker = choose_worker(w, queue->vif);
+	w->slot[slot].worker = worker == WORKERS_ANY ? choose_worker(w, queue->vif) : worker;
 	w->slot[slot].queue = *queue;
 	memcpy(w->slot[slot].fds, fds, n_fds_of(queue) * sizeof(*fds));
 	w->worker[w->slot[slot].worker].n_queues++;

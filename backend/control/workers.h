@@ -78,10 +78,13 @@ int workers_take_vif(struct workers *w, struct vif_id id) must_check;
 /* Every queue that was handed out with it is back. */
 void workers_give_vif(struct workers *w, uint32_t vif_slot);
 
-/* Hands a queue to a worker with few of its vif's, and of all, queues. fds[] are its TAP and
- * a map for each bit of queue->maps; they stay the caller's and must stay open until the slot
- * is told detached or its attach failed. Returns the slot or -ENOSPC. */
-int workers_attach(struct workers *w, const struct ipc_queue *queue, const int fds[]) must_check;
+/* Hands a queue to that worker; with WORKERS_ANY to one with few of its vif's, and of all,
+ * queues. fds[] are its TAP and a map for each bit of queue->maps; they stay the caller's and
+ * must stay open until the slot is told detached or its attach failed. Returns the slot or
+ * -ENOSPC. */
+#define WORKERS_ANY UINT32_MAX
+int workers_attach(struct workers *w, uint32_t worker, const struct ipc_queue *queue,
+		   const int fds[]) must_check;
 
 /* Takes a queue back. A WORKER_QUEUE_DETACHED follows, always. */
 void workers_detach(struct workers *w, uint32_t slot);

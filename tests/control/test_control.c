@@ -380,6 +380,7 @@ static void api_is_roots_alone_and_locked(void **state)
 struct workers_test {
 	struct workers w;
 	int theirs[2];
+	uint32_t n_attached;
 };
 
 static void workers_plug(struct workers_test *t)
@@ -455,11 +456,23 @@ static void get_ready(struct workers_test *t)
 	assert_true(workers_ready(&t->w));
 }
 
+/* To the two of them in turn. */
 static uint32_t attach_of(struct workers_test *t, uint16_t domid)
 {
 	const struct ipc_queue queue = { .vif = { domid, 0 } };
 	const int tap = STDERR_FILENO;
-	int slot = workers_attach(&t->w, &queue, &tap);
+	int slot = workers_attach(&t->w, t->n_attached++ % 2, &queue, &tap);
+
+	assert_true(slot >= 0);
+	return (uint32_t)slot;
+}
+
+/* To whom workers.c finds best. */
+static uint32_t attach_any(struct workers_test *t, uint16_t domid)
+{
+	const struct ipc_queue queue = { .vif = { domid, 0 } };
+	const int tap = STDERR_FILENO;
+	int slot = workers_attach(&t->w, WORKERS_ANY, &queue, &tap);
 
 	assert_true(slot >= 0);
 	return (uint32_t)slot;
@@ -470,7 +483,7 @@ static uint32_t attach(struct workers_test *t)
 	return attach_of(t, 3);
 }
 
-static void slots_wait_for_ready_and_spread(void **state)
+static void slots_wait_for_ready(void **state)
 {
 	struct workers_test *t = *state;
 	struct worker_event e;
@@ -502,7 +515,7 @@ static void a_queue_brings_its_maps(void **state)
 	get_ready(t);
 	slot = attach(t);
 	assert_int_equal(t->w.slot[slot].worker, 0);
-	assert_int_equal(workers_attach(&t->w, &queue, fds), slot + 1);
+	assert_int_equal(workers_attach(&t->w, WORKERS_ANY, &queue, fds), slot + 1);
 	workers_flush(&t->w, 0);
 	assert_int_equal(hear_with(t, 0, &n_fds).type, IPC_QUEUE_ATTACH);
 	assert_int_equal(n_fds, 1);
@@ -532,12 +545,17 @@ static void a_vifs_queues_go_to_different_workers(void **state)
 	assert_int_equal(t->w.worker[0].n_queues, 3);
 	assert_int_equal(t->w.worker[1].n_queues, 0);
 	for (int i = 0; i < 4; i++)
-		n[t->w.slot[attach(t)].worker]++;
+		n[t->w.slot[attach_any(t, 3)].worker]++;
 	assert_int_equal(n[0], 2);
 	assert_int_equal(n[1], 2);
 	/* Each of the others goes where there is less to do. */
-	assert_int_equal(t->w.slot[attach_of(t, 20)].worker, 1);
-	assert_int_equal(t->w.slot[attach_of(t, 21)].worker, 1);
+	assert_int_equal(t->w.slot[attach_any(t, 20)].worker, 1);
+	assert_int_equal(t->w.slot[attach_any(t, 21)].worker, 1);
+	/* ... and where that is the same, to the last: NICs are with the first. */
+	for (uint16_t i = 30; t->w.worker[1].n_queues < t->w.worker[0].n_queues; i++)
+		assert_int_equal(t->w.slot[attach_any(t, i)].worker, 1);
+	assert_int_equal(t->w.slot[attach_any(t, 22)].worker, 1);
+	assert_int_equal(t->w.slot[attach_any(t, 23)].worker, 0);
 }
 
 static void slots_resume_in_the_next_datapath(void **state)
@@ -883,7 +901,7 @@ int main(void)
 		API_TEST(api_never_waits_for_a_reader),
 		API_TEST(api_bounds_its_clients),
 		API_TEST(api_is_roots_alone_and_locked),
-		WORKERS_TEST(slots_wait_for_ready_and_spread),
+		WORKERS_TEST(slots_wait_for_ready),
 		WORKERS_TEST(a_queue_brings_its_maps),
 		WORKERS_TEST(a_vifs_queues_go_to_different_workers),
 		WORKERS_TEST(slots_resume_in_the_next_datapath),

@@ -88,7 +88,7 @@ static void nothing_said_is_lost(void **state)
 		int fds[IPC_FDS_MAX];
 		uint32_t n_fds;
 
-		assert_int_equal(workers_attach(&h->workers, &queue, &(const int){ 0 }), i);
+		assert_int_equal(workers_attach(&h->workers, WORKERS_ANY, &queue, &(const int){ 0 }), i);
 		workers_flush(&h->workers, 1);
 		while (!ipc_recv(worker_sock, &msg, fds, &n_fds))
 			while (n_fds)
@@ -116,7 +116,7 @@ static void endless_talk_is_cut(void **state)
 	(void)state;
 	assert_int_equal(say(IPC_READY, 0), 0);
 	assert_int_equal(workers_next(&h->workers, &e), -EAGAIN);
-	assert_int_equal(workers_attach(&h->workers, &queue, &(const int){ 0 }), 0);
+	assert_int_equal(workers_attach(&h->workers, WORKERS_ANY, &queue, &(const int){ 0 }), 0);
 	workers_flush(&h->workers, 1);
 	while (!say(IPC_QUEUE_FATAL, 0)) /* not attached yet: ignored */
 		n_said++;

@@ -44,4 +44,4 @@ $(BUILD)/other-xdp.bpf.o: tests/nic/other_xdp.bpf.c
 	@mkdir -p $(@D)
 	$(Q)clang $(bpf-flags) -ffreestanding -c -o $@ $<
 	$(say) BPF $<
-SCRIPT_TESTS += tests/nic/test_changed.sh
+SCRIPT_TESTS += tests/nic/test_changed.sh tests/nic/test_workers.sh
