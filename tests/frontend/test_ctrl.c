@@ -254,12 +254,13 @@ static const struct vector {
 
 static uint32_t make_frame(uint8_t frame[128], const struct vector *v, uint8_t protocol)
 {
+	static const uint8_t ipv4[] = { 0x08, 0x00, 0x45 }, ipv6[] = { 0x86, 0xdd, 0x60 };
 	bool v4 = v->family == AF_INET;
 	uint32_t transport = v4 ? 34 : 54;
 	uint16_t ports[2] = { htons(v->source_port), htons(v->destination_port) };
 
 	memset(frame, 0, 128);
-	memcpy(frame + 12, v4 ? "\x08\x00\x45" : "\x86\xdd\x60", 3);
+	memcpy(frame + 12, v4 ? ipv4 : ipv6, sizeof(ipv4));
 	frame[v4 ? 23 : 20] = protocol;
 	assert_int_equal(inet_pton(v->family, v->source, frame + (v4 ? 26 : 22)), 1);
 	assert_int_equal(inet_pton(v->family, v->destination, frame + (v4 ? 30 : 38)), 1);
