@@ -33,6 +33,10 @@ ifneq ($(SAN),)
 CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -O1 -Wno-format-truncation \
 	   -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict -Wno-nonnull
 LDFLAGS += -fsanitize=$(SAN)
+ifneq ($(findstring address,$(SAN)),)
+# As shared libraries gcc's two runtimes know nothing of each other's options.
+LDFLAGS += -static-libasan -static-libubsan
+endif
 endif
 
 PROGRAMS     :=

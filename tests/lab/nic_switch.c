@@ -117,16 +117,27 @@ int nic_switch_start(const struct lab *lab)
 	return err;
 }
 
+/* The .so is not instrumented, and is loaded before what is. */
+static void tolerated_by_asan(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	const char *options = getenv("ASAN_OPTIONS");
+	char text[PATH_MAX];
+
+	snprintf(text, sizeof(text), "verify_asan_link_order=0:%s", options ? options : "");
+	setenv("ASAN_OPTIONS", text, 1);
+#endif
+}
+
 void nic_switch_preload(const struct lab *lab, bool on)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/lab-nic.so", lab->bin_dir);
-	if (on)
+	if (on) {
+		tolerated_by_asan();
 		setenv("LD_PRELOAD", path, 1);
-	else
+	} else {
 		unsetenv("LD_PRELOAD");
-#ifdef __SANITIZE_ADDRESS__
-	setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1); /* the .so is not instrumented */
-#endif
+	}
 }
