@@ -100,7 +100,11 @@ static uint32_t back_take(struct ring *ring, struct packet_pool *pool)
 
 uint64_t floor_ring(uint32_t size, uint32_t burst, uint32_t n)
 {
-	static netif_tx_sring_t page __attribute__((aligned(XEN_PAGE)));
+	/* The type declares one slot of as many as its page has room for. */
+	static union {
+		netif_tx_sring_t sring;
+		uint8_t bytes[XEN_PAGE];
+	} page __attribute__((aligned(XEN_PAGE)));
 	static struct ring_journal journal;
 	struct packet_pool pool;
 	struct ring ring;
@@ -108,14 +112,14 @@ uint64_t floor_ring(uint32_t size, uint32_t burst, uint32_t n)
 
 	assert(size >= 1 && size <= XEN_PAGE && burst >= 1 && burst <= BURST_MAX);
 	memset(&page, 0, sizeof(page));
-	page.req_event = page.rsp_event = 1;
+	page.sring.req_event = page.sring.rsp_event = 1;
 	if (packet_pool_init(&pool, BURST_MAX) ||
-	    from_guest_ring_attach(&ring, &page, &journal, false))
+	    from_guest_ring_attach(&ring, &page.sring, &journal, false))
 		return 0;
 	warm();
 	at = tsc_now();
 	for (uint32_t done = 0; done < n; done += burst) {
-		front_put(&page, size, burst);
+		front_put(&page.sring, size, burst);
 		if (back_take(&ring, &pool) != burst)
 			abort();
 	}
@@ -165,7 +169,11 @@ static uint32_t back_give(struct ring *ring, struct packet *p)
 
 uint64_t floor_ring_receive(uint32_t size, uint32_t burst, uint32_t n)
 {
-	static netif_rx_sring_t page __attribute__((aligned(XEN_PAGE)));
+	/* The type declares one slot of as many as its page has room for. */
+	static union {
+		netif_rx_sring_t sring;
+		uint8_t bytes[XEN_PAGE];
+	} page __attribute__((aligned(XEN_PAGE)));
 	static struct ring_journal journal;
 	struct packet_pool pool;
 	struct packet *p;
@@ -174,8 +182,8 @@ uint64_t floor_ring_receive(uint32_t size, uint32_t burst, uint32_t n)
 
 	assert(size >= 14 && size <= XEN_PAGE && burst >= 1 && burst <= BURST_MAX);
 	memset(&page, 0, sizeof(page));
-	page.req_event = page.rsp_event = 1;
-	if (packet_pool_init(&pool, 1) || to_guest_ring_attach(&ring, &page, &journal, false))
+	page.sring.req_event = page.sring.rsp_event = 1;
+	if (packet_pool_init(&pool, 1) || to_guest_ring_attach(&ring, &page.sring, &journal, false))
 		return 0;
 	p = packet_get(&pool);
 	memset(p->frame - PACKET_VNET_SIZE, 0, PACKET_VNET_SIZE + size);
@@ -183,7 +191,7 @@ uint64_t floor_ring_receive(uint32_t size, uint32_t burst, uint32_t n)
 	warm();
 	at = tsc_now();
 	for (uint32_t done = 0; done < n; done += burst) {
-		front_post(&page, burst);
+		front_post(&page.sring, burst);
 		if (back_give(&ring, p) != burst)
 			abort();
 	}
