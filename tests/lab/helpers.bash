@@ -114,6 +114,10 @@ says()
 	grep -qE -- "$1" "$work/said" || { echo "does not say: $1"; return 1; }
 }
 
+# The processes of a PID namespace.
+processes_in() { find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/pid' -lname "$1" 2>/dev/null || true; }
+empty() { [ -z "$(processes_in "$1")" ]; }
+
 # Nothing of the lab named $1 is on this machine; $2 is its PID namespace, if known.
 gone()
 {
@@ -123,7 +127,7 @@ gone()
 		ip -o link | grep -F "$1" || true
 		pgrep -af -- "--name $1( |$)" || true)
 	if [ -n "${2:-}" ]; then
-		found+=$(find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/pid' -lname "$2" 2>/dev/null || true)
+		found+=$(processes_in "$2")
 	fi
 	[ -z "$found" ] || { echo "left behind: $found"; return 1; }
 }

@@ -88,6 +88,7 @@ janitor_killed()
 	start "$(name f)"
 	janitor=$(pgrep -P "$pid" -x vif-lab-janitor)
 	kill -9 "$janitor" "$pid"
+	await 10 empty "$ns" # or it is swept by nobody: its init still holds it
 	[ -e "/run/netns/$(name f)-g1" ]
 	"$lab" list # any start, stop or list sweeps what dead labs left
 	await 5 gone "$(name f)" "$ns"

@@ -79,6 +79,7 @@ struct sim {
 
 static uint32_t draw(struct sim *s, uint32_t n)
 {
+	assert(n);
 	/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators" */
 	s->random ^= s->random >> 12;
 	s->random ^= s->random << 25;
