@@ -24,14 +24,17 @@ told_right() { [ "$(guest_ ctrl_errors)" = 0 ] && [ "$(stat_ .control_ring.refus
 # Both ways at once, several flows.
 traffic() { guest 1 iperf3 -c 10.77.0.1 -t "$1" -P 4 --bidir >"$work/iperf" 2>&1 || { cat "$work/iperf"; return 1; }; }
 
+has_got() { [ "$(stat_ .to_guest.frames)" -ge "$1" ]; }
+
 # Kills the datapath under traffic; the guest sees no new connection.
 killed()
 {
-	local pid before
+	local pid before frames
 	before=$(guest_ connects)
 	pid=$(datapath_pid)
+	frames=$(stat_ .to_guest.frames)
 	traffic 3 &
-	sleep 0.8
+	await 10 has_got $((frames + 1000))
 	kill -9 "$pid"
 	wait $!
 	[ "$(datapath_pid)" != "$pid" ]

@@ -83,12 +83,17 @@ tell()
 	return 1
 }
 
+# Frames that the guest with the fewest has got.
+received() { vifctl stats --json | jq '[.vifs[].to_guest.frames] | min'; }
+has_received() { [ "$(received)" -ge "$1" ]; }
+
 swapped()
 {
-	local i begun=$SECONDS loader
+	local i begun=$SECONDS loader before
+	before=$(received)
 	load "$rate" $((${SWAPS:-6} * 10)) &
 	loader=$!
-	sleep 0.5 # of load before the first
+	await 10 has_received $((before + 100)) # a load before the first
 	for ((i = 0; i < ${SWAPS:-6}; i++)); do swap; done
 	echo "$i swaps in $((SECONDS - begun)) seconds"
 	touch "$work/enough"
