@@ -92,6 +92,8 @@ const char *ipc_buffers_name(uint32_t buffers)
 {
 	static const char *const name[IPC_BUFFERS_N] = {
 		[IPC_BUFFERS_POSTED] = "posted",
+		[IPC_BUFFERS_LENDABLE] = "to be lent",
+		[IPC_BUFFERS_LENT] = "lent",
 		[IPC_BUFFERS_NOT_GRANTED] = "none is a static grant",
 		[IPC_BUFFERS_GRANTS_CHANGE] = "its static grants change",
 		[IPC_BUFFERS_SMALL] = "its MTU is more than a buffer holds",
@@ -101,6 +103,7 @@ const char *ipc_buffers_name(uint32_t buffers)
 		[IPC_BUFFERS_HASHES] = "it asks for hashes",
 		[IPC_BUFFERS_SLOW] = "it has too few",
 		[IPC_BUFFERS_NEIGHBOURS] = "it gets more from other guests than from the wire",
+		[IPC_BUFFERS_BRIDGED] = "a frame for its queue came over the bridge",
 		[IPC_BUFFERS_REFUSED] = "the NIC could not use them",
 	};
 

@@ -23,6 +23,8 @@
  *	NIC_CLOSE				  no place is left on it
  *				NIC_STATIONS	  there are new ones in struct shared_nic
  *	PLACE_JOIN		PLACE_JOINED	  status; slot is a queue's, as below
+ *				PLACE_LENDING	  shared_queue.buffers says otherwise now whether
+ *						  the place is to be one lent to
  *	PLACE_DRAIN		PLACE_DRAINED	  each queue: what was in its TAP is the guest's
  *	PLACE_READ				  the place is read as well
  *	PLACE_HOLD		PLACE_HELD	  each queue: the TAP is left alone
@@ -60,7 +62,7 @@
 #define IPC_WORKERS_MAX	 16
 #define IPC_QUEUES_MAX	 4096 /* slots in the shared memfd */
 #define IPC_VIFS_MAX	 IPC_QUEUES_MAX
-#define IPC_VERSION	 3
+#define IPC_VERSION	 4
 #define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
 #define IPC_NICS_MAX	 8
 
@@ -68,7 +70,9 @@
 enum ipc_buffers {
 	IPC_BUFFERS_NONE, /* it has none, or nobody has looked yet */
 	IPC_BUFFERS_POSTED,
-	/* not posted, because: */
+	IPC_BUFFERS_LENDABLE, /* nothing speaks against a place lent to */
+	IPC_BUFFERS_LENT,     /* it is in one */
+	/* not posted nor to be lent, because: */
 	IPC_BUFFERS_NOT_GRANTED, /* none is a static grant that may be written to */
 	IPC_BUFFERS_GRANTS_CHANGE,
 	IPC_BUFFERS_SMALL,	/* frames may be larger */
@@ -78,6 +82,7 @@ enum ipc_buffers {
 	IPC_BUFFERS_HASHES,
 	IPC_BUFFERS_SLOW,	/* the guest has too few */
 	IPC_BUFFERS_NEIGHBOURS, /* most comes over the bridge */
+	IPC_BUFFERS_BRIDGED,	/* a frame came over the bridge, to a queue that was kept off */
 	IPC_BUFFERS_REFUSED,	/* the device cannot use them */
 	IPC_BUFFERS_N,
 };
@@ -140,6 +145,7 @@ enum ipc_type {
 	IPC_NIC_STATIONS,
 	IPC_PLACE_JOIN,
 	IPC_PLACE_JOINED,
+	IPC_PLACE_LENDING,
 	IPC_PLACE_DRAIN,
 	IPC_PLACE_DRAINED,
 	IPC_PLACE_READ,
@@ -183,6 +189,13 @@ struct ipc_queue {
 #define IPC_QUEUE_FDS	 3
 };
 
+/* Whether a place is one lent to (nic.h): the guest's memory is the device's. */
+enum ipc_lend {
+	IPC_LEND_NEVER,
+	IPC_LEND_ASK, /* not now: the worker says whether it might be */
+	IPC_LEND_NOW,
+};
+
 /* fds: what the provider's other half gave (nic.h). */
 struct ipc_nic {
 	uint32_t nic;	 /* PLACE_JOIN: its number */
@@ -194,6 +207,7 @@ struct ipc_nic {
 	uint32_t transmit; /* PLACE_JOIN: what the guest sends may leave by the NIC */
 	uint8_t mac[6];	   /* and the source address it then has */
 	uint32_t mtu;	 /* PLACE_JOIN: the vif's; another one is another place */
+	uint32_t lend;	 /* PLACE_JOIN: enum ipc_lend */
 };
 
 struct ipc_msg {

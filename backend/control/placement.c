@@ -18,30 +18,43 @@ enum {
 
 /*
  * What a state waits for: that everybody was told 'word' and, unless it is 0, gave 'answer';
- * and the end of the time in until_ns. Then comes 'next'. A state that is not here is left
- * for other reasons.
+ * and, if it settles, the end of the time in until_ns. Then comes 'next', or 'lent' if the
+ * place is lent to and that is not 0. A state that has none is left for other reasons.
  */
 static const struct step {
 	const char *name;
 	enum ipc_type word;
 	uint32_t to;
 	enum ipc_type answer;
-	enum placement_state next;
+	enum placement_state next, lent;
+	bool settles;
 } steps[] = {
 	[PLACED_BRIDGE] = { .name = "bridge" },
 	[PLACED_JOINING] = { .name = "joining" },
-	[PLACED_SETTLING_IN] = { .name = "settling-in", .next = PLACED_DRAINING },
+	[PLACED_KEEPING_OFF] = { "keeping-off", IPC_PLACE_HOLD, TO_OTHERS, IPC_PLACE_HELD,
+				 .next = PLACED_SETTLING_IN },
+	[PLACED_SETTLING_IN] = { .name = "settling-in", .next = PLACED_DRAINING,
+				 .lent = PLACED_EMPTYING, .settles = true },
+	[PLACED_EMPTYING] = { "emptying", IPC_PLACE_DRAIN, TO_PLACED, IPC_PLACE_DRAINED,
+			      .next = PLACED_PARTING },
+	[PLACED_PARTING] = { "parting", IPC_PLACE_RELEASE, TO_OTHERS, IPC_PLACE_RELEASED,
+			     .next = PLACED_DRAINING },
 	[PLACED_DRAINING] = { "draining", IPC_PLACE_DRAIN, TO_ALL, IPC_PLACE_DRAINED,
-			      PLACED_STARTING },
-	[PLACED_STARTING] = { "starting", IPC_PLACE_READ, TO_PLACED, 0, PLACED_NIC },
+			      .next = PLACED_STARTING },
+	[PLACED_STARTING] = { "starting", IPC_PLACE_READ, TO_PLACED, 0, .next = PLACED_NIC },
 	[PLACED_NIC] = { .name = "mq" },
 	[PLACED_HOLDING] = { "holding", IPC_PLACE_HOLD, TO_ALL, IPC_PLACE_HELD,
-			     PLACED_SETTLING_OUT },
-	[PLACED_SETTLING_OUT] = { .name = "settling-out", .next = PLACED_LEAVING },
+			     .next = PLACED_SETTLING_OUT },
+	[PLACED_SETTLING_OUT] = { .name = "settling-out", .next = PLACED_LEAVING, .settles = true },
 	[PLACED_LEAVING] = { "leaving", IPC_PLACE_LEAVE, TO_PLACED, IPC_PLACE_LEFT,
-			     PLACED_RELEASING },
+			     .next = PLACED_RELEASING, .lent = PLACED_REJOINING },
+	[PLACED_REJOINING] = { .name = "rejoining", .next = PLACED_OTHERS_FIRST, .settles = true },
+	[PLACED_OTHERS_FIRST] = { "others-first", IPC_PLACE_RELEASE, TO_OTHERS, IPC_PLACE_RELEASED,
+				  .next = PLACED_CATCHING_UP },
+	[PLACED_CATCHING_UP] = { "catching-up", IPC_PLACE_DRAIN, TO_OTHERS, IPC_PLACE_DRAINED,
+				 .next = PLACED_RELEASING },
 	[PLACED_RELEASING] = { "releasing", IPC_PLACE_RELEASE, TO_ALL, IPC_PLACE_RELEASED,
-			       PLACED_BRIDGE },
+			       .next = PLACED_BRIDGE },
 };
 
 const char *placement_state_name(enum placement_state s)
@@ -81,7 +94,16 @@ static void give_place(struct placement *p)
 	p->n_fds = 0;
 	p->nic = NULL;
 	p->to_tell = p->to_hear = 0;
+	p->lent = false;
 	p->state = PLACED_BRIDGE;
+}
+
+/* The device may be gone by now: then it is only waited. */
+static void settle(struct placement *p, uint64_t now_ns)
+{
+	if (p->nic->device)
+		p->nic->ops->settle(p->nic->device);
+	p->settled_ns = now_ns;
 }
 
 static void remove_filter(struct placement *p)
@@ -103,11 +125,12 @@ void placement_drop(struct control *c, struct vif *v)
 {
 	struct placement *p = &v->placement;
 
-	(void)c;
 	p->failure[0] = '\0';
+	p->rejoins = p->lend = false;
 	if (p->state == PLACED_BRIDGE)
 		return;
 	remove_filter(p);
+	(void)!placement_set_aside(c, v, false); /* its queues go: there is no order to keep */
 	give_place(p);
 }
 
@@ -140,18 +163,25 @@ static void enter(struct vif *v, enum placement_state state)
 	p->until_ns = 0;
 }
 
-/* What is under way with its worker ends with the answers to PLACE_RELEASE. */
+/* Where a vif goes on whose place is no more. What is under way with its worker ends with the
+ * answers to PLACE_RELEASE; unless its flows are still to come back to the queue in order. */
+static enum placement_state way_out(const struct placement *p)
+{
+	if (!p->aside)
+		return PLACED_RELEASING;
+	return p->state < PLACED_LEAVING ? PLACED_HOLDING : PLACED_LEAVING;
+}
+
 void placement_nic_gone(struct control *c, struct nic *n)
 {
 	for (uint32_t i = 0; i < c->n_vifs; i++) {
 		struct placement *p = &c->vif[i]->placement;
 
-		if (p->nic != n || p->state == PLACED_RELEASING)
+		if (p->nic != n || p->state > PLACED_LEAVING)
 			continue;
 		p->filtered = false;
-		p->until_ns = 0;
-		p->n_moves += p->state == PLACED_NIC;
-		enter(c->vif[i], PLACED_RELEASING);
+		p->n_moves += p->state == PLACED_NIC && !p->aside;
+		enter(c->vif[i], way_out(p));
 	}
 }
 
@@ -206,7 +236,9 @@ static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_n
 	msg.nic.transmit = p->transmit;
 	memcpy(msg.nic.mac, v->keys.mac, sizeof(msg.nic.mac));
 	msg.nic.tag_off = form->tag_off && !device_untags;
-	p->n_fds = n->ops->place_fds(n->device, p->place, false, p->fds);
+	msg.nic.lend = placement_lend(n, v);
+	p->lent = msg.nic.lend == IPC_LEND_NOW;
+	p->n_fds = n->ops->place_fds(n->device, p->place, p->lent, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
 		rc = workers_say(&c->workers, n->worker, &msg, p->fds, (uint32_t)p->n_fds);
@@ -221,18 +253,25 @@ static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_n
 	p->state = PLACED_JOINING;
 }
 
-static void on_joined(struct vif *v, const struct worker_event *e, uint64_t now_ns)
+/* It has an ordinary place instead. */
+static void fail_to_lend(struct vif *v, uint64_t now_ns, const char *why)
 {
 	struct placement *p = &v->placement;
-	const struct nic_device_ops *ops = p->nic->ops;
+
+	log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v),
+		    "NIC %s: not lending it the guest's memory: %s", p->nic->config.name, why);
+	give_place(p);
+	placement_lend_later(p, now_ns);
+	p->rejoins = true;
+}
+
+/* Directs what is to come by the place there. */
+static void direct(struct control *c, struct vif *v, uint64_t now_ns)
+{
+	struct placement *p = &v->placement;
 	int rc;
 
-	if (e->status) {
-		give_place(p);
-		fail_to_join(v, now_ns, "", e->why[0] ? e->why : strerror(-e->status));
-		return;
-	}
-	rc = ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
+	rc = p->nic->ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
 	placement_close_fds(p->fds, p->n_fds);
 	p->n_fds = 0;
 	if (rc) {
@@ -243,27 +282,57 @@ static void on_joined(struct vif *v, const struct worker_event *e, uint64_t now_
 	}
 	p->filtered = true;
 	p->failure[0] = '\0';
-	ops->settle(p->nic->device);
-	p->settled_ns = now_ns;
+	rc = p->lent ? placement_set_aside(c, v, true) : 0;
+	if (rc) {
+		fail_to_join(v, now_ns, "setting its queue aside: ", strerror(-rc));
+		enter(v, PLACED_HOLDING);
+		return;
+	}
+	settle(p, now_ns);
 	enter(v, PLACED_SETTLING_IN);
 }
 
+static void on_joined(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)
+{
+	struct placement *p = &v->placement;
+	const char *why = e->why[0] ? e->why : strerror(-e->status);
+
+	if (!e->status && p->lent) {
+		enter(v, PLACED_KEEPING_OFF);
+	} else if (!e->status) {
+		direct(c, v, now_ns);
+	} else if (p->lent) {
+		fail_to_lend(v, now_ns, why);
+	} else {
+		give_place(p);
+		fail_to_join(v, now_ns, "", why);
+	}
+}
+
 /* All that v's state waited for is there. */
-static void step_done(struct vif *v, uint64_t now_ns)
+static void step_done(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
 
 	switch (p->state) {
+	case PLACED_KEEPING_OFF:
+		direct(c, v, now_ns);
+		return;
 	case PLACED_STARTING:
 		p->n_moves++;
 		p->since_ns = now_ns;
-		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "served by NIC %s",
-			    p->nic->config.name);
+		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "served by NIC %s%s",
+			    p->nic->config.name, p->lent ? ", in the guest's own memory" : "");
 		break;
 	case PLACED_HOLDING:
 		remove_filter(p);
 		p->settled_ns = now_ns;
 		p->n_moves++;
+		break;
+	case PLACED_LEAVING:
+		(void)!placement_set_aside(c, v, false);
+		if (p->lent)
+			settle(p, now_ns);
 		break;
 	case PLACED_RELEASING:
 		log_limited(&v->log_limit, now_ns, LOG_LVL_INFO, SCOPE(v), "served by its bridge");
@@ -272,7 +341,7 @@ static void step_done(struct vif *v, uint64_t now_ns)
 	default:
 		break;
 	}
-	enter(v, steps[p->state].next);
+	enter(v, p->lent && steps[p->state].lent ? steps[p->state].lent : steps[p->state].next);
 }
 
 /* Tells whoever was not told yet; what a full socket does not take is told later. */
@@ -295,7 +364,7 @@ static bool has_settled(struct vif *v, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
 
-	if (p->state != PLACED_SETTLING_IN && p->state != PLACED_SETTLING_OUT)
+	if (!steps[p->state].settles)
 		return true;
 	if (!p->until_ns && now_ns > p->settled_ns)
 		p->until_ns = now_ns + NIC_SETTLE_NS;
@@ -315,17 +384,17 @@ static uint64_t advance(struct control *c, struct vif *v, uint64_t now_ns)
 			return UINT64_MAX;
 		if (!has_settled(v, now_ns))
 			return MAX(p->until_ns, now_ns);
-		step_done(v, now_ns);
+		step_done(c, v, now_ns);
 	}
 	return UINT64_MAX;
 }
 
-static void on_place(struct vif *v, const struct worker_event *e, uint64_t now_ns)
+static void on_place(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
 
 	if (e->place == IPC_PLACE_JOINED && p->state == PLACED_JOINING)
-		on_joined(v, e, now_ns);
+		on_joined(c, v, e, now_ns);
 	else if (e->place == steps[p->state].answer)
 		p->to_hear &= ~BIT(e->queue.queue);
 }
@@ -336,7 +405,7 @@ void placement_on_worker(struct control *c, const struct worker_event *e, uint64
 		if (e->slot < c->nics.n)
 			placement_nic_opened(&c->nics.nic[e->slot], e, now_ns);
 	} else if (c->slot_owner[e->slot]) {
-		on_place(c->slot_owner[e->slot], e, now_ns);
+		on_place(c, c->slot_owner[e->slot], e, now_ns);
 	}
 }
 
@@ -391,11 +460,20 @@ static uint64_t step_vif(struct control *c, struct vif *v, uint64_t now_ns)
 	struct placement *p = &v->placement;
 	uint64_t next = advance(c, v, now_ns);
 
-	if (p->state == PLACED_BRIDGE) {
-		next = wait_for_place(c, v, now_ns);
-	} else if (p->state == PLACED_NIC && is_to_leave(c, v, now_ns)) {
+	if (p->state == PLACED_NIC && is_to_leave(c, v, now_ns)) {
+		p->lend = false;
 		enter(v, PLACED_HOLDING);
 		next = advance(c, v, now_ns);
+	} else if (p->state == PLACED_NIC && placement_remakes(c, v, now_ns, &next)) {
+		p->rejoins = true;
+		enter(v, PLACED_HOLDING);
+		next = advance(c, v, now_ns);
+	}
+	if (p->state == PLACED_BRIDGE) {
+		next = wait_for_place(c, v, now_ns);
+		if (p->rejoins && p->waits_for)
+			join(c, v, p->waits_for, now_ns); /* nobody else was asked between */
+		p->rejoins = false;
 	}
 	return MIN(next, look_again(v, now_ns));
 }

@@ -11,6 +11,13 @@
  *	  ^                                                          |
  *	  +--- RELEASING <- LEAVING <- SETTLING_OUT <- HOLDING <-----+
  *
+ * A place lent to (placement_lend.c) has its queue for itself: what came by that queue's TAP
+ * comes by the others' from when it is set aside. The others are held until the guest has what
+ * came by the one before; on the way back, the one is held until it has what came by the others:
+ *
+ *	JOINING -> KEEPING_OFF -> SETTLING_IN -> EMPTYING -> PARTING -> DRAINING -> ...
+ *	... LEAVING -> REJOINING -> OTHERS_FIRST -> CATCHING_UP -> RELEASING
+ *
  * Who gets one when there are more vifs than places is in placement_policy.c.
  *
  * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC is taken
@@ -38,13 +45,19 @@ struct vif;
 enum placement_state {
 	PLACED_BRIDGE,
 	PLACED_JOINING,
+	PLACED_KEEPING_OFF, /* of a place lent to */
 	PLACED_SETTLING_IN,
+	PLACED_EMPTYING, /* alike */
+	PLACED_PARTING,	 /* alike */
 	PLACED_DRAINING,
 	PLACED_STARTING,
 	PLACED_NIC,
 	PLACED_HOLDING,
 	PLACED_SETTLING_OUT,
 	PLACED_LEAVING,
+	PLACED_REJOINING,    /* of a place lent to */
+	PLACED_OTHERS_FIRST, /* alike */
+	PLACED_CATCHING_UP,  /* alike */
 	PLACED_RELEASING,
 };
 
@@ -69,9 +82,15 @@ struct placement {
 	int known_in;	       /* the bridge that knows its address to be behind its port; 0: none */
 	bool asked;	       /* which was asked for */
 	bool filtered;
+	bool lent;	       /* this place is one lent to */
+	bool aside;	       /* the vif's other queues have its TAP's flows */
+	bool lend;	       /* the next one is to be */
+	bool rejoins;	       /* leaves this place for another of either kind */
+	uint64_t lend_ns;      /* not before */
+	uint64_t lend_wait_ns; /* how long it had to wait the last time */
 	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
 	uint64_t settled_ns;	     /* the step in which the device settled last */
-	uint64_t until_ns;	     /* of SETTLING_*; 0: not known yet */
+	uint64_t until_ns;	     /* of SETTLING_*, REJOINING; 0: not known yet */
 	uint64_t retry_ns;	     /* of BRIDGE: not before */
 	uint64_t n_sent_told;	     /* frames by the NIC when its bridge was told of them */
 	uint64_t n_moves;	     /* times it came to the NIC or left it */

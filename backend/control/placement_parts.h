@@ -5,6 +5,7 @@
  *	placement.c	   a vif's steps to a NIC and back
  *	placement_nic.c	   the NICs themselves
  *	placement_policy.c who gets a place
+ *	placement_lend.c   which places are lent to
  */
 #ifndef VIF_CONTROL_PLACEMENT_PARTS_H
 #define VIF_CONTROL_PLACEMENT_PARTS_H
@@ -59,5 +60,20 @@ struct vif *placement_to_go(struct control *c, struct nic *n, uint64_t now_ns);
 /* Looks at who is how busy, if it is time and anybody wants to know. Returns when to come
  * again. */
 uint64_t placement_look(struct control *c, uint64_t now_ns);
+
+/* ---- placement_lend.c ---- */
+
+/* What v's worker is told when it joins a place on n. */
+enum ipc_lend placement_lend(const struct nic *n, const struct vif *v);
+
+/* v's place is not to be lent to any more, or could not be: not before a while. */
+void placement_lend_later(struct placement *p, uint64_t now_ns);
+
+/* Whether v, which is in its place, is to leave it for one of the other kind. If it is only time
+ * that is missing, *next is then at the latest. */
+bool placement_remakes(struct control *c, struct vif *v, uint64_t now_ns, uint64_t *next);
+
+/* The TAP's flows of the queue that has the place go to the others; or back. 0 or -errno. */
+int placement_set_aside(struct control *c, struct vif *v, bool aside);
 
 #endif

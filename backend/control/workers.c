@@ -333,6 +333,7 @@ static int take_queue_message(struct workers *w, const struct ipc_msg *msg, uint
 		out->type = WORKER_QUEUE_STALLED;
 		return s->state == SLOT_ATTACHED;
 	case IPC_PLACE_JOINED:
+	case IPC_PLACE_LENDING:
 	case IPC_PLACE_DRAINED:
 	case IPC_PLACE_HELD:
 	case IPC_PLACE_LEFT:
@@ -380,6 +381,7 @@ static int take_message(struct workers *w, const struct ipc_msg *msg, uint32_t w
 	case IPC_GRANTS_STAGED:
 	case IPC_GRANTS_APPLIED:
 	case IPC_PLACE_JOINED:
+	case IPC_PLACE_LENDING:
 	case IPC_PLACE_DRAINED:
 	case IPC_PLACE_HELD:
 	case IPC_PLACE_LEFT:

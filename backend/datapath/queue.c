@@ -201,8 +201,7 @@ void queue_close(struct queue *q)
 		return;
 	posted_close(q);
 	drop_queued(q);
-	if (q->place)
-		q->nic->leave(q->place);
+	queue_place_quit(q);
 	queue_ctrl_close(q);
 	if (q->rx_port >= 0 && q->rx_port != q->tx_port)
 		event_unbind(q->env->events, (evtchn_port_t)q->rx_port);
@@ -272,7 +271,7 @@ uint64_t queue_deadline(const struct queue *q)
 
 	return q->broken ? UINT64_MAX :
 			   MIN(MIN(MIN(tx, ctrl), MIN(wait_deadline(q), drain_deadline(q))),
-			       MIN(posted_deadline(q), transmit_deadline(q)));
+			       MIN(MIN(posted_deadline(q), lent_deadline(q)), transmit_deadline(q)));
 }
 
 void queue_on_time(struct queue *q)

@@ -148,9 +148,12 @@ struct queue {
 	enum queue_place_state place_state;
 	struct packet_fifo place_early; /* read from the place before its time */
 	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
+	bool place_unasked;	/* of LAST: control has not said so */
 	bool place_tag_off;	/* the guest is not to see its tag */
 	struct queue_posted *posted;	/* the guest's buffers there; NULL: it takes none */
 	uint32_t *buffers;		/* shared: what becomes of them */
+	struct queue_lent *lent; /* its memory, if that is the place's or may be; NULL: never */
+	bool lend_refused;	 /* ... for as long as the guest is connected */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
 
@@ -291,6 +294,10 @@ bool queue_place_receive(struct queue *q);
 
 /* Whether the place is to be watched now: what comes there can be used. */
 bool queue_place_watched(const struct queue *q);
+
+/* Looks whether the place is to be one lent to, and lets control see it. Returns whether
+ * control is to be told that it changed. At the end of a pass. */
+bool queue_lending_changed(struct queue *q) must_check;
 
 /* Unmasks the ports whose work is done. Call at the end of a pass. */
 void queue_settle(struct queue *q);

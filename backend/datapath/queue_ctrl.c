@@ -264,6 +264,9 @@ static void step_grants(struct queue *q)
 	int status = 0;
 	bool ended;
 
+	q->grants_due = false;
+	if (lent_holds_grants(q))
+		return; /* it is due when the place is left */
 	posted_end(q); /* no buffer of theirs is posted while they change */
 	ended = static_grants_step(&g->pages, &status);
 	q->grants_due = static_grants_busy(&g->pages);

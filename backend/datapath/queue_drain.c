@@ -69,10 +69,11 @@ void queue_release(struct queue *q)
 	q->place_answer = IPC_PLACE_RELEASED;
 }
 
-void drain_place_gone(struct queue *q)
+void drain_place_gone(struct queue *q, bool stays_held)
 {
 	q->drain.answer = IPC_PLACE_LEFT;
-	hold(q, false);
+	if (!stays_held)
+		hold(q, false);
 }
 
 /* Of what it was shown; while the vif has one queue its ring is the order. */

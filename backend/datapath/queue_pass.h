@@ -57,8 +57,9 @@ void drain_note_read(struct queue *q);
 void drain_check(struct queue *q);
 uint64_t drain_deadline(const struct queue *q);
 
-/* The place was read until it was dry, and given up. */
-void drain_place_gone(struct queue *q);
+/* The place was read until it was dry, and given up. The TAP is read again, unless it stays
+ * held, if it was: the vif's other queues come first. */
+void drain_place_gone(struct queue *q, bool stays_held);
 
 /* The TAP is held from now on. */
 void queue_place_hold(struct queue *q);
@@ -148,7 +149,36 @@ bool posted_holds_tap(const struct queue *q);
 /* A static grant is about to be unmapped; arg: the queue. */
 void posted_on_unmap(void *arg, uint32_t entry);
 
+/* What speaks against posting that does not depend on the way; IPC_BUFFERS_POSTED: nothing. */
+enum ipc_buffers posted_unfit(const struct queue *q);
+
+/* ---- queue_lent.c: a place lent to ---- */
+
+/* With a place that is to be lent to, or may be: 'how' says. Then *out is the guest's memory,
+ * else its start is NULL. 0; -EAGAIN: not as things are; -errno. */
+int lent_open(struct queue *q, const struct ipc_nic *how, struct nic_memory *out) must_check;
+/* After the place is left, or could not be joined. */
+void lent_close(struct queue *q);
+
+bool lent_is(const struct queue *q);
+bool lent_may_begin(const struct queue *q);
+
+/* At the beginning of a pass, of a place lent to. */
+void lent_check(struct queue *q);
+uint64_t lent_deadline(const struct queue *q);
+
+/* Whether the queue's static grants cannot change now. */
+bool lent_holds_grants(struct queue *q);
+
+/* The page of the guest's memory that 'gref' names, the device's until it is given back. False:
+ * there is none, or the device has it: the guest is to have an ordinary place. */
+bool lent_take_page(struct queue *q, uint32_t gref, nic_page *out) must_check;
+void lent_give_page(struct queue *q, nic_page page);
+
 /* ---- queue_place.c ---- */
+
+/* Leaves the place, if there is one, as it is. Its frames in from_tap were given back. */
+void queue_place_quit(struct queue *q);
 
 /* Counts what the place has lost by now. Returns how many frames wait on the device. */
 uint32_t queue_place_look(struct queue *q);

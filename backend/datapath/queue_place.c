@@ -17,6 +17,15 @@
  * queue_drain.c. Any of them may be left out, or the rest given up: the queue that has the
  * place reads its TAP again by itself, as one ring keeps its order.
  *
+ * A place lent to (queue_lent.c) has the queue's ring for itself: what came by the queue's TAP
+ * comes by the others' from when control sets the queue aside, together with the filter. So of
+ * a flow of the TAP's, what took the one queue is the guest's before what takes another:
+ *
+ *	join	... the others hold; filter and setting aside, control waits; the one is drained,
+ *		    and only then the others are released. Then drain and read as above
+ *	leave	... the one is not released by itself. Queue and TAP are as before, control waits;
+ *		    the others are released and drained, and only then the one is released
+ *
  * While both are read nothing orders them, and nothing has to: what the filter matches comes
  * by the place alone, all else (from other guests, from the host, to groups) by the TAP.
  *
@@ -39,22 +48,27 @@
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
 {
+	struct nic_memory lent;
 	int err;
 
 	if (q->place_state != QUEUE_PLACE_NONE) {
 		snprintf(why, why_size, "the queue has a place already");
 		return -EBUSY;
 	}
-	err = ops->begin ? posted_open(q, how->mtu) : 0;
+	err = ops->authorise ? posted_open(q, how->mtu) : 0;
 	if (!err && how->transmit)
 		err = transmit_open(q, q->shared_nic, how->mac);
+	if (!err)
+		err = lent_open(q, how, &lent);
 	if (err)
-		snprintf(why, why_size, "out of memory");
+		snprintf(why, why_size, "%s", strerror(-err));
 	else
-		err = ops->join(port, how->place, fds, n_fds, NULL, &q->place, why, why_size);
+		err = ops->join(port, how->place, fds, n_fds, lent.start ? &lent : NULL, &q->place,
+				why, why_size);
 	if (err) {
 		posted_close(q);
 		transmit_close(q);
+		lent_close(q);
 		return err;
 	}
 	q->nic = ops;
@@ -62,6 +76,7 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 	q->place_vlan = (uint16_t)how->vlan;
 	q->place_tag_off = how->tag_off;
 	q->place_lost = 0;
+	q->place_unasked = false;
 	q->place_state = QUEUE_PLACE_JOINED;
 	return 0;
 }
@@ -84,6 +99,10 @@ void queue_place_leave(struct queue *q)
 {
 	if (q->place_state == QUEUE_PLACE_HOLDING || q->place_state == QUEUE_PLACE_JOINED)
 		q->place_state = QUEUE_PLACE_LAST;
+	else if (q->place_state == QUEUE_PLACE_LAST)
+		q->place_unasked = false;
+	else if (q->place_state == QUEUE_PLACE_NONE)
+		q->drain.answer = IPC_PLACE_LEFT; /* it was left unasked, or forgotten */
 }
 
 enum ipc_type queue_place_answer(struct queue *q)
@@ -111,16 +130,26 @@ uint32_t queue_place_look(struct queue *q)
 	return stats.waiting;
 }
 
+void queue_place_quit(struct queue *q)
+{
+	transmit_close(q);
+	posted_close(q);
+	if (q->place)
+		q->nic->leave(q->place);
+	q->place = NULL;
+	q->place_state = QUEUE_PLACE_NONE;
+	lent_close(q);
+}
+
 /* The last of its frames may still wait for buffers: the port keeps their memory. */
 static void give_up(struct queue *q)
 {
+	bool stays_held = lent_is(q);
+
 	queue_place_look(q);
-	transmit_close(q);
-	posted_close(q);
-	q->nic->leave(q->place);
-	q->place = NULL;
-	q->place_state = QUEUE_PLACE_NONE;
-	drain_place_gone(q);
+	queue_place_quit(q);
+	if (!q->place_unasked)
+		drain_place_gone(q, stays_held);
 }
 
 void queue_place_forget(struct queue *q)
@@ -141,12 +170,8 @@ void queue_place_forget(struct queue *q)
 	while ((p = packet_fifo_pop(&q->place_early)))
 		queue_put_frame(q, p);
 	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
-	transmit_close(q);
-	if (q->place)
-		q->nic->leave(q->place);
-	q->place = NULL;
+	queue_place_quit(q);
 	q->port = NULL;
-	q->place_state = QUEUE_PLACE_NONE;
 	q->place_answer = 0;
 }
 
@@ -182,7 +207,7 @@ static void take_tag_off(const struct queue *q, struct packet *p)
 
 static bool reads_early(const struct queue *q)
 {
-	return q->place_state == QUEUE_PLACE_JOINED && !q->nic->begin && !q->broken &&
+	return q->place_state == QUEUE_PLACE_JOINED && !q->nic->authorise && !q->broken &&
 	       q->place_early.n_packets < EARLY_MAX;
 }
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 7: what the two files of posted buffers share: queue_posted.c, when they are posted, and
- * queue_posted_io.c, how.
+ * Rank 7: what the files of posted buffers share: queue_posted.c, queue_posted_judge.c, when they
+ * are posted, queue_posted_io.c, how, and queue_lent.c, of places lent to.
  */
 #ifndef VIF_DATAPATH_QUEUE_POSTED_H
 #define VIF_DATAPATH_QUEUE_POSTED_H
 
 #include "queue_pass.h"
 
-enum posted_state { POSTED_OFF, POSTED_BEGUN, POSTED_ON, POSTED_ENDING };
+enum posted_state { POSTED_OFF, POSTED_BEGUN, POSTED_ON, POSTED_ENDING, POSTED_OVER };
 
 struct posted_slot {
 	uint16_t id;
 	uint32_t gref;
-	bool bounced; /* posted as a page of ours */
+	bool bounced;  /* posted as a page of ours */
+	nic_page page; /* of a place lent to: which */
 };
 
 /* A page as the device knows it. */
@@ -27,13 +28,14 @@ struct queue_posted {
 	bool dry;	  /* of BEGUN, ENDING: the place has been read until there was no more */
 	bool refused;	  /* not in this place any more */
 	uint32_t n_older; /* of ENDING: frames that may yet be older than those held */
-	struct packet_fifo held; /* of ENDING: what was read from the TAP and not injected */
+	struct packet_fifo held; /* of ENDING, and ON in a place lent to: what was read from the TAP */
 	uint32_t held_cut_at;
 
 	/* of ON: frames wait for the guest since then, of which so many are still to come */
 	uint64_t since_ns;
 	uint32_t n_waiting;
 	bool any_since; /* ... and a buffer was filled, or posted */
+	bool slow;	/* of a place lent to: it was found so */
 
 	/* Since share_ns, in bytes: what came by the TAP with a checksum to be written, whoever
 	 * does it; what came off the wire. */
@@ -61,6 +63,28 @@ static inline uint8_t *posted_bounce_at(const struct queue *q, RING_IDX i)
 {
 	return q->posted->memory + (size_t)(i % RING_SLOTS) * XEN_PAGE;
 }
+
+/* ---- queue_posted_judge.c ---- */
+
+/* At the end of a pass: notes what waits, unless what waited before still does. */
+void posted_note_waiting(struct queue *q);
+
+/* Whether what waited too long ago still does, or there still is no buffer. If there are buffers
+ * all the time and nothing ever came of them, it is the device's fault. */
+bool posted_is_slow(struct queue *q);
+
+/* At the beginning of a pass: what came by which way, as time goes on. */
+void posted_weigh(struct queue *q);
+
+/* Whether the guest's buffers are to be posted; shows it, and why not. */
+bool posted_fits(struct queue *q);
+
+/* ---- queue_posted.c ---- */
+
+/* The device cannot use the guest's buffers. */
+void posted_refuse(struct queue *q);
+
+/* ---- queue_posted_io.c ---- */
 
 /* Posts every request there is. Returns ring_pending()'s error or 0. */
 int posted_post_all(struct queue *q) must_check;

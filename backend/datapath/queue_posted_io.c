@@ -3,8 +3,8 @@
  * Posted buffers, as they go to the device and come back. See queue_posted.c.
  *
  * The trust boundary: describe() turns a request, the guest's word, into a descriptor, of which
- * everything is ours or was proved. A completion is the device's word; its size is bounded
- * once more, since a copy rests on it.
+ * everything is ours or was proved. A completion is the device's word; where the frame is in
+ * its page is bounded once more, since a copy rests on it, and a guest's belief in a response.
  */
 #include "queue_posted.h"
 
@@ -26,6 +26,19 @@ static bool authorise(struct queue *q, struct posted_page *page, void *memory)
 
 /* ---- posting ---- */
 
+/* In a place lent to: proved to be that guest's, and not the device's already, or not posted. */
+static bool describe_lent(struct queue *q, RING_IDX i, const netif_rx_request_t *req,
+			  struct nic_buffer *out)
+{
+	nic_page page;
+
+	if (!lent_take_page(q, req->gref, &page))
+		return false;
+	*posted_slot_at(q, i) = (struct posted_slot){ req->id, req->gref, .page = page };
+	*out = (struct nic_buffer){ .page = page, .size = XEN_PAGE };
+	return true;
+}
+
 /* The buffer of request i, proved to be that guest's page, granted and writable, or ours.
  * False: the device takes no more pages. */
 static bool describe(struct queue *q, RING_IDX i, const netif_rx_request_t *req,
@@ -34,8 +47,11 @@ static bool describe(struct queue *q, RING_IDX i, const netif_rx_request_t *req,
 	const struct static_grants *grants = queue_static_grants(q);
 	struct queue_posted *p = q->posted;
 	struct posted_page *page = NULL;
-	int entry = static_grants_writable(grants, req->gref);
+	int entry;
 
+	if (lent_is(q))
+		return describe_lent(q, i, req, out);
+	entry = static_grants_writable(grants, req->gref);
 	if (entry >= 0 && authorise(q, &p->granted[entry], grants->page[entry]))
 		page = &p->granted[entry];
 	*posted_slot_at(q, i) = (struct posted_slot){ req->id, req->gref, .bounced = !page };
@@ -59,9 +75,12 @@ static uint32_t post(struct queue *q, uint32_t n)
 	       describe(q, q->rx.req_cons + n_described, &req[n_described], &buffer[n_described]))
 		n_described++;
 	n_taken = n_described ? q->nic->post(q->place, buffer, n_described) : 0;
+	while (lent_is(q) && n_described > n_taken)
+		lent_give_page(q, posted_slot_at(q, q->rx.req_cons + --n_described)->page);
 	ring_consume(&q->rx, n_taken);
 	q->posted->any_since |= n_taken > 0;
-	q->posted->refused |= !posted_n(q); /* it takes none at all */
+	if (!posted_n(q))
+		posted_refuse(q); /* it takes none at all */
 	return n_taken;
 }
 
@@ -85,7 +104,7 @@ int posted_post_all(struct queue *q)
 
 static bool is_whole(const struct nic_completion *c)
 {
-	return c->status == 0 && c->size > 0 && c->size <= XEN_PAGE;
+	return c->status == 0 && c->size > 0 && c->offset + (uint64_t)c->size <= XEN_PAGE;
 }
 
 /* Copies what is in pages of ours to where the guest wants it. Returns the first operation. */
@@ -99,7 +118,8 @@ static const grant_op *copy_bounced(struct queue *q, const struct nic_completion
 
 		if (is_whole(&done[k]) && posted_slot_at(q, i)->bounced)
 			grant_op_to_guest(&ops[n_ops++], q->vif.domid, posted_slot_at(q, i)->gref,
-					  0, posted_bounce_at(q, i), (uint16_t)done[k].size);
+					  done[k].offset, posted_bounce_at(q, i) + done[k].offset,
+					  (uint16_t)done[k].size);
 	}
 	if (n_ops)
 		queue_copy_to_guest(q, n_ops);
@@ -128,8 +148,31 @@ static netif_rx_response_t respond(struct queue *q, const struct posted_slot *sl
 	q->posted->wire_bytes += done->size;
 	counter_add(slot->bounced ? &c->to_guest_copied_bytes : &c->to_guest_nic_written,
 		    slot->bounced ? done->size : 1);
+	rsp.offset = done->offset;
 	rsp.status = (int16_t)done->size;
 	return rsp;
+}
+
+/* The source of a frame in the guest's memory is what the guest made of it by now: it may keep
+ * a station known where the bridge knows it, and may not move one. */
+static void hear(struct queue *q, const uint8_t source[6])
+{
+	static const uint8_t nobody[6];
+
+	if (!memcmp(source, nobody, sizeof(nobody)))
+		return;
+	if (!lent_is(q) || stations_is_behind(&q->shared_nic->behind, source, q->place_vlan))
+		queue_place_hear(q, source);
+}
+
+/* The page is the guest's again. A device that lent memory and cannot say what it did with it
+ * is not to have any. */
+static void take_back(struct queue *q, const struct posted_slot *slot,
+		      const struct nic_completion *done)
+{
+	lent_give_page(q, slot->page);
+	if (!is_whole(done) && done->status != -EMSGSIZE)
+		posted_refuse(q);
 }
 
 uint32_t posted_reap(struct queue *q)
@@ -144,9 +187,12 @@ uint32_t posted_reap(struct queue *q)
 		return n;
 	op = copy_bounced(q, done, n);
 	for (uint32_t k = 0; k < n; k++) {
-		if (memcmp(done[k].source, "\0\0\0\0\0", 6))
-			queue_place_hear(q, done[k].source);
-		slots[k].rsp = respond(q, posted_slot_at(q, q->rx.rsp_prod + k), &done[k], &op);
+		const struct posted_slot *slot = posted_slot_at(q, q->rx.rsp_prod + k);
+
+		hear(q, done[k].source);
+		if (lent_is(q))
+			take_back(q, slot, &done[k]);
+		slots[k].rsp = respond(q, slot, &done[k], &op);
 	}
 	to_guest_respond(&q->rx, slots, n);
 	counter_add(&q->counters->to_guest_nic_frames, n);

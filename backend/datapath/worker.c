@@ -359,6 +359,7 @@ static void serve(struct worker *w, struct queue *q)
 	say_grants(w, q);
 	w->tap->flush(w->loop, q);
 	worker_say_place(w, q);
+	worker_say_lending(w, q);
 	worker_say_stations(w, q);
 	queue_settle(q);
 	timers_set(&w->timers, q, queue_deadline(q));

@@ -124,6 +124,14 @@ void worker_say_place(struct worker *w, struct queue *q)
 		worker_say(w, &answer);
 }
 
+void worker_say_lending(struct worker *w, struct queue *q)
+{
+	const struct ipc_msg msg = { .type = IPC_PLACE_LENDING, .slot = q->slot };
+
+	if (queue_lending_changed(q))
+		worker_say(w, &msg);
+}
+
 void worker_say_stations(struct worker *w, struct queue *q)
 {
 	struct ipc_msg msg = { .type = IPC_NIC_STATIONS };

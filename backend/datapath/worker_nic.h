@@ -14,6 +14,9 @@ bool worker_on_nic(struct worker *w, const struct ipc_msg *msg, const int fds[],
 /* Tells control of the step that q's place has come to, if any. */
 void worker_say_place(struct worker *w, struct queue *q);
 
+/* Tells control if the place is to be lent to, or not any more. */
+void worker_say_lending(struct worker *w, struct queue *q);
+
 /* Tells control if q's place heard of new stations. */
 void worker_say_stations(struct worker *w, struct queue *q);
 

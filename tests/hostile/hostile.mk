@@ -4,11 +4,13 @@
 hostile-objs = tests/hostile/rig.c tests/hostile/evil.c tests/unit/frames.c $(SIM_OBJS)
 hostile-libs = $(SIM_LIBS) -Wl,--wrap=xengnttab_grant_copy,--wrap=xenevtchn_notify,--wrap=xengnttab_unmap,--wrap=write
 
-TESTS += test-hostile test-hostile-posted test-hostile-fuzz test-storm test-wishes test-ctrl-ring
+TESTS += test-hostile test-hostile-posted test-hostile-lent test-hostile-fuzz test-storm test-wishes test-ctrl-ring
 test-hostile-objs	= tests/hostile/test_hostile.c $(hostile-objs)
 test-hostile-libs	= $(hostile-libs)
 test-hostile-posted-objs = tests/hostile/test_posted.c $(hostile-objs)
 test-hostile-posted-libs = $(hostile-libs)
+test-hostile-lent-objs	= tests/hostile/test_lent.c $(hostile-objs)
+test-hostile-lent-libs	= $(hostile-libs)
 test-hostile-fuzz-objs	= tests/hostile/test_fuzz.c $(hostile-objs)
 test-hostile-fuzz-libs	= $(hostile-libs)
 test-wishes-objs	= tests/hostile/test_wishes.c $(hostile-objs)

@@ -39,8 +39,8 @@ int __real_xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count);
 int __wrap_xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count);
 int __wrap_xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count)
 {
-	assert_int_equal(count, 1);
-	assert_false(sim_nic_may_write(start));
+	for (uint32_t i = 0; i < count; i++)
+		assert_false(sim_nic_may_write((uint8_t *)start + (size_t)i * XEN_PAGE));
 	return __real_xengnttab_unmap(xgt, start, count);
 }
 
@@ -85,8 +85,32 @@ static void arrive(const struct good *g, uint32_t *next, uint32_t number)
 	*next = number + 1;
 }
 
-/* The neighbour's frames have numbers from here on. */
+/* The neighbours' frames have numbers from here on: flow, and number in it. */
 #define NEIGHBOUR (1u << 31)
+
+static uint32_t n_neighbours(const struct good *g)
+{
+	return MAX(g->n_neighbours, 1u);
+}
+
+static uint32_t neighbour_number(const struct good *g, uint32_t i)
+{
+	return NEIGHBOUR | i % n_neighbours(g) << 24 | i / n_neighbours(g);
+}
+
+/* Of neighbour k, when i of all have come. */
+static uint32_t n_of_neighbour(const struct good *g, uint32_t i, uint32_t k)
+{
+	return i / n_neighbours(g) + (k < i % n_neighbours(g));
+}
+
+static bool all_neighbours_came(const struct good *g)
+{
+	for (uint32_t k = 0; k < n_neighbours(g); k++)
+		if (g->next_neighbour[k] != n_of_neighbour(g, g->neighbour_goal, k))
+			return false;
+	return true;
+}
 
 static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[], int n)
 {
@@ -103,7 +127,7 @@ static ssize_t stack_give(void *stack, uint32_t queue, const struct iovec iov[],
 	}
 	number = sim_frame_check(frame + PACKET_VNET_SIZE, size - PACKET_VNET_SIZE);
 	if (number & NEIGHBOUR)
-		arrive(g, &g->next_neighbour, number & ~NEIGHBOUR);
+		arrive(g, &g->next_neighbour[SIM_FRAME_FLOW(number & ~NEIGHBOUR)], number & 0xffffff);
 	else
 		arrive(g, &g->next_given, number);
 	return (ssize_t)size;
@@ -136,14 +160,17 @@ static void bridge_sends(struct rig *r)
 
 	for (; g->n_offered < g->goal; g->n_offered++) {
 		sim_frame_make(frame, g->n_offered);
-		if (!sim_nic_give(r->datapath, GOOD_DOMID, g->bridge_queue, frame,
-				  sim_frame_size(g->n_offered)))
+		if (!sim_nic_give(r->datapath, GOOD_DOMID, g->steered ? SIM_STEERED : g->bridge_queue,
+				  frame, sim_frame_size(g->n_offered)))
 			break;
 	}
 	for (; g->n_neighbour < g->neighbour_goal; g->n_neighbour++) {
-		sim_frame_make(frame, NEIGHBOUR | g->n_neighbour);
-		if (!sim_datapath_give(r->datapath, GOOD_DOMID, frame,
-				       sim_frame_size(NEIGHBOUR | g->n_neighbour)))
+		uint32_t number = neighbour_number(g, g->n_neighbour);
+		size_t size = sim_frame_size(number);
+
+		sim_frame_make(frame, number);
+		if (g->steered ? sim_datapath_steer(r->datapath, GOOD_DOMID, frame, size) < 0 :
+				 !sim_datapath_give(r->datapath, GOOD_DOMID, frame, size))
 			break;
 	}
 }
@@ -187,7 +214,7 @@ uint64_t rig_good_carries(struct rig *r, uint32_t n)
 	g->goal += n;
 	return rig_turns_until(r, 20 * n + 200,
 			       g->next_bridge == g->goal && g->next_given == g->goal &&
-				   g->next_neighbour == g->neighbour_goal);
+				   all_neighbours_came(g));
 }
 
 void rig_good_forgets(struct rig *r)
@@ -196,7 +223,9 @@ void rig_good_forgets(struct rig *r)
 
 	g->next_bridge = g->n_taken = g->goal;
 	g->next_given = g->n_offered = g->goal;
-	g->next_neighbour = g->n_neighbour = g->neighbour_goal;
+	g->n_neighbour = g->neighbour_goal;
+	for (uint32_t k = 0; k < n_neighbours(g); k++)
+		g->next_neighbour[k] = n_of_neighbour(g, g->neighbour_goal, k);
 }
 
 /* ---- the hostile guest, seen from control ---- */
@@ -245,7 +274,7 @@ void rig_expect_alive(struct rig *r)
 
 /* ---- life ---- */
 
-enum rig_nic { NO_NIC, WITHOUT_BUFFERS, WITH_BUFFERS };
+enum rig_nic { NO_NIC, WITHOUT_BUFFERS, WITH_BUFFERS, WITH_MEMORY };
 
 struct rig_kind {
 	bool split_events, with_ctrl; /* of the hostile guest */
@@ -268,7 +297,7 @@ static void open_good(struct rig *r, const struct rig_kind *kind)
 {
 	const struct netfront_config config = {
 		.vif = { .domid = GOOD_DOMID },
-		.choice.dialect = dialect(kind->nic == WITH_BUFFERS ? "static-grants" : "linux"),
+		.choice.dialect = dialect(kind->nic >= WITH_BUFFERS ? "static-grants" : "linux"),
 		.choice.n_queues = kind->n_good_queues,
 		.stack_ops = &stack_ops,
 		.stack = &r->good,
@@ -311,7 +340,8 @@ static struct rig *start(const struct rig_kind *kind)
 	sim_store_put("/local/domain/0/domid", "0");
 	env.process_ctx = r->datapath = sim_datapath_new(bridge_receives, r);
 	configure(&config, kind);
-	sim_frames_keep_mtu(kind->nic == WITH_BUFFERS);
+	sim_frames_keep_mtu(kind->nic >= WITH_BUFFERS);
+	sim_nic_take_memory(kind->nic == WITH_MEMORY);
 	act_as(0);
 	assert_int_equal(control_init(&r->control, &config, &env), 0);
 	for (uint32_t domid = EVIL_DOMID; domid <= GOOD_DOMID; domid++) {
@@ -366,6 +396,12 @@ struct rig *rig_start_posting(uint32_t n_queues, uint32_t n_good_queues)
 {
 	return start(&(struct rig_kind){ .split_events = true, .with_ctrl = true, .n_queues = n_queues,
 					 .n_good_queues = n_good_queues, .nic = WITH_BUFFERS });
+}
+
+struct rig *rig_start_lent(uint32_t n_queues, uint32_t n_good_queues)
+{
+	return start(&(struct rig_kind){ .split_events = true, .with_ctrl = true, .n_queues = n_queues,
+					 .n_good_queues = n_good_queues, .nic = WITH_MEMORY });
 }
 
 static void detach(struct rig *r, uint32_t domid)

@@ -21,6 +21,7 @@
 #define GOOD_DOMID	2u
 #define EVIL_PAGES	64u
 #define EVIL_CTRL_PAGES 2u
+#define RIG_NEIGHBOURS	8u
 
 /* The guest that keeps the rules. */
 struct good {
@@ -28,11 +29,13 @@ struct good {
 	uint32_t goal;		     /* frames each way, since the beginning */
 	uint32_t n_taken, n_offered; /* sent by its stack; by the bridge */
 	uint32_t next_bridge, next_given;
-	/* Frames of a neighbour on the bridge, a flow of their own: always by the TAP. */
-	uint32_t neighbour_goal, n_neighbour, next_neighbour;
+	/* Frames of neighbours on the bridge, a flow each: always by the TAP. */
+	uint32_t neighbour_goal, n_neighbour, next_neighbour[RIG_NEIGHBOURS];
+	uint32_t n_neighbours; /* 0: one */
 	bool may_lose;	       /* frames, of any flow: never doubled or reordered */
 	uint32_t n_sleeps;     /* turns it does not come to anything */
 	uint32_t bridge_queue; /* of the TAP, where its frames come from the bridge */
+	bool steered; /* what comes by the TAP is spread over its queues by flow */
 };
 
 /* The guest played by hand. Nothing here is checked: that is the point. */
@@ -103,6 +106,8 @@ struct rig *rig_start_policy(enum nic_policy policy, uint32_t filters);
 /* ... that takes guests' buffers. The one has a control ring, the other static grants: all its
  * buffers are. Frames are no more than the MTU. */
 struct rig *rig_start_posting(uint32_t n_queues, uint32_t n_good_queues);
+/* The NIC takes guests' memory (nic.h: a place lent to); guests as for rig_start_posting(). */
+struct rig *rig_start_lent(uint32_t n_queues, uint32_t n_good_queues);
 /* Both vifs detached and removed; asserts that nobody holds anything. Frees. */
 void rig_end(struct rig *r);
 

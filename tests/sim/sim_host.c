@@ -41,7 +41,7 @@ void sim_frame_make(uint8_t *frame, uint32_t number)
 	size_t size = sim_frame_size(number);
 
 	for (size_t i = 0; i < size; i++)
-		frame[i] = (uint8_t)(number * 31 + i);
+		frame[i] = (uint8_t)((i < 12 ? SIM_FRAME_FLOW(number) : number) * 31 + i);
 	frame[12] = 0x88; /* an ethertype for experiments: IEEE 802 88b5 */
 	frame[13] = 0xb5;
 	memcpy(frame + 14, &number, sizeof(number));

@@ -55,7 +55,9 @@ bool sim_toolstack_hotplug(uint32_t domid, uint32_t devid);
 void sim_toolstack_detach(uint32_t domid, uint32_t devid);
 void sim_toolstack_remove(uint32_t domid, uint32_t devid);
 
-/* Frame 'number', of an experimental ethertype; its size follows from the number. */
+/* Frame 'number', of an experimental ethertype; its size follows from the number. Those of a flow
+ * have the same addresses. */
+#define SIM_FRAME_FLOW(number) ((number) >> 24)
 size_t sim_frame_size(uint32_t number);
 void sim_frame_make(uint8_t *frame, uint32_t number);
 /* From now on none is more than the netdevs' MTU allows. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tests/sim/sim_buffers.h"
+#include "tests/sim/sim_lent.h"
 #include "tests/sim/sim_transmit.h"
 
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
@@ -24,6 +25,7 @@ struct nic_place {
 	bool posting;
 	uint32_t n_taken; /* while posting: of those waiting, in the port's memory already */
 	struct sim_buffers buffers;
+	struct sim_lent lent;
 	struct nic_place *next;
 };
 
@@ -113,12 +115,32 @@ void sim_nic_take_tags(bool takes)
 	takes_tags = takes;
 }
 
+static bool takes_memory;
+
+void sim_nic_take_memory(bool takes)
+{
+	takes_memory = takes;
+}
+
+static uint32_t n_memory_to_refuse;
+
+void sim_nic_refuse_memory(uint32_t n)
+{
+	n_memory_to_refuse = n;
+}
+
+uint32_t sim_nic_memory_to_refuse(void)
+{
+	return n_memory_to_refuse;
+}
+
 static struct nic_caps caps(const struct nic_device *d)
 {
 	(void)d;
 	return (struct nic_caps){ .n_places = n_places,
 				   .vlan_filters = true,
 				   .tag_off = takes_tags,
+				   .guest_memory = takes_memory,
 				   .transmit = true,
 				   .steering = "simulation" };
 }
@@ -130,9 +152,11 @@ static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
 	return fds[0] < 0 ? -errno : 1;
 }
 
+static bool is_to_be_lent[NIC_PLACES_MAX]; /* said when its fds were made */
+
 static int place_fds(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX])
 {
-	(void)lent;
+	is_to_be_lent[place] = lent;
 	assert(place < n_places);
 	return one_fd(d, fds);
 }
@@ -251,6 +275,7 @@ static void leave(struct nic_place *place)
 	struct nic_place **at = &places;
 
 	assert(sim_buffers_is_empty(&place->buffers));
+	sim_lent_fini(&place->lent);
 	drop_all(place);
 	while (*at != place)
 		at = &(*at)->next;
@@ -272,11 +297,17 @@ static void port_close(struct nic_port *p)
 static int join(struct nic_port *p, uint32_t number, const int fds[], int n_fds,
 		const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
 {
-	struct nic_place *place = calloc(1, sizeof(*place));
+	struct nic_place *place;
 
-	(void)why;
-	(void)why_size;
-	assert(p == port && number < NIC_PLACES_MAX && n_fds == 1 && place && !lent);
+	if (lent && n_memory_to_refuse) {
+		n_memory_to_refuse--;
+		snprintf(why, why_size, "no room beside it");
+		return -EADDRINUSE;
+	}
+	place = calloc(1, sizeof(*place));
+	assert(p == port && number < NIC_PLACES_MAX && n_fds == 1 && place);
+	assert(is_to_be_lent[number] == (lent != NULL) && (takes_memory || !lent));
+	sim_lent_init(&place->lent, lent);
 	place->id = id_of(fds[0]);
 	close(fds[0]);
 	place->next = places;
@@ -295,6 +326,8 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 {
 	uint32_t got = 0;
 
+	if (place->lent.over)
+		return 0;
 	if (place->posting)
 		n = MIN(n, place->n_taken);
 	while (got < n && place->waiting.head)
@@ -322,12 +355,50 @@ static void stats(const struct nic_place *place, struct nic_place_stats *out)
 	out->waiting = place->waiting.n_packets - place->n_taken;
 }
 
+/* ---- a place lent to ---- */
+
+static void lent_begin(struct nic_place *place)
+{
+	sim_lent_begin(&place->lent);
+}
+
+static uint32_t lent_post(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n)
+{
+	assert(!place->waiting.head); /* what came before begin() is older */
+	return sim_lent_post(&place->lent, buffers, n);
+}
+
+static uint32_t lent_reap(struct nic_place *place, struct nic_completion out[], uint32_t n)
+{
+	return sim_lent_reap(&place->lent, out, n);
+}
+
+static void lent_recall(struct nic_place *place)
+{
+	sim_lent_recall(&place->lent);
+}
+
+/* Without a buffer it is lost, and counted, and the wire is told. */
+static bool give_lent(struct nic_place *place, const uint8_t *frame, size_t size)
+{
+	if (!sim_lent_fill(&place->lent, frame, size)) {
+		n_lost++;
+		return false;
+	}
+	if (!lazy)
+		sim_lent_show(&place->lent, UINT32_MAX);
+	return true;
+}
+
 #define ANY_PROVIDER                                                                               \
 	.open = port_open, .close = port_close, .join = join, .leave = leave, .poll_fd = poll_fd,  \
 	.receive = receive, .is_of = is_of, .give_back = give_back, .stats = stats,                \
 	.transmit = sim_transmit, .kick = sim_transmit_kick, .sent = sim_transmit_sent
 
-const struct nic_port_ops sim_nic_port_ops = { ANY_PROVIDER };
+const struct nic_port_ops sim_nic_port_ops = {
+	ANY_PROVIDER,	     .begin = lent_begin,   .post = lent_post,
+	.reap = lent_reap,   .recall = lent_recall,
+};
 
 /* ---- guests' buffers ---- */
 
@@ -432,13 +503,15 @@ const struct nic_port_ops sim_nic_buffer_ops = {
 
 bool sim_nic_is_readable(const struct nic_place *place)
 {
+	if (place->lent.begun)
+		return !place->lent.over && (sim_lent_is_done(&place->lent) || place->waiting.head);
 	return place->posting ? place->buffers.n_done || place->n_taken : place->waiting.n_packets;
 }
 
 bool sim_nic_may_write(const void *page)
 {
 	for (const struct nic_place *p = places; p; p = p->next)
-		if (sim_buffers_has(&p->buffers, page))
+		if (sim_buffers_has(&p->buffers, page) || sim_lent_has(&p->lent, page))
 			return true;
 	return false;
 }
@@ -457,7 +530,7 @@ uint32_t sim_nic_n_posted(void)
 	uint32_t n = 0;
 
 	for (const struct nic_place *p = places; p; p = p->next)
-		n += p->buffers.n_posted;
+		n += p->buffers.n_posted + p->lent.n_posted - p->lent.n_reaped;
 	return n;
 }
 
@@ -473,8 +546,10 @@ void sim_nic_be_lazy(bool on)
 
 void sim_nic_run(struct sim_datapath *d, uint32_t n)
 {
-	for (struct nic_place *p = places; p; p = p->next)
+	for (struct nic_place *p = places; p; p = p->next) {
 		run(p, n);
+		sim_lent_show(&p->lent, n);
+	}
 	sim_datapath_poll(d);
 }
 
@@ -523,7 +598,16 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 		return false;
 	if (!place) {
 		size = put_tag(tagged, frame, size, form.tag_off ? 0 : form.on_wire);
-		return sim_datapath_give_queue(d, domid, queue, tagged, size);
+		return queue == SIM_STEERED ?
+			       sim_datapath_steer(d, domid, tagged, size) >= 0 :
+			       sim_datapath_give_queue(d, domid, queue, tagged, size);
+	}
+	if (place->lent.begun) {
+		size = put_tag(tagged, frame, size, tag_off ? 0 : form.on_wire);
+		if (!give_lent(place, tagged, size))
+			return false;
+		sim_datapath_poll(d);
+		return true;
 	}
 	p = place->waiting.n_packets < SIM_PLACE_SIZE ? packet_get(&port->pool) : NULL;
 	if (!p) {

@@ -21,8 +21,9 @@ extern const struct nic_port_ops sim_nic_port_ops;
  * cannot happen: it is a fault. */
 extern const struct nic_port_ops sim_nic_buffer_ops;
 
-/* The wire sends a frame to the guest; without a place it comes to this queue of its TAP.
- * False: too much waits. */
+/* The wire sends a frame to the guest; without a place it comes to this queue of its TAP, or to
+ * the one the vif's steering says. False: too much waits. */
+#define SIM_STEERED UINT32_MAX
 bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
 		  size_t size);
 
@@ -38,6 +39,13 @@ bool sim_nic_host(int ifindex, struct netdev_host *out);
 
 /* Whether its filters can take tags off (nic_caps.tag_off): not unless it is said. */
 void sim_nic_take_tags(bool takes);
+
+/* Whether it takes guests' memory (nic_caps.guest_memory, sim_lent.h): not unless it is said. */
+void sim_nic_take_memory(bool takes);
+
+/* The next so many places lent to cannot be joined. */
+void sim_nic_refuse_memory(uint32_t n);
+uint32_t sim_nic_memory_to_refuse(void); /* of those */
 
 /* The next so many filters are refused with -ENOSPC. */
 void sim_nic_refuse(uint32_t n);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* See sim_lent.h. */
+#include "tests/sim/sim_lent.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGE 4096u
+
+static enum sim_lent_failure failure;
+
+void sim_lent_fail(enum sim_lent_failure how)
+{
+	failure = how;
+}
+
+void sim_lent_init(struct sim_lent *l, const struct nic_memory *memory)
+{
+	memset(l, 0, sizeof(*l));
+	if (!memory)
+		return;
+	assert(memory->start && (uintptr_t)memory->start % PAGE == 0);
+	assert(memory->n_pages > 0 && memory->n_pages <= SIM_LENT_PAGES);
+	l->start = memory->start;
+	l->n_pages = memory->n_pages;
+	for (uint32_t i = 0; i < l->n_pages; i++) { /* it is there, and can be written to */
+		volatile uint8_t *byte = l->start + (size_t)i * PAGE;
+
+		*byte = *byte;
+	}
+}
+
+void sim_lent_fini(const struct sim_lent *l)
+{
+	assert(!l->begun || l->over);
+	assert(!l->begun || l->n_reaped == MIN(l->n_filled, l->n_posted));
+}
+
+bool sim_lent_has(const struct sim_lent *l, const void *page)
+{
+	const uint8_t *at = page;
+
+	return l->start && at >= l->start && at < l->start + (size_t)l->n_pages * PAGE;
+}
+
+void sim_lent_begin(struct sim_lent *l)
+{
+	assert(l->start && !l->begun);
+	l->begun = true;
+}
+
+uint32_t sim_lent_post(struct sim_lent *l, const struct nic_buffer buffers[], uint32_t n)
+{
+	assert(l->begun && !l->over && n > 0);
+	for (uint32_t i = 0; i < n; i++) {
+		assert(buffers[i].page < l->n_pages && !l->posted[buffers[i].page]);
+		assert(!buffers[i].offset && buffers[i].size == PAGE);
+		l->posted[buffers[i].page] = true;
+		l->page[l->n_posted++ % SIM_LENT_PAGES] = (uint16_t)buffers[i].page;
+	}
+	return n;
+}
+
+static uint8_t *page_at(const struct sim_lent *l, uint32_t i)
+{
+	return l->start + (size_t)l->page[i % SIM_LENT_PAGES] * PAGE;
+}
+
+bool sim_lent_fill(struct sim_lent *l, const uint8_t *frame, size_t size)
+{
+	uint32_t i = l->n_filled;
+
+	assert(l->begun);
+	if (l->over || size > SIM_LENT_MAX || (i >= SIM_LENT_OWN && i >= l->n_posted))
+		return false;
+	memcpy(i < SIM_LENT_OWN ? l->own[i] : page_at(l, i) + SIM_LENT_OFFSET, frame, size);
+	l->size[i % SIM_LENT_PAGES] = (uint32_t)size;
+	l->n_filled++;
+	return true;
+}
+
+void sim_lent_show(struct sim_lent *l, uint32_t n)
+{
+	l->n_shown += MIN(n, l->n_filled - l->n_shown);
+}
+
+bool sim_lent_is_done(const struct sim_lent *l)
+{
+	return l->n_reaped < l->n_shown;
+}
+
+uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t n)
+{
+	uint32_t got = 0;
+
+	for (; got < n && l->n_reaped < MIN(l->n_shown, l->n_posted); got++) {
+		uint32_t i = l->n_reaped++, size = l->size[i % SIM_LENT_PAGES];
+		uint8_t *at = page_at(l, i) + SIM_LENT_OFFSET;
+
+		if (i < SIM_LENT_OWN)
+			memcpy(at, l->own[i], size);
+		out[got] = (struct nic_completion){ .size = size, .offset = SIM_LENT_OFFSET };
+		memcpy(out[got].source, at + 6, sizeof(out[got].source));
+		if (failure == SIM_LENT_LIES)
+			out[got].offset = (uint16_t)(PAGE - size + 1);
+		if (failure == SIM_LENT_SKIPS) {
+			out[got] = (struct nic_completion){ .status = -ECANCELED };
+			l->over = true; /* whatever its user knows of it */
+		}
+		failure = SIM_LENT_WORKS;
+		l->posted[l->page[i % SIM_LENT_PAGES]] = false;
+	}
+	return got;
+}
+
+void sim_lent_recall(struct sim_lent *l)
+{
+	assert(l->begun);
+	l->over = true;
+	sim_lent_show(l, UINT32_MAX);
+}
