@@ -139,6 +139,24 @@ static void raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &lim);
 }
 
+/* Places lent to pin memory. Root may have more than the limit vifd was started with; without,
+ * there is less room for frames that come early (nic/afxdp_lent.c), or no such place. */
+static void raise_pinned_limit(void)
+{
+	const rlim_t size = IPC_NICS_MAX * NIC_PINNED_MAX;
+	struct rlimit was, lim;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &was) || was.rlim_cur >= size)
+		return;
+	lim = (struct rlimit){ .rlim_cur = size, .rlim_max = MAX(was.rlim_max, size) };
+	if (!setrlimit(RLIMIT_MEMLOCK, &lim))
+		return;
+	log_debug(LOG_NOBODY, "a limit of locked memory of %llu MiB: %s",
+		  (unsigned long long)size >> 20, strerror(errno));
+	lim.rlim_cur = lim.rlim_max = was.rlim_max;
+	setrlimit(RLIMIT_MEMLOCK, &lim);
+}
+
 static int run_worker(struct worker *w)
 {
 	char why[128] = "out of memory";
@@ -192,6 +210,7 @@ int datapath_main(void)
 	}
 	log_init("vifd-datapath", (enum log_level)d->hello.log_level, d->hello.sd_daemon);
 	take_priority(d->hello.nice);
+	raise_pinned_limit();
 	err = open_workers(d, socks, why, sizeof(why));
 	if (err) {
 		struct worker teller = { .sock = IPC_FIRST_FD };

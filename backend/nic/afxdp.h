@@ -9,6 +9,9 @@
  * places may hold there, and a fill ring's worth: 68 MiB a queue. Where the device picks the
  * queue each place has one of its own, 16 MiB, and the port's is for sending only. Behind the
  * port's, in the same file, stands what the datapath is to do with it.
+ *
+ * The UMEM of a place lent to has a guest's pages too, which only the datapath maps: it registers
+ * that itself (afxdp_lent.c).
  */
 #ifndef VIF_NIC_AFXDP_H
 #define VIF_NIC_AFXDP_H
@@ -24,10 +27,12 @@
  * wait there. */
 #define AFXDP_PLACE_CHUNKS 4096u
 
-/* The fds of a place with a UMEM of its own. Of any other: a socket for each queue. */
+/* The fds of a place with a UMEM of its own; of any other, a socket for each queue. */
 enum {
-	AFXDP_PLACE_MEMORY,
-	AFXDP_PLACE_SOCKET,
+	AFXDP_PLACE_MEMORY,	    /* the UMEM's */
+	AFXDP_PLACE_LAST_SOCKET = 0, /* of one lent to: to be bound in its turn, only to see that
+				      * this can be; it is complete */
+	AFXDP_PLACE_SOCKET = 1,
 	AFXDP_PLACE_FDS,
 };
 

@@ -182,6 +182,7 @@ static struct nic_caps caps(const struct nic_device *d)
 {
 	return (struct nic_caps){ .n_places = d->n_places,
 				  .vlan_filters = true,
+				  .guest_memory = by_device(d),
 				  .transmit = d->transmit,
 				  .steering = by_device(d) ? d->queues.ops->name : "XDP program",
 				  .receive = d->receive,
@@ -250,12 +251,48 @@ static int make_umem(size_t size, size_t more, uint32_t n, int fds[])
 	return err;
 }
 
+/* All that bind() asks for; nobody will receive by it. */
+static int complete_last(int fd)
+{
+	struct xdp_umem_reg umem = { .len = AFXDP_CHUNK, .chunk_size = AFXDP_CHUNK };
+	void *memory = mmap(NULL, umem.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const uint32_t n = 2;
+	int err = 0;
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	umem.addr = (uintptr_t)memory;
+	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem)) ||
+	    setsockopt(fd, SOL_XDP, XDP_UMEM_FILL_RING, &n, sizeof(n)) ||
+	    setsockopt(fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, &n, sizeof(n)) ||
+	    setsockopt(fd, SOL_XDP, XDP_RX_RING, &n, sizeof(n)))
+		err = -errno;
+	munmap(memory, umem.len);
+	return err;
+}
+
+static int make_lent_sockets(int fds[])
+{
+	int n = make_sockets(AFXDP_PLACE_FDS, fds), err;
+
+	if (n < 0)
+		return n;
+	err = complete_last(fds[AFXDP_PLACE_LAST_SOCKET]);
+	if (!err)
+		return n;
+	while (n > 0)
+		close(fds[--n]);
+	return err;
+}
+
 static int place_fds(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX])
 {
 	(void)place; /* they are alike */
-	assert(!lent);
+	assert(!lent || by_device(d));
 	if (!by_device(d))
 		return make_sockets(d->queues.was.n, fds);
+	if (lent)
+		return make_lent_sockets(fds);
 	static_assert(AFXDP_PLACE_MEMORY == 0 && AFXDP_PLACE_SOCKET == 1, "as make_umem() has it");
 	return make_umem((size_t)AFXDP_PLACE_CHUNKS * AFXDP_CHUNK, 0, 1, fds);
 }

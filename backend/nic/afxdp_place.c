@@ -9,7 +9,7 @@
 
 /* ---- what is received ---- */
 
-static uint32_t receive_queue(struct nic_place *place, int queue, struct packet *out[], uint32_t n)
+uint32_t afxdp_receive_queue(struct nic_place *place, int queue, struct packet *out[], uint32_t n)
 {
 	struct xsk_ring_cons *rx = &place->rx[queue].ring;
 	uint32_t at, got = 0, n_ready = xsk_ring_cons__peek(rx, n, &at);
@@ -31,10 +31,12 @@ uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n
 {
 	uint32_t got = 0;
 
+	if (place->lent)
+		return afxdp_lent_receive(place, out, n);
 	for (int i = 0; i < place->n_queues && got < n; i++) {
 		int at = (place->next + i) % place->n_queues;
 
-		got += receive_queue(place, at, out + got, n - got);
+		got += afxdp_receive_queue(place, at, out + got, n - got);
 		afxdp_fill(place->fill[at], place->umem, AFXDP_FILL_FRAMES);
 	}
 	place->next = (place->next + 1) % place->n_queues;
@@ -48,7 +50,7 @@ int afxdp_poll_fd(const struct nic_place *place)
 
 void afxdp_stats(const struct nic_place *place, struct nic_place_stats *out)
 {
-	*out = (struct nic_place_stats){ 0 };
+	*out = (struct nic_place_stats){ .lost = place->lent ? afxdp_lent_lost(place) : 0 };
 	for (int i = 0; i < place->n_queues; i++) {
 		struct xdp_statistics s;
 		socklen_t size = sizeof(s);
@@ -69,6 +71,7 @@ static bool has_own_umem(const struct nic_place *place)
 /* All but the fds. */
 static void dismantle(struct nic_place *place)
 {
+	free(place->lent);
 	for (int i = 0; i < place->n_queues; i++)
 		afxdp_rx_close(&place->rx[i]);
 	afxdp_fill_close(&place->own_fill);
@@ -100,6 +103,8 @@ void afxdp_leave(struct nic_place *place)
 		return;
 	if (!has_own_umem(place))
 		give_back_waiting(place);
+	if (place->lent)
+		afxdp_lent_close(place);
 	n = place->n_queues;
 	for (int i = 0; i < n; i++)
 		fd[i] = place->rx[i].fd;
@@ -157,13 +162,14 @@ static int map_umem(struct nic_place *place, int memfd)
 }
 
 /* On the queue that is this place's, with memory of its own. */
-static int open_alone(struct nic_place *place, uint32_t number, const int fds[], const char **step)
+static int open_alone(struct nic_place *place, uint32_t number, const int fds[],
+		      const struct nic_memory *lent, const char **step)
 {
 	const struct afxdp_terms *t = &place->port->terms;
 	int fd = fds[AFXDP_PLACE_SOCKET];
 
-	*step = "mapping the UMEM";
-	if (map_umem(place, fds[AFXDP_PLACE_MEMORY]))
+	*step = lent ? "memory beside the guest's (see LimitMEMLOCK)" : "mapping the UMEM";
+	if (lent ? afxdp_lent_open(place, fds, lent) : map_umem(place, fds[AFXDP_PLACE_MEMORY]))
 		return -1;
 	*step = "making its rings";
 	place->fill[0] = &place->own_fill;
@@ -171,24 +177,30 @@ static int open_alone(struct nic_place *place, uint32_t number, const int fds[],
 	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, 64))
 		return -1;
 	*step = "binding to the device's queue (does another program use it?)";
-	if (afxdp_bind(place->port, fd, t->transmit + number, -1))
+	place->queue = t->transmit + number;
+	if (afxdp_bind(place->port, fd, place->queue, t->copy ? AFXDP_BIND_COPY : AFXDP_BIND_BEST))
 		return -1;
-	afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
+	if (lent)
+		afxdp_lent_start(place, fds);
+	else
+		afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
 	return 0;
 }
 
 static int open_sockets(struct nic_place *place, uint32_t number, const int fds[], int n_fds,
-			const char **step)
+			const struct nic_memory *lent, const char **step)
 {
 	const struct afxdp_terms *t = &place->port->terms;
 	bool there = t->by_device ? number + t->transmit < t->n_queues : number < NIC_PLACES_MAX;
+	int n = t->by_device ? AFXDP_PLACE_FDS : place->n_queues;
 
 	*step = "a socket for each of its queues";
-	if (!there || n_fds != (t->by_device ? AFXDP_PLACE_FDS : place->n_queues)) {
+	if (!there || n_fds != n || (lent && !t->by_device)) {
 		errno = EPROTO;
 		return -1;
 	}
-	return t->by_device ? open_alone(place, number, fds, step) : open_shared(place, fds, step);
+	return t->by_device ? open_alone(place, number, fds, lent, step)
+			    : open_shared(place, fds, step);
 }
 
 int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
@@ -198,13 +210,12 @@ int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fd
 	const char *step;
 	int err = 0;
 
-	assert(!lent);
 	if (!place)
 		return -ENOMEM;
 	place->port = port;
 	place->poll_fd = -1;
 	place->n_queues = port->terms.by_device ? 1 : port->n_queues;
-	if (open_sockets(place, number, fds, n_fds, &step))
+	if (open_sockets(place, number, fds, n_fds, lent, &step))
 		err = afxdp_fail(why, why_size, step);
 	if (!err && open_poll(place))
 		err = afxdp_fail(why, why_size, "epoll");
@@ -212,7 +223,7 @@ int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fd
 		dismantle(place); /* the fds stay the caller's */
 		return err;
 	}
-	if (has_own_umem(place))
+	if (has_own_umem(place) && !lent)
 		close(fds[AFXDP_PLACE_MEMORY]);
 	*out = place;
 	return 0;

@@ -38,7 +38,7 @@ int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd)
 		addr.sxdp_flags = XDP_SHARED_UMEM;
 		addr.sxdp_shared_umem_fd = (uint32_t)umem_fd;
 	} else {
-		addr.sxdp_flags = XDP_USE_NEED_WAKEUP | (port->terms.copy ? XDP_COPY : 0);
+		addr.sxdp_flags = XDP_USE_NEED_WAKEUP | (umem_fd == AFXDP_BIND_COPY ? XDP_COPY : 0);
 	}
 	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
 	for (int i = 1; rc && errno == EBUSY && i < BIND_TRIES; i++) {
@@ -157,7 +157,9 @@ static int open_queue(struct nic_port *port, int queue, int fd, const char **ste
 	if (sends && afxdp_transmit_open(&port->transmit, fd, u->memory + behind, behind))
 		return -1;
 	*step = "binding to the device's queue (does another program use it?)";
-	return afxdp_bind(port, fd, (uint32_t)queue, queue ? port->fill[0].fd : -1);
+	if (queue)
+		return afxdp_bind(port, fd, (uint32_t)queue, port->fill[0].fd);
+	return afxdp_bind(port, fd, 0, port->terms.copy ? AFXDP_BIND_COPY : AFXDP_BIND_BEST);
 }
 
 /* What control wrote behind the memory. */
@@ -232,6 +234,10 @@ const struct nic_port_ops afxdp_port_ops = {
 	.is_of = is_of,
 	.give_back = give_back,
 	.stats = afxdp_stats,
+	.begin = afxdp_begin,
+	.post = afxdp_post,
+	.reap = afxdp_reap,
+	.recall = afxdp_recall,
 	.transmit = transmit,
 	.kick = kick,
 	.sent = sent,

@@ -9,7 +9,7 @@
  *
  * Where the device picks the queue a place has one socket, on the queue that is its own, with a
  * UMEM of its own: what one guest leaves lying there is no other's. Its memory outlives the place
- * while frames of it are in users' hands.
+ * while frames of it are in users' hands. Such a place can be lent to (afxdp_lent.c).
  *
  * Owner: the port's worker.
  */
@@ -35,6 +35,8 @@ struct nic_port {
 	struct afxdp_transmit transmit;
 };
 
+struct afxdp_lent;
+
 struct nic_place {
 	struct nic_port *port;
 	struct afxdp_umem *umem; /* the port's, or this place's */
@@ -43,15 +45,24 @@ struct nic_place {
 	struct afxdp_rx rx[NIC_QUEUES_MAX];
 	struct afxdp_fill *fill[NIC_QUEUES_MAX]; /* the port's, or: */
 	struct afxdp_fill own_fill;
+	uint32_t queue; /* of the port's, where it is one; else 0 */
 	int next; /* queue to look at first: all have their turn */
+	struct afxdp_lent *lent; /* NULL: it is not lent to */
+	bool zero_copy;		 /* lent to: the driver itself writes to its memory */
 };
 
 /* 'why' with errno's meaning. Returns -errno. */
 int afxdp_fail(char *why, size_t size, const char *step);
 
+/* In place of a socket's UMEM: its own, by zero-copy if the driver can, or not so. */
+enum {
+	AFXDP_BIND_BEST = -1,
+	AFXDP_BIND_COPY = -2,
+};
+
 /*
  * Binds the socket to a queue of the device, counted from the port's first, sharing the UMEM of
- * 'umem_fd' unless that is -1. Waits for the kernel to let go of a socket that was there, some
+ * 'umem_fd', or AFXDP_BIND_*. Waits for the kernel to let go of a socket that was there, some
  * tens of milliseconds; no longer than 200. 0, or -1 with errno.
  */
 int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd) must_check;
@@ -63,7 +74,32 @@ struct packet *afxdp_packets_of(struct nic_port *port, const struct afxdp_umem *
 /* No socket has it any more: its memory goes, unless users have some of it. */
 void afxdp_give_up_umem(struct afxdp_umem *u);
 
+/* Up to n frames of one of the place's queues, of as many descriptors. */
+uint32_t afxdp_receive_queue(struct nic_place *place, int queue, struct packet *out[], uint32_t n);
+
+/* ---- places lent to ---- */
+
+/* Makes the UMEM of the socket that is to be the place's. 0, or -1 with errno; to be closed in
+ * either case. */
+int afxdp_lent_open(struct nic_place *place, const int fds[AFXDP_PLACE_FDS],
+		    const struct nic_memory *lent) must_check;
+/* The place is bound: hands it chunks. Takes the fds' other socket. */
+void afxdp_lent_start(struct nic_place *place, const int fds[AFXDP_PLACE_FDS]);
+/* Ends all that nic_port_ops.recall does, if it did not, and more: 'lent' is NULL. */
+void afxdp_lent_close(struct nic_place *place);
+
+uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint32_t n);
+/* What was lost by the sockets that the place had. */
+uint64_t afxdp_lent_lost(const struct nic_place *place);
+
 /* As in nic_port_ops. */
+void afxdp_begin(struct nic_place *place);
+uint32_t afxdp_post(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n);
+uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32_t n);
+void afxdp_recall(struct nic_place *place);
+
+/* ---- as in nic_port_ops ---- */
+
 int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
 	       const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
 	must_check;

@@ -28,13 +28,13 @@ void afxdp_umem_put(struct afxdp_umem *u, struct packet *p)
 
 struct packet *afxdp_umem_packet(struct afxdp_umem *u, const struct xdp_desc *d)
 {
-	uint64_t chunk = d->addr / CHUNK, offset = d->addr % CHUNK;
+	uint64_t chunk = d->addr / CHUNK - u->first, offset = d->addr % CHUNK;
 	struct packet *p;
 
 	if (chunk >= u->n_chunks || offset < PACKET_VNET_SIZE || d->len > CHUNK - offset)
 		return NULL;
 	p = &u->all[chunk];
-	p->frame = u->memory + d->addr;
+	p->frame = u->memory + chunk * CHUNK + offset;
 	p->size = d->len;
 	p->next = NULL;
 	memset(packet_vnet(p), 0, PACKET_VNET_SIZE);
@@ -83,7 +83,7 @@ void afxdp_fill(struct afxdp_fill *f, struct afxdp_umem *u, uint32_t level)
 		struct packet *p = u->free;
 
 		u->free = p->next;
-		*xsk_ring_prod__fill_addr(&f->ring, at + i) = (uint64_t)(p - u->all) * CHUNK;
+		*xsk_ring_prod__fill_addr(&f->ring, at + i) = (uint64_t)(u->first + (p - u->all)) * CHUNK;
 	}
 	u->n_free -= n;
 	afxdp_fill_submit(f, n);

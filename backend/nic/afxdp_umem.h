@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 62: a UMEM of AF_XDP's in the datapath, and the rings by which the kernel is given chunks
- * of it and gives them back.
+ * Rank 62: a UMEM of AF_XDP's in the datapath, or the part of one that is ours, and the rings by
+ * which the kernel is given chunks of it and gives them back.
  *
  * A chunk of ours is a packet: the kernel writes a received frame 256 bytes into its page, and
  * the virtio_net_hdr has room before it. Each is at any time in exactly one of: the free list, a
@@ -19,8 +19,9 @@
 #include "backend/nic/afxdp_rings.h"
 
 struct afxdp_umem {
-	uint8_t *memory; /* its address 0; NULL: there is none */
+	uint8_t *memory; /* NULL: there is none */
 	size_t size;
+	uint32_t first; /* chunk of the UMEM's that is the first here */
 	struct packet *all; /* [n_chunks], the packet of each chunk; the port's */
 	uint32_t n_chunks;
 	struct packet *free;
@@ -35,7 +36,7 @@ void afxdp_umem_init(struct afxdp_umem *u, uint8_t *memory, size_t size, struct 
 
 void afxdp_umem_put(struct afxdp_umem *u, struct packet *p);
 
-/* The packet that a descriptor names, as received; or NULL: no frame of the UMEM's. */
+/* The packet that a descriptor names, as received; or NULL: no frame of these chunks. */
 struct packet *afxdp_umem_packet(struct afxdp_umem *u, const struct xdp_desc *d);
 
 /* The fill ring of a queue, AFXDP_FILL_FRAMES long. */

@@ -31,6 +31,9 @@
 
 #define NIC_SETTLE_NS (10 * NS_PER_MS)
 
+/* Of a port's memory, as much as the datapath may pin itself (RLIMIT_MEMLOCK). */
+#define NIC_PINNED_MAX (640ul << 20)
+
 /* Which frames: exactly this destination; tagged with this VLAN, or 0: not tagged. */
 struct nic_filter {
 	uint8_t mac[6];
@@ -128,14 +131,17 @@ struct nic_place_stats {
  *	- its buffers are pages of that memory, each posted once at a time and as a whole;
  *	- what finds no buffer is lost and counted, it does not wait on the device. Until begin()
  *	  frames come by receive(), as in any place, and may wait there;
- *	- begin() can be called once. Of what comes after it some dozens of frames may be put into
- *	  memory of the port's, which the port copies to the buffers they are for: all that
- *	  is reaped is in order;
+ *	- begin() can be called once. Of what comes after it up to NIC_EARLY_FRAMES may be put
+ *	  into memory of the port's, which the port copies to the buffers they are for: all that
+ *	  is reaped is in order. They may wait for their buffers, so that poll_fd is readable
+ *	  though reap() has nothing: it is for whoever has posted some;
  *	- recall() is for the end: when no filter directs anything to it any more, or what comes may
  *	  be lost. Nothing is received after it. Then leave() is next;
  *	- nothing is injected: whoever else has frames for that queue of the guest's waits for its
  *	  end.
  */
+#define NIC_EARLY_FRAMES 256u
+
 struct nic_memory {
 	void *start;	  /* mapped in one piece, writable: proved to be that guest's, granted and
 			   * not read-only; stays mapped until leave() has returned */
@@ -160,11 +166,13 @@ struct nic_buffer {
 struct nic_completion {
 	int32_t status; /* 0, or the frame is lost: -EFAULT: the page was not, or not any more,
 			 * the device's to write, and nothing was; -EMSGSIZE: the buffer is too
-			 * small for the frame */
+			 * small for the frame; -ECANCELED, of all that are posted, in a place lent
+			 * to: the device broke its order, and all was taken from it */
 	uint32_t size;	/* of the frame; of status 0 only */
 	uint16_t offset; /* where it begins in the page; alike */
 	/* Of a frame off the wire, as the device saw it (in its page the guest may have changed
-	 * it since), of an injected one: zeros. So too if the device does not say. */
+	 * it since), of an injected one: zeros. So too if the device does not say. In a place
+	 * lent to: as it is in the page, which is the guest's word. */
 	uint8_t source[6];
 };
 

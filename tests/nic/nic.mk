@@ -48,3 +48,8 @@ $(BUILD)/other-xdp.bpf.o: tests/nic/other_xdp.bpf.c
 	$(Q)clang $(bpf-flags) -ffreestanding -c -o $@ $<
 	$(say) BPF $<
 SCRIPT_TESTS += tests/nic/test_changed.sh tests/nic/test_workers.sh
+# Root.
+TESTS += test_afxdp_lent
+test_afxdp_lent-objs = tests/nic/test_afxdp_lent.c tests/nic/ethtool_rig.c tests/lab/nic_driver.c \
+		       $(NIC_OBJS) backend/bpf/nic_object.c
+test_afxdp_lent-libs := -lcmocka -lbpf -lmnl -lcap-ng -Wl,--wrap=ioctl
