@@ -25,3 +25,20 @@ pings() { wire ping -q -c 3 -i 0.02 -w 5 "10.77.0.1$1"; }
 # vifd's XDP program is on the wire.
 has_program() { ip -d link show "${n}w0" | grep -q vifd_nic; }
 no_program() { ! has_program; }
+
+# Where frames may have been lost, for whoever looks at a failure. Fails.
+tell_losses()
+{
+	local netns
+	vifctl stats | grep -E '^vif|NIC|dropped|netdev'
+	vifctl nic
+	ip -s -s link show "${n}w0" | sed -n '3,8p'
+	[ "${uplink:-${n}w0}" = "${n}w0" ] || ip -s -s link show "$uplink" | sed -n '3,8p'
+	wire ip -s -s link show eth0 | sed -n '3,8p'
+	for netns in wire g1 g2; do
+		echo "$netns:"
+		ip netns exec "$n-$netns" cat /proc/net/snmp | grep -E '^(Ip|Udp):'
+	done
+	cat /proc/net/softnet_stat
+	return 1
+}

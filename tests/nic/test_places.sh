@@ -42,17 +42,6 @@ by_the_bridge()
 	wire ping -q -c 5 -i 0.02 -w 5 "fd77::1$g"
 }
 
-# Where frames may have been lost, for whoever looks at a failure.
-tell_losses()
-{
-	vifctl stats "vif$g.0" | grep -E 'NIC|dropped|netdev'
-	wire ip -s -s link show eth0 | sed -n '3,8p'
-	ip -s -s link show "${n}w0" | sed -n '3,8p'
-	ip -s -s link show "$uplink" | sed -n '3,8p'
-	guest "$g" cat /proc/net/snmp | grep Udp:
-	return 1
-}
-
 # 8 flows each way while the vif goes there and back.
 swapped()
 {
@@ -65,8 +54,8 @@ swapped()
 		set_model "$g" bridge
 		set_model "$g" mq
 	done
-	wait $in || { cat "$out.in"; tell_losses; }
-	wait $back || { cat "$out.out"; tell_losses; }
+	wait "$in" || { cat "$out.in"; tell_losses; }
+	wait "$back" || { cat "$out.out"; tell_losses; }
 	[ "$(placement "$g" moves)" -ge $((2 * ${SWAPS:-20})) ]
 }
 
@@ -104,7 +93,7 @@ plug_steered()
 {
 	local switch=(ip netns exec "$n-switch") queues="numrxqueues 8 numtxqueues 8"
 	for i in 0 1 2 3 4; do
-		LD_PRELOAD=$build/lab-nic.so ethtool -N "$uplink" delete $i 2>/dev/null || true
+		LD_PRELOAD=$build/lab-nic.so ethtool -N "$uplink" delete "$i" 2>/dev/null || true
 	done
 	# shellcheck disable=SC2086 # several words
 	ip link add "$uplink" $queues type veth peer name nic0 $queues netns "$n-switch"

@@ -76,11 +76,7 @@ tell()
 {
 	local f
 	for f in "$work"/{udp,tcp}.{in,out}.{1,2}; do echo "${f##*/} $(cat "$f")"; done
-	vifctl stats | grep -E '^vif|NIC|dropped|netdev|lost|queue-full'
-	vifctl nic
-	for f in 1 2; do ip netns exec "$n-g$f" cat /proc/net/snmp | grep Udp:; done
-	ip netns exec "$n-wire" cat /proc/net/snmp | grep Udp:
-	return 1
+	tell_losses
 }
 
 # Frames that the guest with the fewest has got.

@@ -62,17 +62,6 @@ foreign_source()
 	pings 5 10.77.0.1
 }
 
-# Where frames may have been lost, for whoever looks at a failure.
-tell_losses()
-{
-	vifctl stats vif1.0
-	ip -s -s link show "${n}w0" | sed -n '3,8p'
-	wire ip -s -s link show eth0 | sed -n '3,8p'
-	wire cat /proc/net/snmp | grep -E '^(Ip|Udp):'
-	cat /proc/net/softnet_stat
-	return 1
-}
-
 # 8 flows each way while the vif's path changes there and back.
 swapped()
 {
@@ -86,8 +75,8 @@ swapped()
 		set_model 1 bridge
 		set_model 1 mq
 	done
-	wait $there || { cat "$out.out"; tell_losses; }
-	wait $back || { cat "$out.in"; tell_losses; }
+	wait "$there" || { cat "$out.out"; tell_losses; }
+	wait "$back" || { cat "$out.in"; tell_losses; }
 	cat "$out.out"
 	echo "by the NIC $nic, then $(sent_by_nic)"
 	(($(sent_by_nic) - nic > 500))

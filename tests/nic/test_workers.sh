@@ -10,9 +10,9 @@ set -euo pipefail
 	--workers 3 -- "$0"
 
 worker() { vifctl show "vif$1.0" --json | jq '.vif.queues[0].worker'; }
-workers() { for g in 1 2 3 4; do worker $g; done | xargs; }
-of_nic() { for g in 1 2 3 4; do [ "$(worker $g)" != 0 ] || echo $g; done | xargs; }
-placed() { for g in 1 2 3 4; do ! model_is $g mq || echo $g; done | xargs; }
+workers() { for g in 1 2 3 4; do worker "$g"; done | xargs; }
+of_nic() { for g in 1 2 3 4; do [ "$(worker "$g")" != 0 ] || echo "$g"; done | xargs; }
+placed() { for g in 1 2 3 4; do ! model_is "$g" mq || echo "$g"; done | xargs; }
 
 # Two for two filters, the others where there is most room.
 as_many_as_filters()
