@@ -421,6 +421,7 @@ static bool is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns)
 	struct vlan_form form;
 	const char *why_not;
 
+	assert(p->nic); /* who is on a NIC has one */
 	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
 	       !same_form(&form, &p->form) || v->link.mtu != p->mtu ||
 	       may_transmit(v, p->nic, &form) != p->transmit;
