@@ -58,18 +58,54 @@ void grant_unmap_static(struct grants *g, void *page)
 	g->static_budget++;
 }
 
-int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n, void **out)
+/* Where the next mapping of that size comes is the kernel's choice: a gap that fits, the highest.
+ * Those that have no room below are occupied meanwhile, as far as there are not too many. */
+#define GAPS_MAX 32u
+#define ALIGNED	 (2ul << 20) /* the kernel may go so far down, for huge pages */
+
+static uint32_t occupy_gaps(size_t size, size_t room, void *gap[GAPS_MAX])
 {
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+	room += ALIGNED;
+	for (uint32_t n = 0; n < GAPS_MAX; n++) {
+		uint8_t *at = mmap(NULL, size, PROT_NONE, flags, -1, 0), *below;
+
+		if (at == MAP_FAILED)
+			return n;
+		below = mmap(at - room, room, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+		if (below != MAP_FAILED) {
+			munmap(below, room);
+			munmap(at, size);
+			return n;
+		}
+		gap[n] = at;
+	}
+	return GAPS_MAX;
+}
+
+int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n,
+		   size_t room, void **out)
+{
+	const size_t size = (size_t)n * XEN_PAGE;
+	void *gap[GAPS_MAX];
+	uint32_t n_gaps;
+	int err = 0;
+
 	*out = NULL;
 	if (n > g->static_budget)
 		return -ENOSPC;
+	n_gaps = occupy_gaps(size, room, gap);
 	/* One request is one mapping; it only reads the references (xengnttab.h). */
 	*out = xengnttab_map_domain_grant_refs(g->handle, n, domid, (uint32_t *)(uintptr_t)grefs,
 					       PROT_READ | PROT_WRITE);
 	if (!*out)
-		return -errno;
-	g->static_budget -= n;
-	return 0;
+		err = -errno;
+	while (n_gaps)
+		munmap(gap[--n_gaps], size);
+	if (!err)
+		g->static_budget -= n;
+	return err;
 }
 
 void grant_unmap_many(struct grants *g, void *pages, uint32_t n)

@@ -44,9 +44,10 @@ void grant_unmap_static(struct grants *g, void *page);
 
 /* Maps n of a guest's pages as one piece of memory, in this order, readable and writable: for
  * whoever needs them so, a device. All or none; a page may be mapped otherwise as well. Counts
- * as n static grants. 0 or -errno, -ENOSPC as above. To be unmapped as one. */
-int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n, void **out)
-	must_check;
+ * as n static grants. Below it there are 'room' bytes of addresses nobody has, as far as other
+ * threads let that be. 0 or -errno, -ENOSPC as above. To be unmapped as one. */
+int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n,
+		   size_t room, void **out) must_check;
 void grant_unmap_many(struct grants *g, void *pages, uint32_t n);
 
 /* A copy between our memory and a guest's page. One side has

@@ -73,7 +73,8 @@ static int map_pages(struct queue *q)
 		grefs[l->n_pages++] = (uint32_t)grants->entry[i];
 		l->page[i] = (uint16_t)l->n_pages;
 	}
-	return grant_map_many(q->env->grants, q->vif.domid, grefs, l->n_pages, &l->memory);
+	return grant_map_many(q->env->grants, q->vif.domid, grefs, l->n_pages, NIC_ROOM,
+			      &l->memory);
 }
 
 int lent_open(struct queue *q, const struct ipc_nic *how, struct nic_memory *out)

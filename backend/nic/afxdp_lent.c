@@ -50,6 +50,7 @@
 /* Of each place as it is, and as it was: the kernel lets go of that in its time. */
 static_assert(2ul * NIC_PLACES_MAX * (AFXDP_PLACE_CHUNKS + NIC_PAGES) * CHUNK <= NIC_PINNED_MAX,
 	      "nic.h: as much as is pinned here");
+static_assert((size_t)AFXDP_PLACE_CHUNKS * CHUNK <= NIC_ROOM, "and as much room as is needed");
 
 /* A buffer of the guest's that is posted. */
 struct posted {

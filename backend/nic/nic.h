@@ -142,6 +142,10 @@ struct nic_place_stats {
  */
 #define NIC_EARLY_FRAMES 256u
 
+/* Addresses right below or above a guest's memory that the port may want for memory of its own:
+ * join() ends with -EADDRINUSE if neither are free. */
+#define NIC_ROOM (16ul << 20)
+
 struct nic_memory {
 	void *start;	  /* mapped in one piece, writable: proved to be that guest's, granted and
 			   * not read-only; stays mapped until leave() has returned */

@@ -9,6 +9,7 @@
 #include "libvif/hosted/hosted.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #define GUEST	7u
 #define N_PAGES 40u
@@ -110,7 +111,7 @@ static void many_pages_are_mapped_as_one_piece(void **state)
 		memset(f->pages + i * XEN_PAGE, (int)i + 1, XEN_PAGE);
 	}
 	assert_int_equal(grant_map_static(&f->grants, GUEST, refs[3], false, &alone), 0);
-	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, N_PAGES, &all), 0);
+	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, N_PAGES, 0, &all), 0);
 	assert_int_equal(f->grants.static_budget, budget - 1 - N_PAGES);
 	piece = all;
 	for (uint32_t i = 0; i < N_PAGES; i++) {
@@ -134,17 +135,41 @@ static void of_many_pages_all_are_mapped_or_none(void **state)
 	uint32_t refs[3] = { f->gref[0], f->read_only_gref, f->gref[1] };
 	void *piece = f;
 
-	assert_true(grant_map_many(&f->grants, GUEST, refs, 3, &piece) < 0);
+	assert_true(grant_map_many(&f->grants, GUEST, refs, 3, 0, &piece) < 0);
 	assert_null(piece);
 	assert_int_equal(f->grants.static_budget, GRANTS_STATIC_BUDGET);
 	refs[1] = f->gref[2];
 	f->grants.static_budget = 2;
-	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, 3, &piece), -ENOSPC);
+	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, 3, 0, &piece), -ENOSPC);
 	f->grants.static_budget = 3;
-	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, 3, &piece), 0);
+	assert_int_equal(grant_map_many(&f->grants, GUEST, refs, 3, 0, &piece), 0);
 	assert_int_equal(f->grants.static_budget, 0);
 	grant_unmap_many(&f->grants, piece, 3);
 	assert_int_equal(f->grants.static_budget, 3);
+}
+
+/* Among other mappings there are gaps that many pages would fit, and no more; they stay free. */
+static void many_pages_have_room_below(void **state)
+{
+	enum { GAPS = 10, ROOM = 16 << 20 };
+	const size_t size = N_PAGES * XEN_PAGE, step = size + XEN_PAGE;
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	struct fixture *f = *state;
+	uint8_t *around = mmap(NULL, GAPS * step, PROT_NONE, flags, -1, 0), *below;
+	void *all;
+
+	assert_true(around != MAP_FAILED);
+	for (uint32_t i = 1; i < GAPS; i++)
+		munmap(around + i * step - size, size);
+	assert_int_equal(grant_map_many(&f->grants, GUEST, f->gref, N_PAGES, ROOM, &all), 0);
+	below = mmap((uint8_t *)all - ROOM, ROOM, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(below, (uint8_t *)all - ROOM);
+	munmap(below, ROOM);
+	grant_unmap_many(&f->grants, all, N_PAGES);
+	for (uint32_t i = 1; i < GAPS; i++)
+		assert_true(mmap(around + i * step - size, size, PROT_NONE,
+				 flags | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
+	munmap(around, GAPS * step);
 }
 
 static void copies_both_ways_in_one_call(void **state)
@@ -224,6 +249,7 @@ int main(void)
 		GRANT_TEST(a_mapped_page_is_the_guests),
 		GRANT_TEST(what_cannot_be_mapped_says_so),
 		GRANT_TEST(many_pages_are_mapped_as_one_piece),
+		GRANT_TEST(many_pages_have_room_below),
 		GRANT_TEST(of_many_pages_all_are_mapped_or_none),
 		GRANT_TEST(copies_both_ways_in_one_call),
 		GRANT_TEST(each_operation_has_its_own_status),
