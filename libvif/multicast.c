@@ -77,9 +77,3 @@ uint32_t multicast_count(const struct multicast_set *set)
 		n += load(&set->place[i]) != 0;
 	return n;
 }
-
-void multicast_clear(struct multicast_set *set)
-{
-	for (uint32_t i = 0; i < MULTICAST_MAX; i++)
-		__atomic_store_n(&set->place[i], 0, __ATOMIC_RELAXED);
-}

@@ -43,7 +43,4 @@ bool multicast_has(const struct multicast_set *set, const uint8_t address[6]);
 bool multicast_at(const struct multicast_set *set, uint32_t place, uint8_t address[6]);
 uint32_t multicast_count(const struct multicast_set *set);
 
-/* Not to be called while other threads use the set. */
-void multicast_clear(struct multicast_set *set);
-
 #endif

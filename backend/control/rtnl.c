@@ -88,7 +88,9 @@ static int parse_link(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-int rtnl_transact(struct rtnl *r, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
+/* One request, its answers (each to cb, if that is not NULL) and its acknowledgement. 0 or
+ * -errno, the kernel's too. */
+static int transact(struct rtnl *r, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
 {
 	uint32_t portid = mnl_socket_get_portid(r->nl);
 	char buf[REPLY_SIZE];
@@ -128,7 +130,7 @@ int rtnl_link_get(struct rtnl *r, int ifindex, const char *name, struct rtnl_lin
 	*out = (struct rtnl_link){ .carrier = false };
 	if (name)
 		mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	return rtnl_transact(r, nlh, parse_link, out);
+	return transact(r, nlh, parse_link, out);
 }
 
 int rtnl_link_set_identity(struct rtnl *r, int ifindex, const char *alias, const uint8_t mac[6])
@@ -138,7 +140,7 @@ int rtnl_link_set_identity(struct rtnl *r, int ifindex, const char *alias, const
 
 	mnl_attr_put_strz(nlh, IFLA_IFALIAS, alias);
 	mnl_attr_put(nlh, IFLA_ADDRESS, 6, mac);
-	return rtnl_transact(r, nlh, NULL, NULL);
+	return transact(r, nlh, NULL, NULL);
 }
 
 int rtnl_link_set_frames(struct rtnl *r, int ifindex, uint32_t frames)
@@ -147,7 +149,7 @@ int rtnl_link_set_frames(struct rtnl *r, int ifindex, uint32_t frames)
 	struct nlmsghdr *nlh = link_request(buf, RTM_SETLINK, ifindex);
 
 	mnl_attr_put_u32(nlh, IFLA_TXQLEN, frames);
-	return rtnl_transact(r, nlh, NULL, NULL);
+	return transact(r, nlh, NULL, NULL);
 }
 
 int rtnl_link_set_mtu(struct rtnl *r, int ifindex, uint32_t mtu)
@@ -156,7 +158,7 @@ int rtnl_link_set_mtu(struct rtnl *r, int ifindex, uint32_t mtu)
 	struct nlmsghdr *nlh = link_request(buf, RTM_NEWLINK, ifindex);
 
 	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	return rtnl_transact(r, nlh, NULL, NULL);
+	return transact(r, nlh, NULL, NULL);
 }
 
 int rtnl_link_set_up(struct rtnl *r, int ifindex, bool up)
@@ -167,7 +169,7 @@ int rtnl_link_set_up(struct rtnl *r, int ifindex, bool up)
 
 	ifi->ifi_change = IFF_UP;
 	ifi->ifi_flags = up ? IFF_UP : 0;
-	return rtnl_transact(r, nlh, NULL, NULL);
+	return transact(r, nlh, NULL, NULL);
 }
 
 int rtnl_open(struct rtnl *r)
@@ -209,5 +211,5 @@ int rtnl_learn(struct rtnl *r, int ifindex, const uint8_t mac[6], uint16_t vlan)
 	mnl_attr_put(nlh, NDA_LLADDR, 6, mac);
 	if (vlan)
 		mnl_attr_put_u16(nlh, NDA_VLAN, vlan);
-	return rtnl_transact(r, nlh, NULL, NULL);
+	return transact(r, nlh, NULL, NULL);
 }

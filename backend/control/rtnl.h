@@ -36,10 +36,6 @@ struct rtnl_link {
 int rtnl_open(struct rtnl *r) must_check;
 void rtnl_close(struct rtnl *r);
 
-/* One request, its answers (each to cb, if that is not NULL) and its acknowledgement. 0 or
- * -errno, the kernel's too. */
-int rtnl_transact(struct rtnl *r, struct nlmsghdr *nlh, mnl_cb_t cb, void *data) must_check;
-
 /* By name, or by index when name is NULL. -ENODEV: there is none. */
 int rtnl_link_get(struct rtnl *r, int ifindex, const char *name, struct rtnl_link *out) must_check;
 

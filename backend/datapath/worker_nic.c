@@ -35,7 +35,8 @@ static void on_open(struct worker *w, const struct ipc_msg *msg, const int fds[]
 	worker_say(w, &answer);
 }
 
-void worker_nic_close(struct worker *w, uint32_t nic)
+/* Takes every queue off it first. */
+static void close_nic(struct worker *w, uint32_t nic)
 {
 	struct nic_port *port = w->nic[nic].port;
 
@@ -100,7 +101,7 @@ bool worker_on_nic(struct worker *w, const struct ipc_msg *msg, const int fds[],
 		return true;
 	case IPC_NIC_CLOSE:
 		if (msg->slot < IPC_NICS_MAX)
-			worker_nic_close(w, msg->slot);
+			close_nic(w, msg->slot);
 		break;
 	case IPC_PLACE_DRAIN:
 	case IPC_PLACE_READ:

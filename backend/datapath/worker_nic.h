@@ -20,7 +20,4 @@ void worker_say_lending(struct worker *w, struct queue *q);
 /* Tells control if q's place heard of new stations. */
 void worker_say_stations(struct worker *w, struct queue *q);
 
-/* Takes every queue off it first. */
-void worker_nic_close(struct worker *w, uint32_t nic);
-
 #endif

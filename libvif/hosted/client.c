@@ -236,7 +236,8 @@ int hx_client_open(struct hx_client *c, enum hx_kind kind, int *ring)
 	return rc;
 }
 
-bool hx_client_mine(const struct hx_client *c)
+/* False in a forked child, which must leave mappings and messages alone. */
+static bool is_mine(const struct hx_client *c)
 {
 	return c->pid == getpid();
 }
@@ -244,7 +245,7 @@ bool hx_client_mine(const struct hx_client *c)
 void hx_client_close(struct hx_client *c)
 {
 	/* As close() on a device: whoever looks next sees it done. */
-	if (c->m != MAP_FAILED && hx_client_mine(c)) {
+	if (c->m != MAP_FAILED && is_mine(c)) {
 		hx_client_msg(c, HX_CLOSE);
 		hx_client_call(c, -1, NULL);
 	}
@@ -350,7 +351,7 @@ void hx_regions_unmap(const struct hx_client *c, struct hx_region *list)
 		struct hx_region *r = list;
 
 		list = r->next;
-		if (hx_client_mine(c))
+		if (is_mine(c))
 			munmap(r->addr, (size_t)r->n << HX_PAGE_SHIFT);
 		free(r->gone);
 		free(r);

@@ -43,9 +43,6 @@ int hx_client_open(struct hx_client *c, enum hx_kind kind, int *ring);
 /* Closes; all the handle owned is released when this returns. */
 void hx_client_close(struct hx_client *c);
 
-/* False in a forked child, which must leave mappings and messages alone. */
-bool hx_client_mine(const struct hx_client *c);
-
 /* Clears c->msg for the next operation. With the lock held. */
 struct hx_msg *hx_client_msg(struct hx_client *c, enum hx_op op);
 

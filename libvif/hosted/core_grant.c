@@ -107,7 +107,7 @@ static bool end_access(struct hx_dom *dom, uint32_t gref)
 	return true;
 }
 
-void hx_grant_give_up(struct hx_core *core, struct hx_dom *dom, uint32_t gref)
+static void give_up(struct hx_core *core, struct hx_dom *dom, uint32_t gref)
 {
 	struct hx_gref *g = &dom->gref[gref];
 
@@ -136,7 +136,7 @@ void hx_grants_destroy(struct hx_core *core, struct hx_dom *dom)
 			dom->n_deferred++;
 		}
 		if (!g->readers && !g->writers)
-			hx_grant_give_up(core, dom, gref);
+			give_up(core, dom, gref);
 	}
 }
 
@@ -177,7 +177,7 @@ static void unpin(struct hx_core *core, struct hx_dom *dom, uint32_t gref, bool 
 	atomic_fetch_and(&dom->pub->grants[gref], ~(uint64_t)unused);
 	hx_page_put(dom, g->frame);
 	if (g->state == HX_GREF_DEFERRED && !g->readers)
-		hx_grant_give_up(core, dom, gref);
+		give_up(core, dom, gref);
 }
 
 /* The unmap notifications of gntdev and gntalloc: a byte cleared, an event sent. */
@@ -201,7 +201,7 @@ static void extent_release(struct hx_core *core, struct hx_handle *h, struct hx_
 	h->n_pages -= e->n;
 	for (uint32_t i = 0; i < e->n; i++) {
 		if (e->kind == HX_KIND_GNTSHR) {
-			hx_grant_give_up(core, owner, e->refs[i]);
+			give_up(core, owner, e->refs[i]);
 			continue;
 		}
 		if (e->kind == HX_KIND_GNTTAB)

@@ -111,7 +111,6 @@ hx_op_fn hx_op_memory, hx_op_domain_info, hx_op_domain_create, hx_op_domain_dest
 
 /* core_grant.c */
 int hx_grant_at(struct hx_dom *dom, uint32_t gref, uint32_t domid, bool writable, uint32_t frame);
-void hx_grant_give_up(struct hx_core *core, struct hx_dom *dom, uint32_t gref);
 void hx_grants_destroy(struct hx_core *core, struct hx_dom *dom);
 void hx_extents_close(struct hx_core *core, struct hx_handle *handle);
 hx_op_fn hx_op_grant_map, hx_op_grant_unmap, hx_op_grant_limit, hx_op_share, hx_op_unshare,

@@ -179,7 +179,7 @@ static int report(uint32_t domid, int rc)
 	return rc ? tool_error("domain %u: %s", domid, strerror(-rc)) : 0;
 }
 
-int tool_dump(bool json)
+static int dump(bool json)
 {
 	static struct hosted_stats stats[HX_MAX_DOMAINS];
 	int n = hosted_stats(stats, HX_MAX_DOMAINS);
@@ -219,7 +219,7 @@ static int execute(const struct args *a)
 	if (!strcmp(a->command, "run"))
 		return tool_run(a->dir, a->ready_fd, a->seed);
 	if (!strcmp(a->command, "dump"))
-		return tool_dump(a->json);
+		return dump(a->json);
 	if (!strcmp(a->command, "xenstored"))
 		return tool_xenstored(need(a->rundir, "--rundir"), a->rest);
 	if (!a->has_domid)

@@ -11,7 +11,6 @@
 int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 int tool_run(const char *dir, int ready_fd, uint64_t seed);
-int tool_dump(bool json);
 
 /* Replaces this process by xenstored, in a mount namespace of its own. */
 int tool_xenstored(const char *rundir, char **extra_args);

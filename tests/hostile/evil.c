@@ -17,13 +17,6 @@ void evil_open(struct evil *e)
 	assert_int_equal(events_open(&e->events), 0);
 }
 
-void evil_close(struct evil *e)
-{
-	evil_unshare(e);
-	xengntshr_close(e->gntshr);
-	events_close(&e->events);
-}
-
 static void *share(struct evil *e, uint32_t n, grant_ref_t grefs[], bool writable)
 {
 	void *p = xengntshr_share_pages(e->gntshr, 0, (int)n, grefs, writable);
@@ -50,7 +43,7 @@ static evtchn_port_t new_port(struct evil *e)
 	return (evtchn_port_t)port;
 }
 
-void evil_unshare(struct evil *e)
+static void unshare(struct evil *e)
 {
 	if (!e->tx)
 		return;
@@ -77,6 +70,13 @@ void evil_unshare(struct evil *e)
 	e->tx = NULL;
 }
 
+void evil_close(struct evil *e)
+{
+	unshare(e);
+	xengntshr_close(e->gntshr);
+	events_close(&e->events);
+}
+
 static void put_key(const char *dir, const char *name, uint32_t value)
 {
 	char key[64];
@@ -85,7 +85,7 @@ static void put_key(const char *dir, const char *name, uint32_t value)
 	sim_frontend_put(EVIL_DOMID, 0, key, "%u", value);
 }
 
-void evil_write_keys(const struct evil *e)
+static void write_keys(const struct evil *e)
 {
 	const char *dir = e->n_queues == 2 ? "queue-0/" : "";
 	static const char *const features[] = { "request-rx-copy",   "feature-rx-notify",
@@ -118,7 +118,7 @@ void evil_write_keys(const struct evil *e)
 
 void evil_share(struct evil *e)
 {
-	evil_unshare(e);
+	unshare(e);
 	e->tx = share_ring(e, &e->tx_ring_gref);
 	e->rx = share_ring(e, &e->rx_ring_gref);
 	e->tx_prod = e->rx_prod = 0;
@@ -138,7 +138,7 @@ void evil_share(struct evil *e)
 	e->tx_port = e->rx_port = new_port(e);
 	if (e->split_events)
 		e->rx_port = new_port(e);
-	evil_write_keys(e);
+	write_keys(e);
 }
 
 void evil_reconnect(struct rig *r)

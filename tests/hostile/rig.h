@@ -155,8 +155,6 @@ void evil_close(struct evil *e);
 
 /* Fresh rings, ports and pages; the keys; Connected. Takes back what was shared before. */
 void evil_share(struct evil *e);
-void evil_write_keys(const struct evil *e);
-void evil_unshare(struct evil *e);
 /* From whatever state: closes and connects anew. */
 void evil_reconnect(struct rig *r);
 

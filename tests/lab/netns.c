@@ -49,14 +49,16 @@ static int bind_name(const char *from, const char *name)
 	return err;
 }
 
-int netns_create(const char *name)
+/* Makes a network namespace of that name; the caller is in it afterwards. -EEXIST. */
+static int create(const char *name)
 {
 	if (unshare(CLONE_NEWNET))
 		return -errno;
 	return bind_name("/proc/self/ns/net", name);
 }
 
-int netns_adopt(int fd, const char *name)
+/* Names the namespace 'fd' in this mount namespace's /run/netns. */
+static int adopt(int fd, const char *name)
 {
 	char from[64];
 
@@ -77,7 +79,8 @@ bool netns_exists(const char *name)
 	return !access(netns_path(name).s, F_OK);
 }
 
-int netns_open(const char *name)
+/* A descriptor of the namespace, or -errno. */
+static int open_named(const char *name)
 {
 	int fd = open(netns_path(name).s, O_RDONLY | O_CLOEXEC);
 
@@ -117,7 +120,7 @@ static void quieten_host(void)
 
 static int create_named(struct lab_name name, void (*quieten)(void))
 {
-	int err = netns_create(name.s);
+	int err = create(name.s);
 
 	if (err)
 		warnx("network namespace %s: %s", name.s, strerror(-err));
@@ -229,7 +232,7 @@ int netns_enter_lab(const struct lab *lab)
 	for (uint32_t i = 1; i <= lab->n_guests; i++)
 		name[1 + i] = lab_guest(lab, i);
 	for (uint32_t i = 0; i < n_names; i++) {
-		fd[i] = netns_open(name[i].s);
+		fd[i] = open_named(name[i].s);
 		if (fd[i] < 0)
 			err = fd[i];
 	}
@@ -241,7 +244,7 @@ int netns_enter_lab(const struct lab *lab)
 		err = mount_private();
 	for (uint32_t i = 0; i < n_names; i++) {
 		if (!err)
-			err = netns_adopt(fd[i], name[i].s);
+			err = adopt(fd[i], name[i].s);
 		if (fd[i] >= 0)
 			close(fd[i]);
 	}
@@ -264,7 +267,7 @@ static int ip_batch(const char *netns, const char *commands)
 /* Runs act() in the named namespace; its error. */
 static int in_netns(const struct lab *lab, const char *name, int (*act)(const struct lab *lab))
 {
-	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), fd = netns_open(name), err = 0;
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), fd = open_named(name), err = 0;
 
 	if (home < 0 || fd < 0 || setns(fd, CLONE_NEWNET))
 		err = -errno;

@@ -8,16 +8,8 @@
 
 #include "lab.h"
 
-/* Makes a network namespace of that name; the caller is in it afterwards. -EEXIST. */
-int netns_create(const char *name) must_check;
 void netns_remove(const char *name);
 bool netns_exists(const char *name);
-
-/* A descriptor of the namespace, or -errno. */
-int netns_open(const char *name) must_check;
-
-/* Names the namespace 'fd' in this mount namespace's /run/netns. */
-int netns_adopt(int fd, const char *name) must_check;
 
 /* Makes the namespaces of the lab's dom0, wire and guests, named in the host's
  * /run/netns; the caller stays in its own. Said why on failure. */
