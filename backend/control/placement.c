@@ -193,6 +193,13 @@ static void fail_to_join(struct vif *v, uint64_t now_ns, const char *what, const
 	p->retry_ns = now_ns + PLACEMENT_RETRY_NS;
 }
 
+/* From its place. */
+static void start_to_leave(struct vif *v)
+{
+	v->placement.n_moves++;
+	enter(v, PLACED_HOLDING);
+}
+
 void placement_check_filters(struct nic *n, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
@@ -207,7 +214,7 @@ void placement_check_filters(struct nic *n, uint64_t now_ns)
 		fail_to_join(v, now_ns, "its filter was taken away: ", strerror(-rc));
 		log_limited(&v->log_limit, now_ns, LOG_LVL_WARNING, SCOPE(v), "NIC %s: %s",
 			    n->config.name, v->placement.failure);
-		enter(v, PLACED_HOLDING);
+		start_to_leave(v);
 	}
 }
 
@@ -292,12 +299,32 @@ static void direct(struct control *c, struct vif *v, uint64_t now_ns)
 	enter(v, PLACED_SETTLING_IN);
 }
 
+static bool same_form(const struct vlan_form *a, const struct vlan_form *b)
+{
+	return a->vlan == b->vlan && a->on_wire == b->on_wire && a->tag_off == b->tag_off;
+}
+
+/* Whether v's place is not what it is to have now. */
+static bool is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns)
+{
+	const struct placement *p = &v->placement;
+	struct vlan_form form;
+	const char *why_not;
+
+	assert(p->nic); /* who is on a NIC, or on the way there, has one */
+	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
+	       !same_form(&form, &p->form) || v->link.mtu != p->mtu ||
+	       may_transmit(v, p->nic, &form) != p->transmit;
+}
+
 static void on_joined(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
 	const char *why = e->why[0] ? e->why : strerror(-e->status);
 
-	if (!e->status && p->lent) {
+	if (!e->status && is_to_leave(c, v, now_ns)) {
+		enter(v, PLACED_LEAVING); /* nothing was ever directed to it */
+	} else if (!e->status && p->lent) {
 		enter(v, PLACED_KEEPING_OFF);
 	} else if (!e->status) {
 		direct(c, v, now_ns);
@@ -318,6 +345,14 @@ static void step_done(struct control *c, struct vif *v, uint64_t now_ns)
 	case PLACED_KEEPING_OFF:
 		direct(c, v, now_ns);
 		return;
+	case PLACED_DRAINING:
+		/* Not earlier: what is in its place has to come behind what was drained. */
+		if (is_to_leave(c, v, now_ns)) {
+			p->lend = false;
+			enter(v, PLACED_HOLDING);
+			return;
+		}
+		break;
 	case PLACED_STARTING:
 		p->n_moves++;
 		p->since_ns = now_ns;
@@ -327,7 +362,6 @@ static void step_done(struct control *c, struct vif *v, uint64_t now_ns)
 	case PLACED_HOLDING:
 		remove_filter(p);
 		p->settled_ns = now_ns;
-		p->n_moves++;
 		break;
 	case PLACED_LEAVING:
 		(void)!placement_set_aside(c, v, false);
@@ -409,24 +443,6 @@ void placement_on_worker(struct control *c, const struct worker_event *e, uint64
 	}
 }
 
-static bool same_form(const struct vlan_form *a, const struct vlan_form *b)
-{
-	return a->vlan == b->vlan && a->on_wire == b->on_wire && a->tag_off == b->tag_off;
-}
-
-/* Whether v's place is not what it is to have now. */
-static bool is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns)
-{
-	const struct placement *p = &v->placement;
-	struct vlan_form form;
-	const char *why_not;
-
-	assert(p->nic); /* who is on a NIC has one */
-	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
-	       !same_form(&form, &p->form) || v->link.mtu != p->mtu ||
-	       may_transmit(v, p->nic, &form) != p->transmit;
-}
-
 /* v is on the bridge: does it wait for a place? Returns when to ask again. */
 static uint64_t wait_for_place(struct control *c, struct vif *v, uint64_t now_ns)
 {
@@ -463,11 +479,11 @@ static uint64_t step_vif(struct control *c, struct vif *v, uint64_t now_ns)
 
 	if (p->state == PLACED_NIC && is_to_leave(c, v, now_ns)) {
 		p->lend = false;
-		enter(v, PLACED_HOLDING);
+		start_to_leave(v);
 		next = advance(c, v, now_ns);
 	} else if (p->state == PLACED_NIC && placement_remakes(c, v, now_ns, &next)) {
 		p->rejoins = true;
-		enter(v, PLACED_HOLDING);
+		start_to_leave(v);
 		next = advance(c, v, now_ns);
 	}
 	if (p->state == PLACED_BRIDGE) {
@@ -489,7 +505,7 @@ static void give_places(struct control *c, struct nic *n, uint64_t now_ns)
 	v = placement_to_go(c, n, now_ns);
 	if (!v)
 		return;
-	enter(v, PLACED_HOLDING);
+	start_to_leave(v);
 	(void)advance(c, v, now_ns); /* it is told, or will be when all are asked again */
 }
 

@@ -18,6 +18,10 @@
  *	JOINING -> KEEPING_OFF -> SETTLING_IN -> EMPTYING -> PARTING -> DRAINING -> ...
  *	... LEAVING -> REJOINING -> OTHERS_FIRST -> CATCHING_UP -> RELEASING
  *
+ * Whatever has changed meanwhile, a vif on the way to a place turns round before its filter is
+ * added (JOINING -> LEAVING), else once its TAPs are drained (DRAINING -> HOLDING): frames may be
+ * in its place by then, and those in the TAPs are older.
+ *
  * Who gets one when there are more vifs than places is in placement_policy.c.
  *
  * When the vif's queues go, the filter goes first; when the datapath dies, or a NIC is taken

@@ -247,8 +247,9 @@ bool queue_grants_applied(struct queue *q, int *status) must_check;
 bool queue_grants_release(struct queue *q) must_check;
 
 /* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX: as many as the
- * guest may have buffers for, and one that waits for them; the rest waits in the netdev. If
- * it is not 0, read, until so many have come or one says EAGAIN. */
+ * guest may have buffers for, and one that waits for them, or more while the only queue's path
+ * changes; the rest waits in the netdev. If it is not 0, read, until so many have come or one
+ * says EAGAIN. */
 uint32_t queue_read_budget(struct queue *q);
 
 /* Sends what is the NIC's of to_tap. Before the outer loop writes the rest, every time. */

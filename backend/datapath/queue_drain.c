@@ -11,7 +11,8 @@
  * way has to be *taken*, not only shown, before the new one is read: a guest that asks for an
  * event with its very next frame has an empty ring. One that was never seen to ask so is given
  * TAKE_NS, one that was is waited for, but not for ever: the new way's frames wait as well.
- * Where the vif has one queue its ring orders all, and shown is enough.
+ * Where the vif has one queue its ring orders all: what was read of the old way is enough, since
+ * what is read of the new one comes behind it, however slow the guest is.
  */
 #include "queue_pass.h"
 
@@ -76,12 +77,16 @@ void drain_place_gone(struct queue *q, bool stays_held)
 		hold(q, false);
 }
 
-/* Of what it was shown; while the vif has one queue its ring is the order. */
+/* What was read; while the vif has one queue its ring is the order. */
 static bool is_taken(struct queue *q)
 {
 	struct queue_drain *d = &q->drain;
 
-	if (q->n_queues == 1 || ring_is_taken(&q->rx))
+	if (q->n_queues == 1)
+		return true;
+	if (q->from_tap.head)
+		return false;
+	if (ring_is_taken(&q->rx))
 		return true;
 	if (!d->until_ns)
 		d->until_ns = q->env->now_ns + (q->rx.tells_taken ? TAKE_MAX_NS : TAKE_NS);
@@ -94,7 +99,7 @@ void drain_check(struct queue *q)
 	struct queue_drain *d = &q->drain;
 
 	d->look_ns = 0;
-	if (!d->answer || d->n_older || q->from_tap.head || !is_taken(q))
+	if (!d->answer || d->n_older || !is_taken(q))
 		return;
 	q->place_answer = d->answer;
 	d->answer = 0;

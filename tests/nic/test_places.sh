@@ -166,6 +166,7 @@ stopped()
 	await 10 pings 2
 }
 
+elsewhere() { placement "$1" why_not | grep -q "no queue of it is with the NIC's worker"; }
 unwanted() { placement "$1" why_not | grep -q 'the operator wants it on the bridge'; }
 
 # What the operator said stands for the next vifd as well.
@@ -177,7 +178,7 @@ wish_kept()
 	await 10 unwanted "$g"
 	[ "$(placement "$g" wish)" = bridge ]
 	vifctl model "vif$g.0" auto
-	placement "$g" why_not | grep "no queue of it is with the NIC's worker"
+	await 10 elsewhere "$g"
 	vif-lab vifd restart # which has it there
 	await 10 model_is "$g" mq
 	[ "$(placement "$g" wish)" = auto ]
