@@ -154,7 +154,7 @@ enum vif_verdict queue_from_guest(struct queue *q, enum from_guest_fault *fault)
 	*fault = FROM_GUEST_FINE;
 	if (q->broken)
 		return VIF_OK;
-	q->tx_wait_ns = transmit_rests_until(q);
+	q->tx_wait_ns = transmit_holds_until(q);
 	if (q->tx_wait_ns) {
 		q->tx_due = false;
 		return VIF_OK;

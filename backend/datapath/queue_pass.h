@@ -73,7 +73,7 @@ void transmit_close(struct queue *q);
 /* The place is read: frames may go by the NIC. */
 void transmit_begin(struct queue *q);
 /* Nothing is to be taken from the guest before then; 0: it may. */
-uint64_t transmit_rests_until(const struct queue *q);
+uint64_t transmit_holds_until(const struct queue *q);
 uint64_t transmit_deadline(const struct queue *q);
 
 /* Publishes the ring's answers; signals 'port' and counts it in *notifies if the guest

@@ -12,7 +12,7 @@
  *
  *	NIC -> bridge	as soon as the device is done with its last frame: that has left the
  *			host. Until then the frame waits, and with it all behind it, for no
- *			longer than NIC_SETTLE_NS.
+ *			longer than NIC_SETTLE_NS; nothing more is taken from the guest.
  *	bridge -> NIC	when none of its frames took the bridge for NIC_SETTLE_NS: what was
  *			written to the TAP has left the host by then (nic.h settle()).
  *
@@ -95,11 +95,14 @@ void transmit_begin(struct queue *q)
 		rest(q);
 }
 
-uint64_t transmit_rests_until(const struct queue *q)
+/* More than waits already would wait behind it, in packets that the TAP is read into. */
+uint64_t transmit_holds_until(const struct queue *q)
 {
-	bool rests = q->transmit && q->env->now_ns < q->transmit->rest_until_ns;
+	const struct queue_transmit *t = q->transmit;
 
-	return rests ? q->transmit->rest_until_ns : 0;
+	if (t && t->waiting.head)
+		return q->env->now_ns + RETRY_NS;
+	return t && q->env->now_ns < t->rest_until_ns ? t->rest_until_ns : 0;
 }
 
 uint64_t transmit_deadline(const struct queue *q)

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <xen/io/netif.h>
 
+#include "backend/datapath/queue.h"
+#include "tests/sim/sim_datapath.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 #include "tests/sim/sim_transmit.h"
@@ -116,13 +118,19 @@ enum kind { PLAIN, BLANK, GSO };
 
 static struct frame built;
 
-/* Of a flow, numbered; in a page of its own. */
+/* In the guest's memory: two in each page. */
+static uint8_t *place_of(const struct evil *e, uint32_t number)
+{
+	return e->tx_memory + (size_t)(number % EVIL_PAGES) * XEN_PAGE +
+	       number / EVIL_PAGES % 2 * 1024;
+}
+
+/* Of a flow, numbered. */
 static void put(struct rig *r, enum kind kind, const uint8_t *to, const uint8_t *from,
 		uint32_t number)
 {
 	struct evil *e = &r->evil;
-	uint32_t page = number % EVIL_PAGES;
-	uint8_t *at = e->tx_memory + (size_t)page * XEN_PAGE;
+	uint8_t *at = place_of(e, number);
 
 	frame_build(&built, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP,
 						  .payload = kind == GSO ? 3000 : 100 });
@@ -131,7 +139,8 @@ static void put(struct rig *r, enum kind kind, const uint8_t *to, const uint8_t 
 	memcpy(at, to, 6);
 	memcpy(at + 6, from, 6);
 	memcpy(at + NUMBER_AT, &number, sizeof(number));
-	evil_tx(e, page, 0, (uint16_t)built.size,
+	evil_tx(e, number % EVIL_PAGES, (uint16_t)((at - e->tx_memory) % XEN_PAGE),
+		(uint16_t)built.size,
 		kind == GSO   ? NETTXF_extra_info | NETTXF_csum_blank | NETTXF_data_validated :
 		kind == BLANK ? NETTXF_csum_blank | NETTXF_data_validated :
 				0);
@@ -319,6 +328,37 @@ static void the_bridge_waits_for_the_nic(void **state)
 	assert_int_equal(wire.n_by_bridge, 3);
 }
 
+/* While one waits no more are taken: they would use up the packets the TAP is read into, and
+ * nobody would say when there are some again. */
+static void what_waits_leaves_room_for_the_tap(void **state)
+{
+	struct rig *r = *state;
+	uint32_t number = 1, n_taken;
+
+	r->ns_per_turn = NS_PER_MS / 4;
+	sim_transmit_be_busy(true);
+	evil_rx(&r->evil, EVIL_PAGES);
+	send_one(r, PLAIN, station, own, number++);
+	put(r, GSO, station, own, number++);
+	show(r);
+	rig_turns(r, 2);
+	n_taken = r->evil.tx->rsp_prod;
+	assert_int_equal(n_taken, 3); /* a GSO frame has two slots */
+	while (number < QUEUE_PACKETS + 16)
+		put(r, PLAIN, station, own, number++);
+	show(r);
+	rig_turns(r, 10);
+	assert_int_equal(r->evil.tx->rsp_prod, n_taken);
+	assert_int_equal(wire.n_by_bridge, 0);
+	for (uint32_t i = 0; i < QUEUE_READ_MAX; i++)
+		assert_true(sim_datapath_give(r->datapath, EVIL_DOMID, built.bytes, built.size));
+	rig_turns(r, 2);
+	assert_int_equal(r->evil.rx->rsp_prod, QUEUE_READ_MAX);
+	rig_turns(r, (unsigned)(NIC_SETTLE_NS / r->ns_per_turn));
+	assert_int_equal(wire.n_by_bridge, number - 2);
+	assert_int_equal(wire.n_late, 0);
+}
+
 /* A flow that never rests and needs the bridge no more gets back to the NIC. */
 static void a_flow_without_a_rest(void **state)
 {
@@ -400,8 +440,8 @@ static void rewrite(struct rig *r, xengnttab_grant_copy_segment_t *ops, uint32_t
 {
 	(void)ops;
 	(void)n;
-	for (uint32_t page = 0; page < EVIL_PAGES; page++) {
-		uint8_t *at = r->evil.tx_memory + (size_t)page * XEN_PAGE;
+	for (uint32_t i = 0; i < 2 * EVIL_PAGES; i++) {
+		uint8_t *at = place_of(&r->evil, i);
 
 		memcpy(at + 6, random() % 2 ? own : other, 6);
 	}
@@ -466,9 +506,9 @@ int main(void)
 		T(a_station_that_moves),	 T(not_without_a_place),
 		T(not_of_a_locked_port),
 		T(the_bridge_remembers_the_guest), T(the_bridge_waits_for_the_nic),
-		T(a_flow_without_a_rest),	 T(any_order_of_events),
-		T(more_than_fits),		 T(the_source_is_rewritten),
-		T(the_end_comes_first),
+		T(what_waits_leaves_room_for_the_tap), T(a_flow_without_a_rest),
+		T(any_order_of_events),		 T(more_than_fits),
+		T(the_source_is_rewritten),	 T(the_end_comes_first),
 #undef T
 	};
 
