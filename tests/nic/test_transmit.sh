@@ -83,7 +83,12 @@ swapped()
 }
 
 listens() { wire ss -tlnH | grep -q ':7003 '; }
-sends_tcp() { guest 1 timeout 20 iperf3 -c 10.77.0.1 -p 7003 -t 2 -P 4 --json >"$work/tcp"; }
+# With --json iperf3 ends well even where nobody listened: its server would then wait for ever.
+sends_tcp()
+{
+	guest 1 timeout 20 iperf3 -c 10.77.0.1 -p 7003 -t 2 -P 4 --json >"$work/tcp"
+	jq -e '.error == null' "$work/tcp" || { jq .error "$work/tcp"; return 1; }
+}
 
 # What is to be cut takes the bridge, what is not the NIC, and no segment arrives before an
 # earlier one: the receiver has nothing to put aside.
