@@ -45,6 +45,10 @@
 static_assert(QUEUE_OPS_MAX >= FROM_GUEST_SLOTS_MAX && QUEUE_OPS_MAX >= TO_GUEST_RING_SLOTS_MAX,
 	      "one frame fits");
 
+/* What a guest sends waits at most so long for a NIC to be done with what went there before: more
+ * than a device's thread or interrupt waits for a processor that is busy. */
+#define QUEUE_PATIENCE_NS (100 * NS_PER_MS)
+
 /* What a pass works in; one per worker, holds nothing between passes. */
 struct queue_scratch {
 	struct packet_pool segments; /* QUEUE_BATCH */

@@ -255,7 +255,7 @@ bool queue_place_receive(struct queue *q)
 		queue_place_look(q);
 	if (posted_note_read(q, p, n, n < budget))
 		return true;
-	if (n < budget && q->place_state == QUEUE_PLACE_LAST) {
+	if (n < budget && q->place_state == QUEUE_PLACE_LAST && transmit_has_ended(q)) {
 		give_up(q);
 		return true;
 	}

@@ -12,7 +12,8 @@
  *
  *	NIC -> bridge	as soon as the device is done with its last frame: that has left the
  *			host. Until then the frame waits, and with it all behind it, for no
- *			longer than NIC_SETTLE_NS; nothing more is taken from the guest.
+ *			longer than QUEUE_PATIENCE_NS; nothing more is taken from the guest.
+ *			A device that is not done by then gets no more until it is.
  *	bridge -> NIC	when none of its frames took the bridge for NIC_SETTLE_NS: what was
  *			written to the TAP has left the host by then (nic.h settle()).
  *
@@ -44,6 +45,9 @@ struct queue_transmit {
 	uint8_t mac[ETH_ALEN]; /* the vif's */
 	uint64_t rest_until_ns, rested_ns;
 	uint64_t wait_until_ns; /* of waiting; 0: none does */
+	uint64_t last;	      /* of all flows' by_nic */
+	uint64_t given_up;    /* frames the port took up to this one are not waited for; 0: none */
+	uint64_t end_ns;      /* the place ends by then, whatever is under way; 0: it does not */
 	bool kick_due;		/* the device was too busy for what it has */
 	struct packet_fifo waiting;
 	uint32_t n_batch;
@@ -109,7 +113,8 @@ uint64_t transmit_deadline(const struct queue *q)
 {
 	const struct queue_transmit *t = q->transmit;
 
-	return t && (t->wait_until_ns || t->kick_due) ? q->env->now_ns + RETRY_NS : UINT64_MAX;
+	return t && (t->wait_until_ns || t->end_ns || t->kick_due) ? q->env->now_ns + RETRY_NS :
+								     UINT64_MAX;
 }
 
 /* ---- which way ---- */
@@ -139,18 +144,6 @@ static struct flow *flow_of(struct queue_transmit *t, const struct packet *p)
 	return &t->flow[hash % FLOWS];
 }
 
-/* Whether the NIC may have it and can do with it as it is, but for the checksum. */
-static bool is_fit(const struct queue *q, const struct packet *p)
-{
-	const struct queue_transmit *t = q->transmit;
-	uint32_t most = __atomic_load_n(&t->nic->frame_max, __ATOMIC_RELAXED);
-
-	return q->place_state == QUEUE_PLACE_READING && p->size <= MIN(most, NIC_TRANSMIT_MAX) &&
-	       packet_vnet(p)->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
-	       !memcmp(p->frame + ETH_ALEN, t->mac, ETH_ALEN) &&
-	       stations_is_behind(&t->nic->behind, p->frame, 0);
-}
-
 static struct nic_sent sent(const struct queue *q)
 {
 	struct nic_sent s;
@@ -159,19 +152,47 @@ static struct nic_sent sent(const struct queue *q)
 	return s;
 }
 
-/* Its last frame by the NIC may not have left yet. */
-static bool is_under_way(const struct queue *q, const struct flow *f)
+/* The frame of this number may not have left yet. One beyond those taken, and the batch that is
+ * still to be, found no room. */
+static bool is_under_way(const struct queue *q, uint64_t number)
 {
-	return f->by_nic && f->by_nic > sent(q).done;
+	const struct queue_transmit *t = q->transmit;
+	struct nic_sent s = sent(q);
+
+	return MIN(number, s.taken + t->n_batch) > MAX(s.done, t->given_up);
+}
+
+static bool is_stuck(struct queue *q)
+{
+	struct queue_transmit *t = q->transmit;
+
+	if (t->given_up && sent(q).done >= t->given_up)
+		t->given_up = 0;
+	return t->given_up;
+}
+
+/* Whether the NIC may have it and can do with it as it is, but for the checksum. */
+static bool is_fit(struct queue *q, const struct packet *p)
+{
+	const struct queue_transmit *t = q->transmit;
+	uint32_t most = __atomic_load_n(&t->nic->frame_max, __ATOMIC_RELAXED);
+
+	return q->place_state == QUEUE_PLACE_READING && p->size <= MIN(most, NIC_TRANSMIT_MAX) &&
+	       packet_vnet(p)->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+	       !memcmp(p->frame + ETH_ALEN, t->mac, ETH_ALEN) &&
+	       stations_is_behind(&t->nic->behind, p->frame, 0) && !is_stuck(q);
 }
 
 static enum way bridge_for(struct queue *q, struct flow *f)
 {
-	uint64_t now_ns = q->env->now_ns, until_ns = q->transmit->wait_until_ns;
+	struct queue_transmit *t = q->transmit;
+	uint64_t now_ns = q->env->now_ns;
 
-	if (is_under_way(q, f) && (!until_ns || now_ns < until_ns))
-		return NOT_YET;
-	f->by_nic = 0;
+	if (is_under_way(q, f->by_nic)) {
+		if (!t->wait_until_ns || now_ns < t->wait_until_ns)
+			return NOT_YET;
+		t->given_up = sent(q).taken;
+	}
 	f->by_bridge_ns = now_ns;
 	return BY_BRIDGE;
 }
@@ -207,8 +228,19 @@ static enum way choose(struct queue *q, struct packet *p)
 	}
 	if (finish(q, p))
 		return bridge_for(q, f);
-	f->by_nic = sent(q).taken + t->n_batch + 1;
+	f->by_nic = t->last = sent(q).taken + t->n_batch + 1;
 	return BY_NIC;
+}
+
+bool transmit_has_ended(struct queue *q)
+{
+	struct queue_transmit *t = q->transmit;
+
+	if (!t || (!t->waiting.head && !is_under_way(q, t->last)))
+		return true;
+	if (!t->end_ns)
+		t->end_ns = q->env->now_ns + QUEUE_PATIENCE_NS;
+	return q->env->now_ns >= t->end_ns;
 }
 
 /* ---- the pass ---- */
@@ -273,7 +305,7 @@ void queue_transmit(struct queue *q)
 	if (!p)
 		return;
 	if (!t->wait_until_ns)
-		t->wait_until_ns = q->env->now_ns + NIC_SETTLE_NS;
+		t->wait_until_ns = q->env->now_ns + QUEUE_PATIENCE_NS;
 	packet_fifo_push(&t->waiting, p);
 	append(&t->waiting, &all);
 }
