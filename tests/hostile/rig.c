@@ -230,9 +230,14 @@ void rig_good_forgets(struct rig *r)
 
 /* ---- the hostile guest, seen from control ---- */
 
+struct vif *rig_vif(struct rig *r, uint32_t domid)
+{
+	return control_find(&r->control, (struct vif_id){ (uint16_t)domid, 0 });
+}
+
 struct vif *rig_evil_vif(struct rig *r)
 {
-	return control_find(&r->control, (struct vif_id){ EVIL_DOMID, 0 });
+	return rig_vif(r, EVIL_DOMID);
 }
 
 int rig_evil_state(void)
@@ -242,13 +247,19 @@ int rig_evil_state(void)
 	return state ? atoi(state) : -1;
 }
 
-struct queue_counters rig_evil_counters(struct rig *r)
+struct queue_counters rig_counters(struct rig *r, uint32_t domid)
 {
+	const struct vif *v = rig_vif(r, domid);
 	struct queue_counters n;
 
-	assert_non_null(rig_evil_vif(r));
-	vif_counters(&r->control, rig_evil_vif(r), &n);
+	assert_non_null(v);
+	vif_counters(&r->control, v, &n);
 	return n;
+}
+
+struct queue_counters rig_evil_counters(struct rig *r)
+{
+	return rig_counters(r, EVIL_DOMID);
 }
 
 void rig_expect_disabled(struct rig *r, const char *why)

@@ -136,10 +136,12 @@ uint64_t rig_good_carries(struct rig *r, uint32_t n);
 /* After losses: the next frames of all flows are new ones. */
 void rig_good_forgets(struct rig *r);
 
-/* The hostile guest's vif; NULL: none. */
+/* A guest's vif, the hostile one's; NULL: none. */
+struct vif *rig_vif(struct rig *r, uint32_t domid);
 struct vif *rig_evil_vif(struct rig *r);
 /* The backend's state of it; -1: there is none. */
 int rig_evil_state(void);
+struct queue_counters rig_counters(struct rig *r, uint32_t domid);
 struct queue_counters rig_evil_counters(struct rig *r);
 
 /* Asserts that the vif, and only it, is given up for a reason that holds 'why', and that

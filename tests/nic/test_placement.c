@@ -20,27 +20,19 @@ static int start(void **state)
 	return 0;
 }
 
-static struct vif *vif_of(struct rig *r, uint32_t domid)
-{
-	return control_find(&r->control, (struct vif_id){ (uint16_t)domid, 0 });
-}
-
 static struct placement *good(struct rig *r)
 {
-	return &vif_of(r, GOOD_DOMID)->placement;
+	return &rig_vif(r, GOOD_DOMID)->placement;
 }
 
 static struct placement *evil(struct rig *r)
 {
-	return &vif_of(r, EVIL_DOMID)->placement;
+	return &rig_vif(r, EVIL_DOMID)->placement;
 }
 
 static uint64_t by_nic(struct rig *r)
 {
-	struct queue_counters n;
-
-	vif_counters(&r->control, vif_of(r, GOOD_DOMID), &n);
-	return n.to_guest_nic_frames;
+	return rig_counters(r, GOOD_DOMID).to_guest_nic_frames;
 }
 
 /* rig_good_carries() asserts that the frames come in order, each once. */
@@ -106,7 +98,7 @@ static void there_and_back_by_another_queue(void **state)
 		rig_turn(r);
 	}
 	rig_good_carries(r, 100);
-	assert_int_equal(vif_of(r, GOOD_DOMID)->n_queues, 3);
+	assert_int_equal(rig_vif(r, GOOD_DOMID)->n_queues, 3);
 	assert_true(good(r)->n_moves > 60);
 	assert_true(by_nic(r) > 1000);
 }
@@ -591,9 +583,9 @@ static void a_port_without_flooding(void **state)
 {
 	struct rig *r = *state;
 	uint8_t mac[6];
-	int port = vif_of(r, GOOD_DOMID)->netdev.ifindex;
+	int port = rig_vif(r, GOOD_DOMID)->netdev.ifindex;
 
-	memcpy(mac, vif_of(r, GOOD_DOMID)->keys.mac, sizeof(mac));
+	memcpy(mac, rig_vif(r, GOOD_DOMID)->keys.mac, sizeof(mac));
 	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
 	sim_netdev_link(GOOD_DOMID, 0)->known_only = true;
 	sim_links_changed();

@@ -15,7 +15,7 @@
 
 static struct placement *of(struct rig *r, uint32_t domid)
 {
-	return &control_find(&r->control, (struct vif_id){ (uint16_t)domid, 0 })->placement;
+	return &rig_vif(r, domid)->placement;
 }
 
 static struct placement *good(struct rig *r)

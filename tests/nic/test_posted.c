@@ -34,22 +34,9 @@ static int end(void **state)
 	return 0;
 }
 
-static struct vif *vif_of(struct rig *r, uint32_t domid)
-{
-	return control_find(&r->control, (struct vif_id){ (uint16_t)domid, 0 });
-}
-
 static struct placement *good(struct rig *r)
 {
-	return &vif_of(r, GOOD_DOMID)->placement;
-}
-
-static struct queue_counters count(struct rig *r, uint32_t domid)
-{
-	struct queue_counters n;
-
-	vif_counters(&r->control, vif_of(r, domid), &n);
-	return n;
+	return &rig_vif(r, GOOD_DOMID)->placement;
 }
 
 /* ---- the guest that keeps the rules ---- */
@@ -68,9 +55,9 @@ static void no_byte_is_copied(void **state)
 	struct queue_counters before, after;
 
 	start_posting(r);
-	before = count(r, GOOD_DOMID);
+	before = rig_counters(r, GOOD_DOMID);
 	rig_good_carries(r, 1000);
-	after = count(r, GOOD_DOMID);
+	after = rig_counters(r, GOOD_DOMID);
 	assert_int_equal(after.to_guest_frames - before.to_guest_frames, 1000);
 	assert_int_equal(after.to_guest_nic_frames - before.to_guest_nic_frames, 1000);
 	assert_int_equal(after.to_guest_nic_written - before.to_guest_nic_written, 1000);
@@ -101,9 +88,9 @@ static void tags_are_taken_off_a_copy(void **state)
 
 	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, true };
 	rig_turns_until(r, 100, good(r)->form.vlan == 10 && good(r)->state == PLACED_NIC);
-	before = count(r, GOOD_DOMID);
+	before = rig_counters(r, GOOD_DOMID);
 	rig_good_carries(r, 500);
-	after = count(r, GOOD_DOMID);
+	after = rig_counters(r, GOOD_DOMID);
 	assert_int_equal(after.to_guest_nic_frames - before.to_guest_nic_frames, 500);
 	assert_int_equal(after.to_guest_nic_written, before.to_guest_nic_written);
 }
@@ -114,10 +101,10 @@ static void neighbours_get_through(void **state)
 	struct queue_counters before, after;
 
 	start_posting(r);
-	before = count(r, GOOD_DOMID);
+	before = rig_counters(r, GOOD_DOMID);
 	r->good.neighbour_goal += 500;
 	rig_good_carries(r, 500);
-	after = count(r, GOOD_DOMID);
+	after = rig_counters(r, GOOD_DOMID);
 	assert_int_equal(after.to_guest_nic_written - before.to_guest_nic_written, 1000);
 	assert_int_equal(after.to_guest_nic_injected - before.to_guest_nic_injected, 500);
 	assert_int_equal(after.to_guest_static_copies, before.to_guest_static_copies);
@@ -142,7 +129,7 @@ static void there_and_back(void **state)
 		rig_turns(r, (unsigned)random() % 12);
 	}
 	rig_good_carries(r, 1);
-	n = count(r, GOOD_DOMID);
+	n = rig_counters(r, GOOD_DOMID);
 	assert_true(good(r)->n_moves > 300);
 	assert_true(n.to_guest_nic_written > 9000);
 	assert_true(n.to_guest_nic_injected > 3000);
@@ -180,7 +167,7 @@ static void there_and_back_by_another_queue(void **state)
 		rig_turn(r);
 	}
 	rig_good_carries(r, 100);
-	n = count(r, GOOD_DOMID);
+	n = rig_counters(r, GOOD_DOMID);
 	assert_true(good(r)->n_moves > 40);
 	assert_true(n.to_guest_nic_written > 5000);
 	assert_true(n.to_guest_nic_injected > 3000);
