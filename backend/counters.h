@@ -23,7 +23,7 @@
 	X(from_guest_multicast_requests) /* to add or remove an address: done */                   \
 	X(from_guest_nic_frames)  /* of frames: sent by a NIC, past the bridge */                  \
 	X(from_guest_summed_bytes) /* whose checksum was finished in software for that */          \
-	X(from_guest_nic_full)	  /* dropped: the NIC had no room */                               \
+	X(from_guest_nic_full)	  /* times they waited as the NIC had no room */                   \
 	X(from_guest_nic_foreign) /* whose source is not the vif's own: the bridge's */            \
 	X(from_guest_grant_ops)                                                                    \
 	X(from_guest_static_copies) /* without one, through static grants */                       \

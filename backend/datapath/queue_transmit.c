@@ -17,6 +17,8 @@
  *	bridge -> NIC	when none of its frames took the bridge for NIC_SETTLE_NS: what was
  *			written to the TAP has left the host by then (nic.h settle()).
  *
+ * Frames for which the NIC has no room wait alike, and the guest with them.
+ *
  * A flow that never rests that long, but has not needed the bridge for a second, is given
  * rest: the queue takes nothing from the guest for NIC_SETTLE_NS, at most once a second. The
  * same when the NIC's way opens: from then on nothing that is under way matters.
@@ -44,10 +46,11 @@ struct queue_transmit {
 	const struct shared_nic *nic;
 	uint8_t mac[ETH_ALEN]; /* the vif's */
 	uint64_t rest_until_ns, rested_ns;
-	uint64_t wait_until_ns; /* of waiting; 0: none does */
-	uint64_t last;	      /* of all flows' by_nic */
-	uint64_t given_up;    /* frames the port took up to this one are not waited for; 0: none */
-	uint64_t end_ns;      /* the place ends by then, whatever is under way; 0: it does not */
+	uint64_t wait_until_ns; /* it waits, if nothing leaves before; 0: nothing waits */
+	uint64_t last;		/* of all flows' by_nic */
+	uint64_t given_up;	/* frames the port took up to this one are not waited for */
+	uint64_t given_up_ns;	/* when it was found stuck; 0: it is not */
+	uint64_t end_ns;	/* the place ends by then, whatever is under way; 0: it does not */
 	bool kick_due;		/* the device was too busy for what it has */
 	struct packet_fifo waiting;
 	uint32_t n_batch;
@@ -166,9 +169,23 @@ static bool is_stuck(struct queue *q)
 {
 	struct queue_transmit *t = q->transmit;
 
-	if (t->given_up && sent(q).done >= t->given_up)
-		t->given_up = 0;
-	return t->given_up;
+	if (t->given_up_ns && q->env->now_ns - t->given_up_ns >= QUEUE_PATIENCE_NS &&
+	    sent(q).done >= t->given_up)
+		t->given_up_ns = 0;
+	return t->given_up_ns;
+}
+
+static void give_up(struct queue *q)
+{
+	q->transmit->given_up = sent(q).taken;
+	q->transmit->given_up_ns = q->env->now_ns;
+}
+
+static bool may_wait(const struct queue *q)
+{
+	uint64_t until_ns = q->transmit->wait_until_ns;
+
+	return !until_ns || q->env->now_ns < until_ns;
 }
 
 /* Whether the NIC may have it and can do with it as it is, but for the checksum. */
@@ -186,14 +203,13 @@ static bool is_fit(struct queue *q, const struct packet *p)
 static enum way bridge_for(struct queue *q, struct flow *f)
 {
 	struct queue_transmit *t = q->transmit;
-	uint64_t now_ns = q->env->now_ns;
 
 	if (is_under_way(q, f->by_nic)) {
-		if (!t->wait_until_ns || now_ns < t->wait_until_ns)
+		if (t->n_batch || may_wait(q))
 			return NOT_YET;
-		t->given_up = sent(q).taken;
+		give_up(q);
 	}
-	f->by_bridge_ns = now_ns;
+	f->by_bridge_ns = q->env->now_ns;
 	return BY_BRIDGE;
 }
 
@@ -245,23 +261,25 @@ bool transmit_has_ended(struct queue *q)
 
 /* ---- the pass ---- */
 
-static void send_batch(struct queue *q)
+/* Whether the port took all. What it did not is the batch still. */
+static bool send_batch(struct queue *q)
 {
 	struct queue_transmit *t = q->transmit;
 	struct queue_counters *c = q->counters;
-	uint32_t n;
+	uint32_t n = q->nic->transmit(q->port, t->batch, t->n_batch);
 
-	if (!t->n_batch)
-		return;
-	n = q->nic->transmit(q->port, t->batch, t->n_batch);
 	t->kick_due = q->nic->kick(q->port);
-	for (uint32_t i = 0; i < n; i++)
-		counter_add(&c->from_guest_bytes, t->batch[i]->size);
 	counter_add(&c->from_guest_frames, n);
 	counter_add(&c->from_guest_nic_frames, n);
-	counter_add(&c->from_guest_nic_full, t->n_batch - n);
-	while (t->n_batch)
-		packet_put(&q->pool, t->batch[--t->n_batch]);
+	for (uint32_t i = 0; i < n; i++) {
+		counter_add(&c->from_guest_bytes, t->batch[i]->size);
+		packet_put(&q->pool, t->batch[i]);
+	}
+	t->n_batch -= n;
+	memmove(t->batch, t->batch + n, t->n_batch * sizeof(*t->batch));
+	if (n)
+		t->wait_until_ns = 0;
+	return !t->n_batch;
 }
 
 static void count_foreign(struct queue *q, const struct packet *p)
@@ -270,12 +288,37 @@ static void count_foreign(struct queue *q, const struct packet *p)
 		counter_add(&q->counters->from_guest_nic_foreign, 1);
 }
 
+/* Sends frames of 'all', oldest first, up to one that has to wait: that, or NULL. */
+static struct packet *send_frames(struct queue *q, struct packet_fifo *all)
+{
+	struct queue_transmit *t = q->transmit;
+	struct packet *p;
+
+	while ((p = packet_fifo_pop(all))) {
+		enum way way = choose(q, p);
+
+		if (way == NOT_YET && t->n_batch && send_batch(q))
+			way = choose(q, p);
+		if (way == NOT_YET)
+			return p;
+		if (way == BY_BRIDGE) {
+			t->wait_until_ns = 0;
+			count_foreign(q, p);
+			packet_fifo_push(&q->to_tap, p);
+			continue;
+		}
+		t->batch[t->n_batch++] = p;
+		if (t->n_batch == ARRAY_SIZE(t->batch) && !send_batch(q))
+			return NULL;
+	}
+	return NULL;
+}
+
 void queue_transmit(struct queue *q)
 {
 	struct queue_transmit *t = q->transmit;
 	struct packet_fifo all = { 0 };
 	struct packet *p;
-	enum way way;
 
 	if (!t)
 		return;
@@ -283,29 +326,18 @@ void queue_transmit(struct queue *q)
 		t->kick_due = q->nic->kick(q->port);
 	append(&all, &t->waiting);
 	append(&all, &q->to_tap);
-	while ((p = packet_fifo_pop(&all))) {
-		way = choose(q, p);
-		if (way == NOT_YET && t->n_batch) {
-			send_batch(q);
-			way = choose(q, p);
-		}
-		if (way == NOT_YET)
-			break;
-		t->wait_until_ns = 0;
-		if (way == BY_BRIDGE) {
-			count_foreign(q, p);
-			packet_fifo_push(&q->to_tap, p);
-		} else {
-			t->batch[t->n_batch++] = p;
-			if (t->n_batch == ARRAY_SIZE(t->batch))
-				send_batch(q);
-		}
+	p = send_frames(q, &all);
+	if (t->n_batch && !send_batch(q)) {
+		counter_add(&q->counters->from_guest_nic_full, 1);
+		if (!may_wait(q))
+			give_up(q);
 	}
-	send_batch(q);
-	if (!p)
-		return;
-	if (!t->wait_until_ns)
-		t->wait_until_ns = q->env->now_ns + QUEUE_PATIENCE_NS;
-	packet_fifo_push(&t->waiting, p);
+	for (uint32_t i = 0; i < t->n_batch; i++)
+		packet_fifo_push(&t->waiting, t->batch[i]);
+	t->n_batch = 0;
+	if (p)
+		packet_fifo_push(&t->waiting, p);
 	append(&t->waiting, &all);
+	if (t->waiting.head && !t->wait_until_ns)
+		t->wait_until_ns = q->env->now_ns + QUEUE_PATIENCE_NS;
 }
