@@ -105,6 +105,10 @@ static void show_buffers(const char *what)
 {
 	if (!strcmp(what, "posted"))
 		printf(", which writes to its buffers");
+	else if (!strcmp(what, "lent"))
+		printf(", which writes to its memory");
+	else if (!strcmp(what, "to be lent"))
+		printf(", which is to write to its memory soon");
 	else
 		printf("; it does not write to its buffers: %s", what);
 }
@@ -281,6 +285,20 @@ static void show_device(const json_t *d)
 	       number(d, "faults"), number(d, "to_host"), number(d, "from_host"));
 }
 
+/* A place lent to has a star. */
+static void show_vifs(const json_t *nic)
+{
+	const json_t *vif, *vifs = json_object_get(nic, "vifs"), *lent = json_object_get(nic, "lent");
+
+	for (size_t i = 0; (vif = json_array_get(vifs, i)); i++) {
+		bool is_lent = false;
+
+		for (size_t k = 0; k < json_array_size(lent); k++)
+			is_lent |= json_equal(vif, json_array_get(lent, k));
+		printf(" %s%s", json_string_value(vif), is_lent ? "*" : "");
+	}
+}
+
 static void show_nic(const json_t *answer)
 {
 	const json_t *nic, *list = json_object_get(answer, "nics");
@@ -288,15 +306,12 @@ static void show_nic(const json_t *answer)
 	printf("%-16s %-9s %-5s %7s %-8s %7s  %-12s %-10s %-8s %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS",
 	       "POLICY", "WORKER", "STEERING", "RECEIVE", "TRANSMIT", "VIFS");
 	for (size_t i = 0; (nic = json_array_get(list, i)); i++) {
-		const json_t *vifs = json_object_get(nic, "vifs");
-
 		printf("%-16s %-9s %-5s %7jd %-8s %7jd  %-12s %-10s %-8s", text(nic, "nic"),
 		       text(nic, "provider"), json_is_true(json_object_get(nic, "open")) ? "yes" : "no",
 		       number(nic, "filters"), text(nic, "policy"), number(nic, "worker"), text(nic, "steering"),
 		       text(nic, "receive"),
 		       json_is_true(json_object_get(nic, "transmit")) ? "yes" : "no");
-		for (size_t k = 0; k < json_array_size(vifs); k++)
-			printf(" %s", json_string_value(json_array_get(vifs, k)));
+		show_vifs(nic);
 		if (json_is_string(json_object_get(nic, "error")))
 			printf(" %s", text(nic, "error"));
 		putchar('\n');

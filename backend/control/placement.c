@@ -180,7 +180,7 @@ void placement_nic_gone(struct control *c, struct nic *n)
 		if (p->nic != n || p->state > PLACED_LEAVING)
 			continue;
 		p->filtered = false;
-		p->n_moves += p->state == PLACED_NIC && !p->aside;
+		p->n_moves += p->state == PLACED_NIC;
 		enter(c->vif[i], way_out(p));
 	}
 }

@@ -147,9 +147,9 @@ static json_t *view_placement(const struct control *c, const struct vif *v)
 	if (p->nic)
 		buffers = ipc_buffers_name(__atomic_load_n(&q->buffers, __ATOMIC_RELAXED));
 
-	return json_pack("{s:s, s:s?, s:i, s:i, s:s?, s:s?, s:s?, s:I}", "wish",
+	return json_pack("{s:s, s:s?, s:i, s:i, s:i, s:s?, s:s?, s:s?, s:I}", "wish",
 			 placement_wish_name(p->wish), "nic", p->nic ? p->nic->config.name : NULL,
-			 "vlan", p->nic ? p->form.vlan : 0, "wire_vlan",
+			 "queue", p->nic ? (int)p->queue : 0, "vlan", p->nic ? p->form.vlan : 0, "wire_vlan",
 			 p->nic ? p->form.on_wire : 0, "buffers", buffers, "why_not",
 			 p->state == PLACED_BRIDGE ? p->why_not : NULL, "failure",
 			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
@@ -172,18 +172,22 @@ static json_t *view_device(const struct nic *n)
 static json_t *view_nic(const struct nic *n)
 {
 	struct nic_caps caps = { .n_places = 0 };
-	json_t *vifs = json_array();
+	json_t *vifs = json_array(), *lent = json_array();
 
 	if (n->device)
 		caps = n->ops->caps(n->device);
-	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++) {
 		if (n->place[i])
 			json_array_append_new(vifs, json_string(n->place[i]->name));
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s, s:s?, s:s?, s:b, s:b, s:o, s:o?}", "nic",
+		if (n->place[i] && n->place[i]->placement.lent)
+			json_array_append_new(lent, json_string(n->place[i]->name));
+	}
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s, s:s?, s:s?, s:b, s:b, s:o, s:o, s:o?}", "nic",
 			 n->config.name, "provider", config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error",
 			 n->why[0] ? n->why : NULL, "worker", (int)n->worker, "filters",
 			 (int)caps.n_places, "policy", config_nic_policy(&n->config), "steering", caps.steering, "receive", caps.receive,
-			 "transmit", nic_transmits(n), "untested_on_hardware", caps.untested, "vifs", vifs, "device", view_device(n));
+			 "transmit", nic_transmits(n), "untested_on_hardware", caps.untested, "vifs", vifs, "lent", lent,
+			 "device", view_device(n));
 }
 
 static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)
