@@ -44,8 +44,9 @@
 /* As many as a guest's ring has slots: from begin() on a place takes no more at once either. */
 #define EARLY NIC_EARLY_FRAMES
 
-/* Of our chunks, where the limit of locked memory does not allow AFXDP_PLACE_CHUNKS. */
-#define CHUNKS_MIN 512u
+/* Of our chunks, where the limit of locked memory does not allow AFXDP_PLACE_CHUNKS: with fewer
+ * frames would be lost while control takes its steps. */
+#define CHUNKS_MIN 1024u
 
 /* Of each place as it is, and as it was: the kernel lets go of that in its time. */
 static_assert(2ul * NIC_PLACES_MAX * (AFXDP_PLACE_CHUNKS + NIC_PAGES) * CHUNK <= NIC_PINNED_MAX,

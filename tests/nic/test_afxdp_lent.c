@@ -560,23 +560,37 @@ static void ours_above_the_guests(void **state)
 	reaped(0, sent - 10, 10);
 }
 
+/* What may be pinned, without the right to as much as is wanted; by a user of our own, as all
+ * that a user pins counts. RLIM_INFINITY: as it was. */
+static void limit_pinned(rlim_t size)
+{
+	uid_t user = size == RLIM_INFINITY ? 0 : 1000000 + (uid_t)getpid();
+	struct rlimit limit;
+
+	assert_int_equal(setresuid(user, (uid_t)-1, (uid_t)-1), 0);
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	limit.rlim_cur = MIN(size, limit.rlim_max);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	capng_get_caps_process();
+	capng_update(size == RLIM_INFINITY ? CAPNG_ADD : CAPNG_DROP, CAPNG_EFFECTIVE, CAP_IPC_LOCK);
+	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
+}
+
 /* Only as much as the limit of locked memory allows; there is less for what comes early. */
 static void limited(void **state)
 {
-	struct rlimit was, limit;
+	char why[160] = "";
+	int err;
 
 	(void)state;
-	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &was), 0);
-	limit = (struct rlimit){ .rlim_cur = 8 << 20, .rlim_max = was.rlim_max };
-	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-	capng_get_caps_process();
-	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_IPC_LOCK);
-	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
+	limit_pinned(4 << 20);
+	err = try_to_join(true, why, sizeof(why));
+	limit_pinned(RLIM_INFINITY);
+	assert_int_equal(err, -ENOBUFS);
+	limit_pinned(6 << 20);
 	start_lent();
-	assert_true(place->umem->n_chunks < AFXDP_PLACE_CHUNKS);
-	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_IPC_LOCK);
-	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
-	setrlimit(RLIMIT_MEMLOCK, &was);
+	limit_pinned(RLIM_INFINITY);
+	assert_int_equal(place->umem->n_chunks, AFXDP_PLACE_CHUNKS / 4);
 	post(0, 10);
 	send_frames(10);
 	reaped(0, sent - 10, 10);
