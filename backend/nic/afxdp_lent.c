@@ -23,7 +23,8 @@
  * xsk_unbind_dev() waits until nobody receives into it (synchronize_net()). In zero-copy mode
  * the driver is told later, by deferred work (xp_release_deferred()), which is over when another
  * socket can be bound to the queue: so one is. The rings have to be unmapped
- * first, as each mapping keeps the socket open; and so would a poll of it, see nic_place.poll_fd.
+ * first, as each mapping keeps the socket open; and so would a poll of it, see nic_place.poll_fd,
+ * and control, which closes its copies once there is a filter.
  *
  * The pages are pinned, and with them their grants: who unmaps them before the kernel has let go
  * waits for that in gntdev.
@@ -33,7 +34,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "backend/nic/afxdp_port.h"
@@ -187,7 +187,6 @@ static void close_socket(struct nic_place *place)
 	n = xsk_ring_cons__peek(&rx->ring, AFXDP_RX_FRAMES, &at);
 	for (uint32_t i = MIN(l->n_early, n); i < n; i++)
 		l->left[l->n_left++] = *xsk_ring_cons__rx_desc(&rx->ring, at + i);
-	epoll_ctl(place->poll_fd, EPOLL_CTL_DEL, rx->fd, NULL);
 	afxdp_rx_close(rx);
 	afxdp_fill_close(&place->own_fill);
 	close(rx->fd);
@@ -216,7 +215,7 @@ uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint3
 	struct xsk_ring_cons *rx = &place->rx[0].ring;
 	uint32_t before = rx->cached_cons, got;
 
-	if (l->closed || (l->begun && !l->n_early))
+	if (l->closed)
 		return 0;
 	got = afxdp_receive_queue(place, 0, out, l->begun ? MIN(n, l->n_early) : n);
 	if (l->begun)

@@ -49,6 +49,21 @@ static int wire;
 static uint16_t flow; /* a UDP port: by the place's queue */
 static uint32_t sent; /* frames: the number of the next */
 
+/* ---- whom the queue belongs to ---- */
+
+static uint32_t n_bound; /* sockets, to a queue */
+
+int __real_bind(int fd, const struct sockaddr *a, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *a, socklen_t size);
+
+int __wrap_bind(int fd, const struct sockaddr *a, socklen_t size)
+{
+	int rc = __real_bind(fd, a, size);
+
+	n_bound += a->sa_family == AF_XDP && !rc;
+	return rc;
+}
+
 /* ---- the guest's memory ---- */
 
 static int memory_fd;
@@ -472,7 +487,9 @@ static void recalled(void **state)
 	lost_before = (uint32_t)lost();
 	reaped(0, sent - 30, 5);
 	post(20, 10);
+	n_bound = 0;
 	port_ops->recall(place);
+	assert_int_equal(n_bound, 0);
 	assert_int_equal(n_fds(), before + 1); /* it can be polled still */
 	send_frames(20);		       /* to the host */
 	reaped(5, sent - 50 + 5, 15);
@@ -514,7 +531,7 @@ static void left_at_any_time(void **state)
 	}
 }
 
-/* The driver has our memory itself, we believe: it is waited for. */
+/* The driver has our memory itself, we believe: until the queue can be another socket's. */
 static void zero_copy_recalled(void **state)
 {
 	(void)state;
@@ -524,7 +541,9 @@ static void zero_copy_recalled(void **state)
 	post(0, 10);
 	send_frames(3);
 	await_readable();
+	n_bound = 0;
 	port_ops->recall(place);
+	assert_int_equal(n_bound, 1);
 	reaped(0, sent - 3, 3);
 	none_is_reaped();
 	leave();
