@@ -5,8 +5,9 @@
  *
  *	{"bench": "lab", "machine": {...},
  *	 "rows": [{"name", "size", "direction", "burst", "guests",
- *		   "cycles_per_packet": {"median", "min", "max"}, "ratio_native",
- *		   "ratio_range": [low, high], "disturbed", "lost", "split": {PART: cycles},
+ *		   "cycles_per_packet": {"median", "min", "max"}, "mean_of_all_slices",
+ *		   "runs", "ratio_native", "ratio_range": [low, high], "disturbed", "lost",
+ *		   "split": {PART: cycles},
  *		   "in_kernel": {PART: share}, "counts": {...}}],
  *	 "latency": [{"name", "round_trips", "us": {"p50", "p99", "p99.9"}}],
  *	 "missing": [what could not be had, a sentence each]}
@@ -23,8 +24,9 @@
 #include "base.h"
 
 struct lab_options {
-	uint32_t n_runs; /* of each row, interleaved */
-	uint32_t run_ms; /* about how long each */
+	uint32_t n_runs;  /* of each row, interleaved; or more */
+	uint32_t run_ms;  /* about how long each */
+	uint32_t limit_s; /* what all rows together may take */
 	bool quick;	 /* fewer sizes and bursts */
 	bool peers;	 /* DPDK's rings beside vifd's, instead of all of vifd's paths */
 	int cpu;	 /* -1: the last one allowed */

@@ -7,6 +7,9 @@
 
 #include "base.h"
 
+/* Cycles of n frames of 'size' bytes, 'burst' at a time. */
+typedef uint64_t floor_fn(uint32_t size, uint32_t burst, uint32_t n);
+
 /* Cycles to copy 'size' bytes, n times over, from as many pages as a ring names to as many
  * as a burst takes: what floor_ring() copies. */
 uint64_t floor_memcpy(uint32_t size, uint32_t n) must_check;

@@ -13,72 +13,80 @@
 #include <unistd.h>
 
 #include "backend/vifbench/bench.h"
-#include "backend/vifbench/floor.h"
+#include "backend/vifbench/floors.h"
 #include "backend/vifbench/plumb.h"
 #include "backend/vifbench/rings.h"
 #include "backend/vifbench/rows.h"
 
-#define ROUND_TRIPS	 20000u
-#define ROUND_TRIPS_FEW	 4000u
-#define LATENCY_LIMIT_MS 10000u
+#define ROUND_TRIPS	20000u
+#define ROUND_TRIPS_FEW 4000u
+/* However late it is. */
+#define ROUND_TRIPS_MS_MIN 200u
 
 static const uint32_t sizes[] = { 64, 576, 1500 };
 
 /* ---- loads ---- */
 
-static int measure_datagrams(struct rows *r, uint32_t guests)
+#define LOADS_MAX 64u
+
+struct loads {
+	struct load load[LOADS_MAX];
+	uint32_t n;
+};
+
+static void list(struct loads *all, const struct load *l)
+{
+	assert(all->n < LOADS_MAX);
+	all->load[all->n++] = *l;
+}
+
+static void list_datagrams(struct loads *all, const struct rows *r, uint32_t guests)
 {
 	static const uint32_t bursts[] = { 1, 8, 64 };
 	bool quick = r->o->quick;
-	int err = 0;
 
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s += quick ? 2 : 1)
 		for (size_t b = 0; b < ARRAY_SIZE(bursts); b += quick ? 2 : 1)
-			for (int d = RECEIVE; !err && d <= (quick ? SEND : BOTH); d++)
-				err = rows_measure(r, &(struct load){ sizes[s], bursts[b], guests,
-								      (enum direction)d });
-	return err;
+			for (int d = RECEIVE; d <= (quick ? SEND : BOTH); d++)
+				list(all, &(struct load){ sizes[s], bursts[b], guests,
+							  (enum direction)d });
 }
 
-static int measure_loads(struct rows *r)
+static void list_loads(struct loads *all, const struct rows *r)
 {
 	bool quick = r->o->quick, peers = r->o->peers;
+
+	for (uint32_t guests = 1; guests <= (quick || peers ? 1 : PATH_GUESTS_MAX);
+	     guests += PATH_GUESTS_MAX - 1) {
+		list_datagrams(all, r, guests);
+		/* What a stream costs depends on GSO, which the peers' TAPs do not have. */
+		for (int d = RECEIVE; !peers && d <= (quick ? SEND : BOTH); d++)
+			list(all, &(struct load){ LOAD_STREAM, 1, guests, (enum direction)d });
+	}
+}
+
+/* What one of n that are still to be done may take, now. */
+static uint64_t share_of(uint64_t end, uint32_t n)
+{
+	uint64_t now = tsc_now();
+
+	return end > now ? (end - now) / n : 0;
+}
+
+/* Each has its share of the time that is left, and what it does not need is the others'. The
+ * round trips are one more. */
+static int measure_loads(struct rows *r, uint64_t end)
+{
+	struct loads all = { .n = 0 };
 	int err = 0;
 
-	for (uint32_t guests = 1; !err && guests <= (quick || peers ? 1 : PATH_GUESTS_MAX);
-	     guests += PATH_GUESTS_MAX - 1) {
-		err = measure_datagrams(r, guests);
-		/* What a stream costs depends on GSO, which the peers' TAPs do not have. */
-		for (int d = RECEIVE; !err && !peers && d <= (quick ? SEND : BOTH); d++)
-			err = rows_measure(
-			    r, &(struct load){ LOAD_STREAM, 1, guests, (enum direction)d });
-	}
+	list_loads(&all, r);
+	for (uint32_t i = 0; !err && i < all.n; i++)
+		err = rows_measure(r, &all.load[i], tsc_now() + share_of(end, all.n - i + 1));
 	return err;
 }
 
-/* ---- floors and latency ---- */
-
-static void measure_floors(struct rows *r)
-{
-	const uint32_t n = 64 * 1000;
-
-	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
-		double values[3][MEASURE_RUNS_MAX];
-		uint32_t frame = sizes[s] + 14;
-
-		for (uint32_t run = 0; run < r->o->n_runs; run++) {
-			values[0][run] = (double)floor_ring_receive(frame, 64, n) / n;
-			values[1][run] = (double)floor_ring(frame, 64, n) / n;
-			values[2][run] = (double)floor_memcpy(frame, n) / n;
-		}
-		rows_add(r, "ring-floor", &(struct load){ sizes[s], 64, 1, RECEIVE }, values[0],
-			 false);
-		rows_add(r, "ring-floor", &(struct load){ sizes[s], 64, 1, SEND }, values[1],
-			 false);
-		rows_add(r, "memcpy-floor", &(struct load){ sizes[s], 64, 1, SEND }, values[2],
-			 false);
-	}
-}
+/* ---- latency ---- */
 
 static json_t *json_latency(enum path_kind kind, const struct histogram *h)
 {
@@ -90,21 +98,26 @@ static json_t *json_latency(enum path_kind kind, const struct histogram *h)
 			 (double)histogram_at(h, .999) / us);
 }
 
-static int measure_latency(struct rows *r, json_t *out)
+static int measure_latency(struct rows *r, uint64_t end, json_t *out)
 {
-	uint32_t n = r->o->quick ? ROUND_TRIPS_FEW : ROUND_TRIPS;
+	uint32_t n = r->o->quick ? ROUND_TRIPS_FEW : ROUND_TRIPS, left = 0;
 	struct histogram *h = calloc(1, sizeof(*h));
-	int err = h ? 0 : -ENOMEM, end;
+	int err = h ? 0 : -ENOMEM, over;
 
+	for (int k = PATH_NATIVE; k < PATH_N; k++)
+		left += r->open[k];
 	for (int k = PATH_NATIVE; !err && k < PATH_N; k++) {
+		uint32_t ms;
+
 		if (!r->open[k])
 			continue;
+		ms = (uint32_t)((double)share_of(end, left--) / tsc_hz() * 1e3);
 		memset(h, 0, sizeof(*h));
 		err = path_begin(&r->path[k]);
 		if (!err)
-			err = load_round_trips(&r->path[k], n, LATENCY_LIMIT_MS, h);
-		end = path_end(&r->path[k]);
-		err = err ? err : end;
+			err = load_round_trips(&r->path[k], n, MAX(ms, ROUND_TRIPS_MS_MIN), h);
+		over = path_end(&r->path[k]);
+		err = err ? err : over;
 		json_array_append_new(out, json_latency((enum path_kind)k, h));
 	}
 	free(h);
@@ -170,6 +183,7 @@ static int open_all(struct rows *r, char *why, size_t why_size)
 
 static int measure_all(struct rows *r, json_t *latency, char *why, size_t why_size)
 {
+	uint64_t end = tsc_now() + (uint64_t)(tsc_hz() * r->o->limit_s);
 	int err;
 
 	r->cpu = choose_cpu(r->o->cpu);
@@ -178,20 +192,22 @@ static int measure_all(struct rows *r, json_t *latency, char *why, size_t why_si
 		return r->cpu;
 	}
 	if (r->o->peers && !peer_has_huge_pages())
-		rows_miss(r, "no huge pages (sysctl vm.nr_hugepages=200): testpmd has pages of 4 KiB");
+		rows_miss(r,
+			  "no huge pages (sysctl vm.nr_hugepages=200): testpmd has pages of 4 KiB");
 	err = open_all(r, why, why_size);
 	if (err)
 		return err;
+	rows_calibrate(r);
 	if (r->o->peers)
 		err = rings_measure(r, why, why_size);
 	else if (path_set_here() == PATHS_BRIDGE)
-		measure_floors(r); /* once is enough for all labs */
+		floors_measure(r); /* once is enough for all labs */
 	if (err)
 		return err;
-	err = measure_loads(r);
+	err = measure_loads(r, end);
 	if (err)
 		return plumb_say(why, why_size, err, "a socket failed");
-	err = measure_latency(r, latency);
+	err = measure_latency(r, end, latency);
 	return err ? plumb_say(why, why_size, err, "round trips") : 0;
 }
 
@@ -214,7 +230,7 @@ json_t *machine_describe(void)
 
 json_t *lab_measure(const struct lab_options *o, char *why, size_t why_size)
 {
-	struct rows r = { .o = o, .quiet = UINT64_MAX, .sampler = { .fd = -1 } };
+	struct rows r = { .o = o, .sampler = { .fd = -1 } };
 	json_t *latency = json_array(), *report = NULL;
 
 	r.rows = json_array();

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/vifbench/path.h"
@@ -16,15 +17,16 @@ extern char **environ;
 /* Each with rows of its own, beside native Linux. The first is all that the peers need. */
 static const struct {
 	const char *what;
+	uint32_t share; /* of the time */
 	const char *options[7];
 } kinds[] = {
-	{ "the software bridge", { "--model", "bridge" } },
+	{ "the software bridge", 2, { "--model", "bridge" } },
 	{ "the software bridge and guests with static grants",
-	  { "--model", "bridge", "--frontend", "static-grants" } },
-	{ "AF_XDP", { "--model", "mq", "--nic", "afxdp" } },
-	{ "the model NIC", { "--model", "mq", "--nic", "model" } },
+	  1, { "--model", "bridge", "--frontend", "static-grants" } },
+	{ "AF_XDP", 1, { "--model", "mq", "--nic", "afxdp" } },
+	{ "the model NIC", 1, { "--model", "mq", "--nic", "model" } },
 	{ "the model NIC and guests with static grants",
-	  { "--model", "mq", "--nic", "model", "--frontend", "static-grants" } },
+	  1, { "--model", "mq", "--nic", "model", "--frontend", "static-grants" } },
 };
 
 int labs_directory(char out[PATH_MAX])
@@ -40,7 +42,7 @@ int labs_directory(char out[PATH_MAX])
 
 /* vif-lab's command line: a name of ours, this lab's options, vifbench as we were called. */
 struct command {
-	char self[PATH_MAX + 16], lab[PATH_MAX + 16], name[32], guests[8];
+	char self[PATH_MAX + 16], lab[PATH_MAX + 16], name[32], guests[8], limit[16];
 	char *argv[64];
 	uint32_t n;
 };
@@ -52,9 +54,30 @@ static void word(struct command *c, const char *text)
 	c->argv[c->n] = NULL;
 }
 
-static int command_line(struct command *c, char **argv, const struct lab_options *o, size_t which,
-			const char *file)
+/* What all labs have in common. */
+struct order {
+	char **argv; /* as vifbench was called */
+	const struct lab_options *o;
+	const char *file; /* for a lab's report */
+	time_t began;
+};
+
+/* What lab 'which' may take, in seconds: its share of what is left. */
+static uint32_t limit_of(const struct order *order, size_t which)
 {
+	uint32_t limit = order->o->limit_s, gone = (uint32_t)(time(NULL) - order->began);
+	uint32_t shares = 0;
+
+	if (order->o->peers)
+		return limit;
+	for (size_t i = which; i < ARRAY_SIZE(kinds); i++)
+		shares += kinds[i].share;
+	return (limit - MIN(gone, limit)) * kinds[which].share / shares;
+}
+
+static int command_line(struct command *c, const struct order *order, size_t which)
+{
+	const struct lab_options *o = order->o;
 	char dir[PATH_MAX];
 	int err = labs_directory(dir);
 
@@ -75,15 +98,19 @@ static int command_line(struct command *c, char **argv, const struct lab_options
 		word(c, *w);
 	word(c, "--");
 	word(c, c->self);
-	for (char **arg = argv + 1; *arg && c->n < ARRAY_SIZE(c->argv) - 3; arg++)
+	for (char **arg = order->argv + 1; *arg && c->n < ARRAY_SIZE(c->argv) - 5; arg++)
 		word(c, *arg);
-	word(c, "--output"); /* the last one counts */
-	word(c, file);
+	/* The last ones count. */
+	snprintf(c->limit, sizeof(c->limit), "%u", MAX(limit_of(order, which), 1u));
+	word(c, "--limit");
+	word(c, c->limit);
+	word(c, "--output");
+	word(c, order->file);
 	return 0;
 }
 
-/* Its report comes back through 'file'. NULL: it failed, and said why. */
-static json_t *run_lab(char **argv, const struct lab_options *o, size_t which, const char *file)
+/* Its report comes back through a file. NULL: it failed, and said why. */
+static json_t *run_lab(const struct order *order, size_t which)
 {
 	static struct command c;
 	posix_spawn_file_actions_t quiet;
@@ -91,7 +118,7 @@ static json_t *run_lab(char **argv, const struct lab_options *o, size_t which, c
 	int status = -1;
 	pid_t pid;
 
-	if (command_line(&c, argv, o, which, file))
+	if (command_line(&c, order, which))
 		return NULL;
 	posix_spawn_file_actions_init(&quiet);
 	posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -100,7 +127,7 @@ static json_t *run_lab(char **argv, const struct lab_options *o, size_t which, c
 			"vifbench: %s: %s (the lab comes with vifd's sources: 'make all')\n", c.lab,
 			strerror(errno));
 	else if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status))
-		report = json_load_file(file, 0, NULL);
+		report = json_load_file(order->file, 0, NULL);
 	posix_spawn_file_actions_destroy(&quiet);
 	return report;
 }
@@ -138,16 +165,17 @@ static void merge(json_t *report, const json_t *more)
 json_t *labs_measure(char **argv, const struct lab_options *o)
 {
 	char file[] = "/tmp/vifbench-XXXXXX";
+	struct order order = { argv, o, file, time(NULL) };
 	json_t *report, *more;
 	int fd = mkstemp(file);
 
 	if (fd < 0)
 		return NULL;
 	close(fd);
-	report = run_lab(argv, o, 0, file);
+	report = run_lab(&order, 0);
 	for (size_t i = 1; report && !o->peers && i < ARRAY_SIZE(kinds); i++) {
 		fprintf(stderr, "vifbench: %s\n", kinds[i].what);
-		more = run_lab(argv, o, i, file);
+		more = run_lab(&order, i);
 		if (more)
 			merge(report, more);
 		else

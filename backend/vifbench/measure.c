@@ -2,6 +2,7 @@
 /* See measure.h. */
 #include "backend/vifbench/measure.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -41,18 +42,48 @@ struct summary summary_of(double value[], uint32_t n)
 	assert(n >= 1);
 	qsort(value, n, sizeof(*value), compare);
 	return (struct summary){ .min = value[0],
-				 .median = n % 2 ? value[n / 2]
-						 : (value[n / 2 - 1] + value[n / 2]) / 2,
+				 .median =
+				     n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2,
 				 .max = value[n - 1],
 				 .n = n };
 }
 
+struct middle middle_of(const double value[], uint32_t n)
+{
+	double mean[MEASURE_RUNS_MAX * (MEASURE_RUNS_MAX + 1) / 2], ranks = n * (n + 1) / 2.;
+	/* The rank sum's mean, less 1.96 of its standard deviations and what rounding may add. */
+	double k = ranks / 2 - 1.96 * sqrt(ranks * (2 * n + 1) / 12) - .5;
+	uint32_t n_means = 0, out = k > 0 ? (uint32_t)k : 0;
+
+	assert(n >= 1 && n <= MEASURE_RUNS_MAX);
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t j = i; j < n; j++)
+			mean[n_means++] = (value[i] + value[j]) / 2;
+	return (struct middle){ .is = summary_of(mean, n_means).median,
+				.low = mean[out],
+				.high = mean[n_means - 1 - out],
+				.sure = n >= MIDDLE_RUNS_MIN };
+}
+
+double centre_of(double cycles[], uint32_t n)
+{
+	uint32_t half = (n + 1) / 2;
+	double sum = 0;
+
+	qsort(cycles, n, sizeof(*cycles), compare);
+	for (uint32_t i = 0; i < half; i++)
+		sum += cycles[i];
+	return sum / half;
+}
+
 uint64_t calibration(void)
 {
-	uint64_t x = 1, at = tsc_now();
+	uint64_t a = 1, b = 1, c = 1, d = 1, at = tsc_now();
 
-	for (int i = 0; i < 1 << 18; i++)
-		__asm__ volatile("imul $3, %0, %0" : "+r"(x));
+	for (int i = 0; i < 1 << 13; i++)
+		__asm__ volatile("add $3, %0\n\tadd $3, %1\n\tadd $3, %2\n\tadd $3, %3\n\t"
+				 "xor $5, %0\n\txor $5, %1\n\txor $5, %2\n\txor $5, %3"
+				 : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
 	return tsc_now() - at;
 }
 

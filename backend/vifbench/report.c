@@ -55,6 +55,17 @@ static bool disturbed(const json_t *row)
 
 /* ---- a lab's page ---- */
 
+static void write_ratio(const struct report *r, const json_t *row)
+{
+	const json_t *range = json_object_get(row, "ratio_range");
+
+	fprintf(r->out, "%.1fx", report_number(row, NULL, "ratio_native"));
+	if (json_array_size(range) == 2)
+		fprintf(r->out, " (%.1f to %.1f)", json_number_value(json_array_get(range, 0)),
+			json_number_value(json_array_get(range, 1)));
+	fprintf(r->out, "%s |\n", disturbed(row) ? ", disturbed" : "");
+}
+
 static void write_verdict(const struct report *r, const char *what, const char *article,
 			  const char *const rows[], size_t n)
 {
@@ -69,8 +80,7 @@ static void write_verdict(const struct report *r, const char *what, const char *
 		else if (report_number(row, NULL, "ratio_native") <= 0)
 			fprintf(r->out, "not to be told: disturbed |\n");
 		else
-			fprintf(r->out, "%.1fx%s |\n", report_number(row, NULL, "ratio_native"),
-				disturbed(row) ? " (disturbed)" : "");
+			write_ratio(r, row);
 	}
 }
 
@@ -85,7 +95,7 @@ static void write_disturbed(const struct report *r)
 	if (n > i / 4)
 		fprintf(r->out,
 			"**%zu of %zu rows were disturbed by other work on this machine: their cycles\n"
-			"say little, their counts are right. Measure again when it is quiet.**\n\n",
+			"are not known well, their counts are right. Measure again when it is quiet.**\n\n",
 			n, i);
 }
 
@@ -101,8 +111,12 @@ static void write_head(const struct report *r)
 		"All cycles everybody spent on the host to bring a packet from the wire to a\n"
 		"program's socket in the guest, or back: kernel, backend, guest and interrupts;\n"
 		"less the generator's own. Everything runs on one processor in a closed loop;\n"
-		"paths are measured in turns; each figure is the median of its runs. Xen's own\n"
-		"work is not in it: off Xen nobody does it. `make bench-xen` counts that.\n\n"
+		"paths are measured in turns, slice by slice of a millisecond. A slice in which\n"
+		"somebody else had the processor, or the core's other thread, is taken again; of the\n"
+		"quiet ones a run's figure is the mean of the cheaper half, and a row's is the median\n"
+		"of its runs. Behind a ratio, the middle of each run's own, stands the range in which\n"
+		"that is with 95 %% confidence. Xen's own work is not in it: off Xen nobody does it. `make bench-xen`\n"
+		"counts that.\n\n"
 		"| model | the article | row here | 1500 B received, bursts of 64 |\n"
 		"|---|---|---|---|\n",
 		json_string_value(json_object_get(m, "cpu")),
@@ -238,9 +252,9 @@ static void write_rows(const struct report *r)
 	    "are the cycles spent in vifd's and vif-guest's processes, their system calls\n"
 	    "included; `kern` is the kernel's share of those. `grants`, `sysc`, `notif`: grant\n"
 	    "operations, the datapath's system calls and notifications of the guest, each a\n"
-	    "packet. A row marked `disturbed` was measured while something else used the "
-	    "processor\n"
-	    "in half of its runs or more, or its ratios lie more than 5 %% apart.\n\n");
+	    "packet. A row marked `disturbed` had fewer than 6 quiet runs, or its ratio (native's:\n"
+	    "its cost) is not known well enough to be found again within 5 %%. Who spent the cycles\n"
+	    "is of all quiet slices, and so is `mean`, the cost with the dearer half in it.\n\n");
 }
 
 /* ---- the same twice ---- */

@@ -3,14 +3,12 @@
 #include "backend/vifbench/rings.h"
 
 #include <string.h>
-#include <time.h>
 
-#include "backend/vifbench/floor.h"
+#include "backend/vifbench/floors.h"
 #include "backend/vifbench/peer.h"
 #include "backend/vifbench/plumb.h"
 
 #define ETHERNET_HEADER 14
-#define FLOOR_FRAMES	(64u * 1000)
 
 static const char *const names[PEER_N] = {
 	[PEER_VHOST] = "vhost-ring", [PEER_MEMIF] = "memif-ring"
@@ -30,37 +28,18 @@ struct rings {
 	struct column floor, column[PEER_N];
 };
 
-static double floor_once(const struct load *l)
-{
-	uint32_t frame = l->size + ETHERNET_HEADER, n = FLOOR_FRAMES;
-	double cycles = 0;
-
-	if (l->direction != SEND)
-		cycles += (double)floor_ring_receive(frame, l->burst, n);
-	if (l->direction != RECEIVE)
-		cycles += (double)floor_ring(frame, l->burst, n);
-	return cycles / n / (l->direction == BOTH ? 2 : 1);
-}
-
-static uint64_t ns_of(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 static void floor_turn(struct rings *s, const struct load *l, uint32_t turn)
 {
-	uint64_t before = calibration(), at = ns_of(CLOCK_MONOTONIC);
-	uint64_t ran = ns_of(CLOCK_THREAD_CPUTIME_ID);
+	double receive = 0, send = 0;
+	bool quiet = true;
 
-	s->floor.cycles[turn] = floor_once(l);
+	if (l->direction != SEND)
+		quiet &= floors_run(s->rows, floor_ring_receive, l, &receive);
+	if (l->direction != RECEIVE)
+		quiet &= floors_run(s->rows, floor_ring, l, &send);
+	s->floor.cycles[turn] = (receive + send) / (l->direction == BOTH ? 2 : 1);
 	s->floor.ratio[turn] = 1;
-	ran = ns_of(CLOCK_THREAD_CPUTIME_ID) - ran;
-	at = ns_of(CLOCK_MONOTONIC) - at;
-	s->floor.n_disturbed +=
-	    rows_disturbed(s->rows, before, calibration(), 1 - (double)ran / (double)at);
+	s->floor.n_disturbed += !quiet;
 }
 
 static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
@@ -83,7 +62,7 @@ static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
 		c->ratio[turn] = c->cycles[turn] / s->floor.cycles[turn];
 		c->working = run.working_cycles / run.packets;
 		quiet = calibration();
-		c->n_disturbed += rows_disturbed(s->rows, quiet, quiet, run.strangers);
+		c->n_disturbed += rows_disturbed(s->rows, quiet, run.strangers);
 	}
 	return err;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 90: rows of a report: one load on all paths of a lab, side by side.
+ * Rank 90: rows of a report: one load on all paths of a lab, side by side (slices.h).
  *
- * Paths are measured one after the other, in turns, so that whatever drifts, drifts for
- * all. A turn in which somebody else had the processor is thrown away and taken again, half
- * as many times as there are turns; what is then left of such turns marks its row.
+ * A row's figures are medians of its runs. More runs are taken while a ratio is not yet known
+ * well, as long as there is time; what is then not known within 5 % is marked.
  */
 #ifndef VIFBENCH_ROWS_H
 #define VIFBENCH_ROWS_H
@@ -23,17 +22,25 @@ struct rows {
 	int cpu; /* that everything runs on */
 	struct sampler sampler;
 	uint64_t quiet;	 /* the shortest calibration so far */
+	uint64_t end;	 /* of the load that is being measured, tsc_now() */
+	uint64_t aside;	 /* cycles that the last load's samples and counts took */
 	json_t *rows;	 /* the report's, appended to */
 	json_t *missing; /* what could not be had, a sentence each */
 };
 
-/* Whether a run between two calibrations was disturbed; 'strangers' is the share of it in
- * which the processor ran something that is not of the lab. */
-bool rows_disturbed(struct rows *r, uint64_t before, uint64_t after, double strangers);
+/* The share of a slice that may go to what is not of the lab: the kernel's own threads. */
+#define STRANGERS_MAX 0.05
 
-/* Measures l on each open path that can carry it, and appends the rows. 0 or -errno: a
- * socket failed. */
-int rows_measure(struct rows *r, const struct load *l) must_check;
+/* Whether a slice was disturbed: 'calibrated' is the longer of the calibrations around it,
+ * 'strangers' the share of it in which the processor ran something that is not of the lab. */
+bool rows_disturbed(struct rows *r, uint64_t calibrated, double strangers);
+
+/* Finds how short a calibration is while nobody disturbs. */
+void rows_calibrate(struct rows *r);
+
+/* Measures l on each open path that can carry it, until 'end' (tsc_now()) or a little later, and
+ * appends the rows. 0 or -errno: a socket failed. */
+int rows_measure(struct rows *r, const struct load *l, uint64_t end) must_check;
 
 /* Appends a row that has no path: n_runs values, which are sorted. Returns it, the report's. */
 json_t *rows_add(struct rows *r, const char *name, const struct load *l, double values[],

@@ -14,6 +14,7 @@ static const struct column lab_columns[] = {
 	{ "median", "cycles_per_packet", "median", 9, 0 },
 	{ "min", "cycles_per_packet", "min", 9, 0 },
 	{ "max", "cycles_per_packet", "max", 9, 0 },
+	{ "mean", NULL, "mean_of_all_slices", 9, 0 },
 	{ "xnative", NULL, "ratio_native", 8, 2 },
 	{ "of vifd", "split", "vifd", 8, 0 },
 	{ "kern", "in_kernel", "vifd", 5, 2 },

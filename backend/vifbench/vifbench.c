@@ -18,10 +18,10 @@
 
 static const char usage[] =
 	"vifbench: cycles per packet, beside native Linux\n\n"
-	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
-	"                    [--json] [--output FILE]\n"
-	"       vifbench peers [--quick] [--runs N] [--run-ms MS] [--cpu N]\n"
-	"                    [--json] [--output FILE]\n"
+	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--limit S]\n"
+	"                    [--cpu N] [--json] [--output FILE]\n"
+	"       vifbench peers [--quick] [--runs N] [--run-ms MS] [--limit S]\n"
+	"                    [--cpu N] [--json] [--output FILE]\n"
 	"       vifbench xen [FILE] [--json] [--output FILE]\n"
 	"       vifbench host [--interval S] [--count N] [--json] [--socket PATH]\n"
 	"       vifbench report FILE... [--directory DIR]\n\n"
@@ -36,8 +36,10 @@ static const char usage[] =
 	"  report  a page (Markdown, SVG) of FILEs that lab, peers or xen\n"
 	"          --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
-	"  --runs N       runs of each row, 1..64 (default 7)\n"
+	"  --runs N       runs of each row at least, 1..64 (default 7)\n"
 	"  --run-ms MS    about how long each, 1..10000 (default 40)\n"
+	"  --limit S      seconds for all of it, 1..86400: as long a row that is not known well\n"
+	"                 gets more runs (default 560, with --quick 105)\n"
 	"  --cpu N        the processor everything runs on (default: the last)\n"
 	"  --json         the report as JSON instead of a table\n"
 	"  --output FILE  the JSON there as well\n"
@@ -47,13 +49,14 @@ static const char usage[] =
 	"  --directory D  where performance.md goes (default .)\n"
 	"  --help, --version\n";
 
-enum { OPT_QUICK = 256, OPT_RUNS, OPT_RUN_MS, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_INTERVAL, OPT_COUNT,
+enum { OPT_QUICK = 256, OPT_RUNS, OPT_RUN_MS, OPT_LIMIT, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_INTERVAL, OPT_COUNT,
        OPT_SOCKET, OPT_HELP, OPT_VERSION };
 
 static const struct option options[] = {
 	{ "quick", no_argument, NULL, OPT_QUICK },
 	{ "runs", required_argument, NULL, OPT_RUNS },
 	{ "run-ms", required_argument, NULL, OPT_RUN_MS },
+	{ "limit", required_argument, NULL, OPT_LIMIT },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
@@ -120,6 +123,9 @@ static void parse(int argc, char **argv, struct arguments *a)
 		case OPT_RUN_MS:
 			a->lab.run_ms = number_of(optarg, 1, 10000, "--run-ms takes 1..10000, not");
 			break;
+		case OPT_LIMIT:
+			a->lab.limit_s = number_of(optarg, 1, 86400, "--limit takes seconds, not");
+			break;
 		case OPT_CPU:
 			a->lab.cpu = (int)number_of(optarg, 0, 4095, "--cpu takes a processor, not");
 			break;
@@ -153,6 +159,9 @@ static void parse(int argc, char **argv, struct arguments *a)
 	}
 }
 
+#define LIMIT_S	      560u
+#define LIMIT_QUICK_S 105u
+
 static int give(const json_t *report, const struct arguments *a)
 {
 	if (a->output && json_dump_file(report, a->output, JSON_INDENT(1) | JSON_REAL_PRECISION(6))) {
@@ -169,6 +178,7 @@ static int give(const json_t *report, const struct arguments *a)
 /* 'lab' and 'peers': from outside, in labs started for it. */
 static int command_lab(const struct arguments *a, char **argv)
 {
+	struct lab_options o = a->lab;
 	char why[256] = "";
 	json_t *report;
 	int status;
@@ -178,9 +188,11 @@ static int command_lab(const struct arguments *a, char **argv)
 			a->lab.peers ? "peers" : "lab");
 		return 1;
 	}
+	if (!o.limit_s)
+		o.limit_s = o.quick ? LIMIT_QUICK_S : LIMIT_S;
 	if (!getenv("VIF_LAB_NAME"))
-		report = labs_measure(argv, &a->lab);
-	else if (!(report = lab_measure(&a->lab, why, sizeof(why))))
+		report = labs_measure(argv, &o);
+	else if (!(report = lab_measure(&o, why, sizeof(why))))
 		fprintf(stderr, "vifbench: %s\n", why);
 	if (!report)
 		return 1;

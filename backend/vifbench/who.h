@@ -7,15 +7,15 @@
 #ifndef VIFBENCH_WHO_H
 #define VIFBENCH_WHO_H
 
-#include "base.h"
+#include "backend/vifbench/measure.h"
 
 enum part {
 	PART_PROGRAM, /* ours: generator and application, and their kernel's work */
 	PART_VIFD,
 	PART_GUEST, /* vif-guest */
 	PART_PUMP,
-	PART_PEER, /* testpmd */
-	PART_NIC,  /* the thread that stands for the model NIC's hardware */
+	PART_PEER,  /* testpmd */
+	PART_NIC,   /* the thread that stands for the model NIC's hardware */
 	PART_OTHER, /* of the lab: xenstored, hosted-xen, ... */
 	PART_N,
 };
@@ -34,6 +34,7 @@ struct who {
 };
 
 struct who_spent {
+	uint64_t at; /* tsc_now() */
 	uint64_t ns[PART_N];
 };
 
@@ -42,7 +43,9 @@ struct who_spent {
 int who_open(struct who *w, int cpu) must_check;
 void who_close(struct who *w);
 
-/* What each part has run so far. A thread that ended counts nothing. */
+/* What each part has run so far. A thread that ended counts nothing. Exact to the microsecond as
+ * long as all run on the caller's processor, so that none but the caller does now: to schedstat a
+ * slice of a thread that still runs is not known. */
 void who_read(const struct who *w, struct who_spent *out);
 
 #endif

@@ -5,7 +5,7 @@
 
 TESTS += test_measure
 test_measure-objs := tests/bench/test_measure.c backend/vifbench/measure.c backend/vifbench/floor.c
-test_measure-libs := -lcmocka
+test_measure-libs := -lcmocka -lm
 TESTS += test_host
 test_host-objs := tests/bench/test_host.c backend/vifbench/host.c backend/vifbench/tally.c \
 		  backend/client.c

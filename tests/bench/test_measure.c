@@ -21,6 +21,42 @@ static void medians(void **state)
 	assert_true(s.min == 7 && s.median == 7 && s.max == 7);
 }
 
+/* Of 1..n the middle is known; the range's ends are those of the tables of signed ranks, or the
+ * next pair's mean outwards. */
+static void middles(void **state)
+{
+	double value[MEASURE_RUNS_MAX], far[] = { 5, 4, 1e9, 6, 5, 4, 6 };
+	struct middle m;
+
+	(void)state;
+	for (uint32_t n = 1; n <= MEASURE_RUNS_MAX; n++) {
+		value[n - 1] = n;
+		m = middle_of(value, n);
+		assert_true(m.is == (n + 1) / 2.);
+		assert_true(m.low >= 1 && m.low <= m.is && m.high >= m.is && m.high <= n);
+		assert_true(m.sure == (n >= MIDDLE_RUNS_MIN));
+	}
+	m = middle_of(value, MIDDLE_RUNS_MIN);
+	assert_true(m.low == 1 && m.high == MIDDLE_RUNS_MIN);
+	m = middle_of(value, 7); /* the table: the third mean, 2 */
+	assert_true(m.low == 1.5 && m.high == 6.5);
+	m = middle_of(value, 12); /* the table: the 14th mean */
+	assert_true(m.low == 4 && m.high == 9);
+	m = middle_of(far, ARRAY_SIZE(far));
+	assert_true(m.is >= 4.5 && m.is <= 5.5);
+}
+
+/* What is dearer than half of the slices does not count, however dear it is. */
+static void centres(void **state)
+{
+	double one[] = { 7 }, odd[] = { 9, 1, 3 }, noisy[] = { 1e9, 4, 1e6, 2 };
+
+	(void)state;
+	assert_true(centre_of(one, 1) == 7);
+	assert_true(centre_of(odd, 3) == 2);
+	assert_true(centre_of(noisy, 4) == 3);
+}
+
 /* Whatever is put in comes out within 1/HISTOGRAM_STEPS below it. */
 static void histogram_error(void **state)
 {
@@ -115,6 +151,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(medians),
+		cmocka_unit_test(middles),
+		cmocka_unit_test(centres),
 		cmocka_unit_test(histogram_error),
 		cmocka_unit_test(histogram_percentiles),
 		cmocka_unit_test(floors_are_floors),

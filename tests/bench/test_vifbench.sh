@@ -22,7 +22,7 @@ refuses()
 	[ "$got" = "$status" ] && grep -q -- "$words" "$dir/said"
 }
 
-run() { timeout 150 "$build/vifbench" lab --quick --runs 1 --run-ms 2 --output "$dir/report.json"; }
+run() { timeout 150 "$build/vifbench" lab --quick --runs 1 --run-ms 2 --limit 20 --output "$dir/report.json"; }
 writes_page()
 {
 	"$build/vifbench" report "$dir/report.json" --directory "$dir/page" || return 1
@@ -48,6 +48,7 @@ check "no command" refuses 2 "what to measure"
 check "an unknown command" refuses 2 "no such command: moon" moon
 check "an unknown option" refuses 2 "unrecognized option" lab --moon
 check "0 runs" refuses 2 "1..64" lab --runs 0
+check "no time" refuses 2 "takes seconds" lab --limit 0
 check "a report of nothing" refuses 1 "moon.json" report "$dir/moon.json"
 echo '{"a": 1}' >"$dir/odd.json"
 check "a report of something else" refuses 1 "not a report" report "$dir/odd.json"

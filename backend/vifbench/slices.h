@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rank 90: one load on all paths of a lab, in slices of about a millisecond.
+ *
+ * A machine is disturbed in pieces: a hypervisor takes the processor away for a while, a
+ * neighbour uses the other hyperthread for some milliseconds, somebody's thread is due. What is
+ * measured in one piece of 40 ms holds one of these nearly always; of slices of 1 ms most are
+ * quiet, and one that is not is thrown away and taken again.
+ *
+ * A run is so many quiet slices of each path, all interleaved, so that whatever drifts drifts for
+ * all. The generator and native Linux, whose small difference all ratios stand on, stand before
+ * each of the others and behind the last: they are measured most. A path's cycles in a run are
+ * centre_of() its quiet slices.
+ *
+ * Costs vary with a neighbour's noise, and with how the scheduler happens to mix who carries the
+ * packets. The first is not ours to tell; the mean of all quiet slices is told besides, for the
+ * second.
+ */
+#ifndef VIFBENCH_SLICES_H
+#define VIFBENCH_SLICES_H
+
+#include "backend/vifbench/rows.h"
+
+/* Of each path, at least: the generator and native have some times as many. */
+#define SLICES_A_RUN 4u
+/* What a run takes of a path at most. */
+#define SLICES_MAX 256u
+
+struct pile {
+	double cycles[SLICES_MAX]; /* a packet */
+	uint32_t n;
+};
+
+/* What slices came to together. */
+struct sums {
+	uint64_t n_packets, cycles;
+	double hidden; /* cycles nobody of the lab spent */
+	struct who_spent spent;
+};
+
+struct measured {
+	double cycles[MEASURE_RUNS_MAX]; /* a packet, generator included; by run */
+	struct sums quiet, loud;
+	uint64_t n_lost;
+	struct pile pile[2]; /* of the run being taken: [quiet] */
+};
+
+/* One load on all paths: what each was given and came to. */
+struct slices {
+	struct load load[PATH_N]; /* the sink's differs */
+	bool wanted[PATH_N];
+	uint32_t n_rounds[PATH_N]; /* a slice's */
+	uint32_t n_runs;
+	bool quiet[MEASURE_RUNS_MAX]; /* runs: each path had half of its quiet slices, or more */
+	struct measured path[PATH_N];
+};
+
+/* Prepares for 'l' on each open path that can carry it: finds how many rounds a slice has. */
+void slices_begin(struct slices *s, struct rows *r, const struct load *l);
+
+/* Takes one run more, of MEASURE_RUNS_MAX at most. At r->end it is left as it is, and
+ * counts if it is quiet or the first. 0 or -errno: a socket failed. */
+int slices_run(struct slices *s, struct rows *r) must_check;
+
+/* How many of the runs were quiet. */
+uint32_t slices_quiet_runs(const struct slices *s);
+
+/* Who is in the kernel and who is not: slices of their own, as sampling costs. 0 or -errno. */
+int slices_sample(struct slices *s, struct rows *r, enum path_kind kind,
+		  struct sampler_split *out) must_check;
+
+#endif
