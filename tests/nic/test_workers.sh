@@ -12,15 +12,17 @@ set -euo pipefail
 worker() { vifctl show "vif$1.0" --json | jq '.vif.queues[0].worker'; }
 workers() { for g in 1 2 3 4; do worker "$g"; done | xargs; }
 of_nic() { for g in 1 2 3 4; do [ "$(worker "$g")" != 0 ] || echo "$g"; done | xargs; }
+# With a place that is read, not only on the way there.
 placed() { for g in 1 2 3 4; do ! model_is "$g" mq || echo "$g"; done | xargs; }
+
+placed_are() { [ "$(placed)" = "$1" ]; }
 
 # Two for two filters, the others where there is most room.
 as_many_as_filters()
 {
-	await 20 n_placed_is 2
 	echo "workers: $(workers)"
 	[ "$(of_nic | wc -w)" = 2 ]
-	[ "$(of_nic)" = "$(placed)" ]
+	await 20 placed_are "$(of_nic)"
 	[ "$(workers | tr ' ' '\n' | sort | xargs)" = "0 0 1 2" ]
 }
 
@@ -29,8 +31,8 @@ restarted()
 {
 	for _ in 1 2 3; do
 		vif-lab vifd restart
-		await 20 n_placed_is 2
-		[ "$(placed)" = "1 2" ]
+		await 20 placed_are "1 2"
+		echo "workers: $(workers)"
 		[ "$(workers)" = "0 0 2 1" ]
 	done
 }
@@ -56,8 +58,7 @@ unwanted()
 	vifctl model vif1.0 bridge
 	vifctl model vif2.0 bridge
 	vif-lab vifd restart
-	await 20 n_placed_is 2
-	[ "$(placed)" = "3 4" ]
+	await 20 placed_are "3 4"
 	[ "$(workers)" = "2 1 0 0" ]
 	pings 1
 	pings 4
