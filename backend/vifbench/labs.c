@@ -18,12 +18,16 @@ extern char **environ;
 static const struct {
 	const char *what;
 	uint32_t share; /* of the time */
-	const char *options[7];
+	const char *options[15];
 } kinds[] = {
 	{ "the software bridge", 2, { "--model", "bridge" } },
 	{ "the software bridge and guests with static grants",
 	  1, { "--model", "bridge", "--frontend", "static-grants" } },
 	{ "AF_XDP", 1, { "--model", "mq", "--nic", "afxdp" } },
+	{ "AF_XDP steered by its device, and a guest with static grants",
+	  1,
+	  { "--model", "mq", "--nic", "afxdp", "--steering", "device", "--queues", "2",
+	    "--frontend", "static-grants", "--guests", "1" } },
 	{ "the model NIC", 1, { "--model", "mq", "--nic", "model" } },
 	{ "the model NIC and guests with static grants",
 	  1, { "--model", "mq", "--nic", "model", "--frontend", "static-grants" } },

@@ -50,6 +50,8 @@ static const struct kind kinds[PATH_N] = {
 	[PATH_VIFD_BRIDGE_STATIC] = { "vifd-bridge-static", NULL, NULL, NULL,
 				      IN(PATHS_BRIDGE_STATIC) },
 	[PATH_VIFD_MQ_AFXDP] = { "vifd-mq-afxdp", NULL, NULL, NULL, IN(PATHS_AFXDP) },
+	[PATH_VIFD_MQ_AFXDP_STATIC] = { "vifd-mq-afxdp-static", NULL, NULL, NULL,
+					IN(PATHS_AFXDP_STATIC) },
 	[PATH_VIFD_MQ_MODEL] = { "vifd-mq-model", NULL, NULL, NULL, IN(PATHS_MODEL) },
 	[PATH_VIFD_MQ_MODEL_STATIC] = { "vifd-mq-model-static", NULL, NULL, NULL,
 					IN(PATHS_MODEL_STATIC) },
@@ -89,7 +91,7 @@ enum path_set path_set_here(void)
 	if (!lab_is_mq())
 		return grants ? PATHS_BRIDGE_STATIC : PATHS_BRIDGE;
 	if (!lab_is("VIF_LAB_NIC", "model"))
-		return PATHS_AFXDP;
+		return grants ? PATHS_AFXDP_STATIC : PATHS_AFXDP;
 	return grants ? PATHS_MODEL_STATIC : PATHS_MODEL;
 }
 
@@ -240,24 +242,48 @@ static int make_tap_loop(struct path *p)
 	return err ? err : plumb_ip("link set btap0 master %sbr0 up", l);
 }
 
-/* Until the first n guests have their places. 0 or -ETIMEDOUT. */
-static int await_places(uint32_t n)
+/* Whether the device writes into the guest's own memory. */
+static bool is_lent(const char *vif)
 {
-	for (int i = 0; i < 200; i++) {
-		char why[256];
-		json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "list"),
-					 why, sizeof(why));
-		const json_t *vif;
-		uint32_t placed = 0;
-		size_t at;
+	char why[256];
+	json_t *answer = client_ask(CLIENT_DEFAULT_SOCKET,
+				    json_pack("{s:s, s:s}", "command", "show", "vif", vif), why,
+				    sizeof(why));
+	const json_t *placement = json_object_get(json_object_get(answer, "vif"), "placement");
+	const char *buffers = json_string_value(json_object_get(placement, "buffers"));
+	bool lent = buffers && !strcmp(buffers, "lent");
 
-		json_array_foreach(json_object_get(all, "vifs"), at, vif) {
-			const char *model = json_string_value(json_object_get(vif, "model"));
+	json_decref(answer);
+	return lent;
+}
 
-			placed += at < n && model && !strcmp(model, "mq");
-		}
-		json_decref(all);
-		if (placed == n)
+/* How many of the first n guests have their places. */
+static uint32_t count_places(uint32_t n, bool lent)
+{
+	char why[256];
+	json_t *all = client_ask(CLIENT_DEFAULT_SOCKET, json_pack("{s:s}", "command", "list"), why,
+				 sizeof(why));
+	uint32_t placed = 0;
+	const json_t *vif;
+	size_t at;
+
+	json_array_foreach(json_object_get(all, "vifs"), at, vif) {
+		const char *model = json_string_value(json_object_get(vif, "model"));
+		const char *name = json_string_value(json_object_get(vif, "vif"));
+
+		if (at < n && model && name && !strcmp(model, "mq"))
+			placed += !lent || is_lent(name);
+	}
+	json_decref(all);
+	return placed;
+}
+
+/* Until the first n guests have their places: of AF_XDP and static grants, lent ones, which
+ * a guest moves into from an ordinary one. 0 or -ETIMEDOUT. */
+static int await_places(uint32_t n, bool lent)
+{
+	for (int i = 0; i < 400; i++) {
+		if (count_places(n, lent) == n)
 			return 0;
 		usleep(50000);
 	}
@@ -302,14 +328,15 @@ static int make(struct path *p, const struct path_wish *wish, char *why, size_t 
 		err = make_veth(&kinds[p->kind]);
 	else if (p->kind == PATH_TAP_LOOP)
 		err = make_tap_loop(p);
-	else if (p->kind == PATH_VIFD_MQ_AFXDP || path_is_model(p->kind))
-		err = await_places(wish->n_guests);
+	else if (path_is_afxdp(p->kind) || path_is_model(p->kind))
+		err = p->kind == PATH_VIFD_MQ_AFXDP_STATIC ? await_places(1, true)
+							   : await_places(wish->n_guests, false);
 	return err ? plumb_say(why, why_size, err, "building %s", path_name(p->kind)) : 0;
 }
 
 int path_open(struct path *p, const struct path_wish *wish, char *why, size_t why_size)
 {
-	bool one = wish->kind == PATH_GUEST_GUEST;
+	bool one = wish->kind == PATH_GUEST_GUEST || wish->kind == PATH_VIFD_MQ_AFXDP_STATIC;
 	int err;
 
 	assert(wish->n_guests >= 1 && wish->n_guests <= PATH_GUESTS_MAX);

@@ -13,6 +13,10 @@
  *	vifd-bridge-static  as vifd-bridge, the guest's pages as static grants
  *	vifd-mq-afxdp	wire --AF_XDP--> vifd, rings, vif-guest, TAP --> socket; what guests
  *			send takes the bridge
+ *	vifd-mq-afxdp-static	wire, a switch that stands for the device's filters, AF_XDP on a
+ *			queue of the guest's own, into its pages, which are static grants; vifd,
+ *			rings, vif-guest, TAP --> socket; one guest, as a limit of locked
+ *			memory often has room for no more
  *	vifd-mq-model	wire --model NIC--> vifd, rings, vif-guest, TAP --> socket
  *	vifd-mq-model-static  the same, the guest's pages as static grants
  *	vhost-user	wire --bridge--> TAP, testpmd, rings, TAP --> socket (peer.h)
@@ -37,6 +41,7 @@ enum path_kind {
 	PATH_GUEST_GUEST,
 	PATH_VIFD_BRIDGE_STATIC,
 	PATH_VIFD_MQ_AFXDP,
+	PATH_VIFD_MQ_AFXDP_STATIC,
 	PATH_VIFD_MQ_MODEL,
 	PATH_VIFD_MQ_MODEL_STATIC,
 	PATH_VHOST,
@@ -49,6 +54,7 @@ enum path_set {
 	PATHS_BRIDGE,
 	PATHS_BRIDGE_STATIC, /* guests with static grants */
 	PATHS_AFXDP,	     /* vifd serves the wire as a NIC */
+	PATHS_AFXDP_STATIC,  /* whose device has filters; guests with static grants */
 	PATHS_MODEL,	     /* the wire is a model NIC's */
 	PATHS_MODEL_STATIC,
 	PATHS_PEERS, /* of DPDK, beside vifd's bridge */
@@ -58,6 +64,11 @@ enum path_set {
 enum path_set path_set_here(void);
 
 bool path_in_set(enum path_kind kind, enum path_set set);
+
+static inline bool path_is_afxdp(enum path_kind kind)
+{
+	return kind == PATH_VIFD_MQ_AFXDP || kind == PATH_VIFD_MQ_AFXDP_STATIC;
+}
 
 static inline bool path_is_model(enum path_kind kind)
 {

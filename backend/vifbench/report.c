@@ -18,7 +18,8 @@
 
 const char *const report_names[REPORT_NAMES] = {
 	"native",	 "tap-loop",	  "vifd-bridge",	  "vifd-bridge-static",
-	"vifd-mq-afxdp", "vifd-mq-model", "vifd-mq-model-static", "vifd-guest-guest",
+	"vifd-mq-afxdp", "vifd-mq-afxdp-static", "vifd-mq-model", "vifd-mq-model-static",
+	"vifd-guest-guest",
 };
 
 /* ---- rows ---- */
@@ -103,7 +104,7 @@ static void write_head(const struct report *r)
 {
 	static const char *const software[] = { "tap-loop", "vifd-bridge", "vifd-bridge-static" };
 	static const char *const multi_queue[] = { "vifd-mq-model-static", "vifd-mq-model",
-						   "vifd-mq-afxdp" };
+						   "vifd-mq-afxdp-static", "vifd-mq-afxdp" };
 	const json_t *m = json_object_get(r->json, "machine");
 
 	fprintf(r->out,

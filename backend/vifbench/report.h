@@ -23,7 +23,7 @@ struct report {
 };
 
 /* Rows that are shown side by side, in this order. */
-#define REPORT_NAMES 8
+#define REPORT_NAMES 9
 extern const char *const report_names[REPORT_NAMES];
 
 struct report_load {

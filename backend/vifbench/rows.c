@@ -252,10 +252,11 @@ int rows_measure(struct rows *r, const struct load *l, uint64_t end)
 	uint64_t at;
 	int err;
 
+	if (!slices_begin(&s, r, l))
+		return 0;
 	fprintf(stderr, "vifbench: %s, %u B, bursts of %u, %u guest%s\n",
 		direction_name(l->direction), l->size, l->burst, l->n_guests,
 		l->n_guests == 1 ? "" : "s");
-	slices_begin(&s, r, l);
 	r->end = end - MIN(r->aside, end);
 	err = take_runs(r, &s);
 	at = tsc_now();

@@ -250,17 +250,22 @@ int slices_run(struct slices *s, struct rows *r)
 	return err;
 }
 
-void slices_begin(struct slices *s, struct rows *r, const struct load *l)
+bool slices_begin(struct slices *s, struct rows *r, const struct load *l)
 {
+	bool any = false;
+
 	memset(s, 0, sizeof(*s));
 	for (int k = 0; k < PATH_N; k++) {
 		s->load[k] = *l;
 		if (k == PATH_SINK)
 			s->load[k] = (struct load){ l->size, l->burst, 1, RECEIVE };
 		s->wanted[k] = r->open[k] && load_possible(&r->path[k], &s->load[k]);
+		any |= s->wanted[k] && k > PATH_NATIVE;
+	}
+	for (int k = 0; any && k < PATH_N; k++)
 		if (s->wanted[k])
 			s->n_rounds[k] = rounds_for(r, &r->path[k], &s->load[k]);
-	}
+	return any;
 }
 
 int slices_sample(struct slices *s, struct rows *r, enum path_kind kind, struct sampler_split *out)

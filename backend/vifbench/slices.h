@@ -55,8 +55,9 @@ struct slices {
 	struct measured path[PATH_N];
 };
 
-/* Prepares for 'l' on each open path that can carry it: finds how many rounds a slice has. */
-void slices_begin(struct slices *s, struct rows *r, const struct load *l);
+/* Prepares for 'l' on each open path that can carry it: finds how many rounds a slice has. False
+ * if there is none but the generator and native. */
+bool slices_begin(struct slices *s, struct rows *r, const struct load *l);
 
 /* Takes one run more, of MEASURE_RUNS_MAX at most. At r->end it is left as it is, and
  * counts if it is quiet or the first. 0 or -errno: a socket failed. */
