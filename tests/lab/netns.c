@@ -196,6 +196,31 @@ static int fill_run(void)
 	return 0;
 }
 
+/* The datapath's user is this lab's alone: what it pins of memory counts together, and a limit is
+ * what a machine's labs would have to share. */
+static int make_user(void)
+{
+	static const char path[] = LAB_DIR "/passwd";
+	FILE *from = fopen("/etc/passwd", "re"), *to = fopen(path, "we");
+	char line[1024];
+	struct stat ns;
+	int err = 0;
+
+	if (!from || !to || stat("/proc/self/ns/mnt", &ns) ||
+	    fprintf(to, "nobody:x:%u:65534::/nonexistent:/usr/sbin/nologin\n",
+		    1000000000 + (unsigned)(ns.st_ino % 1000000000)) < 0)
+		err = -errno;
+	while (!err && fgets(line, sizeof(line), from))
+		fputs(line, to);
+	if (from)
+		fclose(from);
+	if (to && fclose(to) && !err)
+		err = -errno;
+	if (err)
+		warnx("%s: %s", path, strerror(-err));
+	return err ? err : mount_or_say(path, "/etc/passwd", NULL, MS_BIND, NULL);
+}
+
 static int mount_private(void)
 {
 	int err = mount_or_say("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
@@ -211,6 +236,8 @@ static int mount_private(void)
 	err = mount_or_say("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
 	if (!err)
 		err = fill_run();
+	if (!err)
+		err = make_user();
 	/* vif-bridge says what it does in /var/log/xen/xen-hotplug.log */
 	if (!err)
 		err = mount_or_say(LAB_LOGS "/xen", "/var/log/xen", NULL, MS_BIND, NULL);
