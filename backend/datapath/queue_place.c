@@ -55,6 +55,8 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 		snprintf(why, why_size, "the queue has a place already");
 		return -EBUSY;
 	}
+	/* Of a place of before the datapath died. */
+	__atomic_store_n(q->buffers, IPC_BUFFERS_NONE, __ATOMIC_RELAXED);
 	err = ops->authorise ? posted_open(q, how->mtu) : 0;
 	if (!err && how->transmit)
 		err = transmit_open(q, q->shared_nic, how->mac);
