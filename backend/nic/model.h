@@ -27,6 +27,10 @@
 #define MODEL_FRAME_MAX 3840u
 #define MODEL_TAG_SIZE	4u /* of a VLAN tag */
 
+/* Frames the host has sent wait in the TAP, so many: while the device has no processor, or there
+ * is none. */
+#define MODEL_HOST_QUEUE 4096
+
 /* A filter in one word, so that it comes and goes in one piece. 0: none; no frame is for
  * address 0. */
 #define MODEL_FILTER_QUEUE_SHIFT 60

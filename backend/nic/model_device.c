@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,6 +95,20 @@ static int open_tap(const char *name)
 	return err;
 }
 
+static int set_queue(const char *name)
+{
+	struct ifreq req = { .ifr_qlen = MODEL_HOST_QUEUE };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err = 0;
+
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCSIFTXQLEN, &req))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 static int open_wire(struct nic_device *d, const char *name, char *why, size_t why_size)
 {
 	int ifindex = (int)if_nametoindex(name);
@@ -117,7 +132,7 @@ static int open_wire(struct nic_device *d, const char *name, char *why, size_t w
 
 static int open_host(struct nic_device *d, const char *name, char *why, size_t why_size)
 {
-	int tap;
+	int tap, err;
 
 	d->ifindex = (int)if_nametoindex(name);
 	if (!d->ifindex)
@@ -125,10 +140,11 @@ static int open_host(struct nic_device *d, const char *name, char *why, size_t w
 			    "there is no TAP for the host's side: ip tuntap add dev %s mode tap",
 			    name);
 	tap = d->fd[MODEL_FD_TAP] = open_tap(name);
-	if (tap >= 0)
-		return 0;
-	return fail(why, why_size, tap, "taking the TAP %s: %s%s", name, strerror(-tap),
-		    tap == -EBUSY ? ": another program has it" : "");
+	if (tap < 0)
+		return fail(why, why_size, tap, "taking the TAP %s: %s%s", name, strerror(-tap),
+			    tap == -EBUSY ? ": another program has it" : "");
+	err = set_queue(name);
+	return err ? fail(why, why_size, err, "the TAP's queue: %s", strerror(-err)) : 0;
 }
 
 static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,

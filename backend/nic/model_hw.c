@@ -20,7 +20,6 @@
 
 #define BATCH	       MODEL_WIRE_BATCH
 #define HOST_FRAME_MAX 16384u /* read from the TAP: the wire says what is too long for it */
-#define HOST_QUEUE_FRAMES 1024u /* in a TAP: its txqueuelen, 500 by default (TUN_READQ_SIZE) */
 #define BUSY_PASSES    4u     /* without a look at who else has something */
 
 /* Interrupts are moderated: while so many frames come in a window, the device lets them gather
@@ -171,7 +170,7 @@ static uint32_t all_from_host(struct model_hw *hw)
 {
 	uint32_t n = 0;
 
-	for (hw->tap_readable = true; hw->tap_readable && n < HOST_QUEUE_FRAMES;)
+	for (hw->tap_readable = true; hw->tap_readable && n < MODEL_HOST_QUEUE;)
 		n += from_host(hw);
 	return n;
 }

@@ -77,6 +77,17 @@ static void host_sends(void **state)
 	AWAIT(rig_status().from_host >= 200);
 }
 
+/* While nobody runs the device. */
+static void what_the_host_sends_waits(void **state)
+{
+	(void)state;
+	ops->close(port);
+	for (uint32_t i = 0; i < MODEL_HOST_QUEUE; i++)
+		rig_send_sized(host, 2, i, RIG_SIZE);
+	rig_open_port();
+	AWAIT(rig_status().from_host >= MODEL_HOST_QUEUE);
+}
+
 static void in_order(void **state)
 {
 	struct nic_place *place = rig_open_place(0);
@@ -408,7 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(filters_sort),
 		CASE(tags_stay),
-		CASE(host_sends),
+		CASE(host_sends), CASE(what_the_host_sends_waits),
 		CASE(in_order),
 		CASE(bounded),
 		CASE(too_long),
