@@ -5,11 +5,15 @@
 # vif's own source address only, in order.
 #
 #	SWAPS=100 tests/nic/test_transmit.sh	more changes of the path under traffic
+#	NIC=model tests/nic/test_transmit.sh	not AF_XDP on the uplink, but the NIC in software
 set -euo pipefail
 # shellcheck source=tests/nic/nic.bash
 . "$(dirname "$0")/nic.bash"
-[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "x$$" --guests 2 --model mq --workers 1 -- "$0"
+[ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "x$$" --guests 2 --model mq --nic "${NIC:-afxdp}" \
+	--workers 1 -- "$0"
 
+config=${n}w0
+[ "$VIF_LAB_NIC" != model ] || config=${n}mq0,provider=model,wire=$config
 placed() { model_is 1 mq && model_is 2 mq; }
 from_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
 sent_by_nic() { from_guest 1 .from_guest.nic_frames; }
@@ -22,7 +26,7 @@ pings() { await 10 ping_all "$@"; }
 leaves_by_it()
 {
 	local nic bridge
-	vif-lab vifd restart --workers 1 --nics "${n}w0,transmit=yes"
+	vif-lab vifd restart --workers 1 --nics "$config,transmit=yes"
 	await 20 placed
 	vifctl nic --json | jq -e '.nics[0].transmit'
 	pings 5 10.77.0.1
@@ -125,7 +129,7 @@ link_down()
 
 not_by_itself()
 {
-	vif-lab vifd restart --workers 1 --nics "${n}w0"
+	vif-lab vifd restart --workers 1 --nics "$config"
 	await 20 placed
 	pings 20 10.77.0.1
 	[ "$(sent_by_nic)" = 0 ]
