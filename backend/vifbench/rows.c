@@ -258,6 +258,8 @@ int rows_measure(struct rows *r, const struct load *l, uint64_t end)
 		direction_name(l->direction), l->size, l->burst, l->n_guests,
 		l->n_guests == 1 ? "" : "s");
 	r->end = end - MIN(r->aside, end);
+	at = tsc_now();
+	r->patience = (r->end - MIN(at, r->end)) / 2;
 	err = take_runs(r, &s);
 	at = tsc_now();
 	for (int k = PATH_NATIVE; !err && k < PATH_N; k++)

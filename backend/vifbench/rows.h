@@ -21,11 +21,12 @@ struct rows {
 	struct who who;
 	int cpu; /* that everything runs on */
 	struct sampler sampler;
-	uint64_t quiet;	 /* the shortest calibration so far */
-	uint64_t end;	 /* of the load that is being measured, tsc_now() */
-	uint64_t aside;	 /* cycles that the last load's samples and counts took */
-	json_t *rows;	 /* the report's, appended to */
-	json_t *missing; /* what could not be had, a sentence each */
+	uint64_t quiet;	   /* the shortest calibration so far */
+	uint64_t end;	   /* of the load that is being measured, tsc_now() */
+	uint64_t patience; /* cycles that it may still wait for a quiet machine */
+	uint64_t aside;	   /* cycles that the last load's samples and counts took */
+	json_t *rows;	   /* the report's, appended to */
+	json_t *missing;   /* what could not be had, a sentence each */
 };
 
 /* The share of a slice that may go to what is not of the lab: the kernel's own threads. */

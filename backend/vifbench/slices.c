@@ -114,15 +114,20 @@ static int measure(struct rows *r, struct path *p, const struct load *l, uint32_
 	return 0;
 }
 
-/* What would be measured now is thrown away anyhow. */
+/* What would be measured now is thrown away anyhow. A machine that is never quiet is not waited
+ * for longer than half of the time there is: then what it has must do. */
 static void await_quiet(struct rows *r)
 {
-	uint64_t end = tsc_now() + (uint64_t)(tsc_hz() / 1e3 * PATIENCE_MS);
+	uint64_t most = MIN((uint64_t)(tsc_hz() / 1e3 * PATIENCE_MS), r->patience);
+	uint64_t begin = tsc_now(), waited = 0;
 
-	end = MIN(end, r->end);
-	do
+	while (waited < most) {
 		nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
-	while (rows_disturbed(r, calibration(), 0) && tsc_now() < end);
+		waited = tsc_now() - begin;
+		if (!rows_disturbed(r, calibration(), 0))
+			break;
+	}
+	r->patience -= MIN(waited, r->patience);
 }
 
 static int take_slice(struct rows *r, const struct slices *s, enum path_kind kind,
@@ -167,7 +172,7 @@ static int take_quiet(struct slices *s, struct rows *r, enum path_kind kind)
 
 	if (!s->wanted[kind])
 		return 0;
-	for (int i = 0; i < TRIES && !slice.quiet; i++) {
+	for (int i = 0; i < TRIES && !slice.quiet && (!i || r->patience); i++) {
 		int err = take_slice(r, s, kind, &slice);
 
 		if (err)
@@ -224,6 +229,11 @@ static void close_run(struct slices *s)
 	}
 }
 
+static uint32_t turns_max(const struct rows *r)
+{
+	return r->patience ? TURNS_MAX : SLICES_A_RUN;
+}
+
 uint32_t slices_quiet_runs(const struct slices *s)
 {
 	uint32_t n = 0;
@@ -235,17 +245,18 @@ uint32_t slices_quiet_runs(const struct slices *s)
 
 int slices_run(struct slices *s, struct rows *r)
 {
+	uint32_t turn = 0;
 	int err = 0;
 
 	assert(s->n_runs < MEASURE_RUNS_MAX);
 	for (int k = 0; k < PATH_N; k++)
 		s->path[k].pile[0].n = s->path[k].pile[1].n = 0;
-	for (uint32_t turn = 0; !err && turn < TURNS_MAX && !all_have(s, SLICES_A_RUN); turn++) {
-		if (turn && tsc_now() >= r->end)
-			break;
+	while (!err && turn < turns_max(r) && !all_have(s, SLICES_A_RUN) &&
+	       (!turn || tsc_now() < r->end)) {
 		err = take_turn(s, r);
+		turn++;
 	}
-	if (!err && (!s->n_runs || all_have(s, SLICES_A_RUN / 2)))
+	if (!err && (!s->n_runs || turn >= SLICES_A_RUN))
 		close_run(s);
 	return err;
 }

@@ -60,7 +60,7 @@ struct slices {
 bool slices_begin(struct slices *s, struct rows *r, const struct load *l);
 
 /* Takes one run more, of MEASURE_RUNS_MAX at most. At r->end it is left as it is, and
- * counts if it is quiet or the first. 0 or -errno: a socket failed. */
+ * counts if it has slices enough, quiet or not, or is the first. 0 or -errno: a socket failed. */
 int slices_run(struct slices *s, struct rows *r) must_check;
 
 /* How many of the runs were quiet. */
