@@ -76,6 +76,7 @@ static uint32_t limit_of(const struct order *order, size_t which)
 		return limit;
 	for (size_t i = which; i < ARRAY_SIZE(kinds); i++)
 		shares += kinds[i].share;
+	assert(shares); /* each has one */
 	return (limit - MIN(gone, limit)) * kinds[which].share / shares;
 }
 

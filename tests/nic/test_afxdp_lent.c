@@ -294,11 +294,11 @@ static void start_lent(void)
 /* Of n flows one or another takes the second queue. */
 static void seek_flow(void)
 {
-	enum { TRIES = 64 };
+	const uint16_t tries = 64;
 	struct packet *p;
 
 	join(false);
-	for (uint16_t i = 0; i < TRIES; i++)
+	for (uint16_t i = 0; i < tries; i++)
 		send_by((uint16_t)(1000 + i), i);
 	p = next_packet();
 	do {
