@@ -204,7 +204,10 @@ void afxdp_lent_close(struct nic_place *place)
 
 uint64_t afxdp_lent_lost(const struct nic_place *place)
 {
-	return place->lent->lost;
+	const struct afxdp_lent *l = place->lent;
+
+	/* No more is posted: what is left has no buffer. */
+	return l->lost + (l->closed && l->n_reaped == l->n_posted ? l->n_left - l->next_left : 0);
 }
 
 /* ---- before it begins ---- */
