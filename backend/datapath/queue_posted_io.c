@@ -146,8 +146,10 @@ static netif_rx_response_t respond(struct queue *q, const struct posted_slot *sl
 	counter_add(&c->to_guest_frames, 1);
 	counter_add(&c->to_guest_bytes, done->size);
 	q->posted->wire_bytes += done->size;
-	counter_add(slot->bounced ? &c->to_guest_copied_bytes : &c->to_guest_nic_written,
-		    slot->bounced ? done->size : 1);
+	if (slot->bounced || done->copied)
+		counter_add(&c->to_guest_copied_bytes, done->size);
+	else
+		counter_add(&c->to_guest_nic_written, 1);
 	rsp.offset = done->offset;
 	rsp.status = (int16_t)done->size;
 	return rsp;

@@ -30,7 +30,7 @@ void posted_note_waiting(struct queue *q)
 	struct queue_posted *p = q->posted;
 	uint32_t n;
 
-	if (lent_is(q)) { /* nothing waits there */
+	if (lent_is(q)) { /* what waits there waits for buffers */
 		p->since_ns = posted_n(q) ? 0 : p->since_ns ? p->since_ns : q->env->now_ns;
 		return;
 	}

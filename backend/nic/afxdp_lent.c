@@ -9,7 +9,10 @@
  *		first: each is for the next buffer posted, and copied there when it is filled
  *	post	further buffers are pages, which go into the fill ring: the kernel, or the
  *		device, writes to them itself
- *	reap	the receive ring says what is filled. That is in the order of the fill ring
+ *	reap	the receive ring says what is filled. That is in the order of the fill ring. Where
+ *		that runs low, the guest is late: chunks of ours are put behind what it posted,
+ *		for what it posts next, as those of begin are for what it posts first. So frames
+ *		wait for a late guest as they would in an ordinary place, and are copied like there
  *	recall	the socket is closed, and nothing is in the kernel's hands
  *
  * The order is the kernel's where it copies: it takes a chunk for a frame that has come, and one
@@ -43,6 +46,13 @@
 
 /* As many as a guest's ring has slots: from begin() on a place takes no more at once either. */
 #define EARLY NIC_EARLY_FRAMES
+
+/* With fewer in the fill ring than LOW the guest is late, and gets as many of ours as make
+ * RESERVE. The receive ring has room for all that can be filled. */
+#define LOW	64u
+#define RESERVE 640u
+static_assert(LOW + RESERVE + NIC_EARLY_FRAMES <= AFXDP_RX_FRAMES,
+	      "for buffers to come, and posted");
 
 /* Of our chunks, where the limit of locked memory does not allow AFXDP_PLACE_CHUNKS: with fewer
  * frames would be lost while control takes its steps. */
@@ -206,11 +216,26 @@ uint64_t afxdp_lent_lost(const struct nic_place *place)
 {
 	const struct afxdp_lent *l = place->lent;
 
-	/* No more is posted: what is left has no buffer. */
-	return l->lost + (l->closed && l->n_reaped == l->n_posted ? l->n_left - l->next_left : 0);
+	/* What is left is received, or nobody knows for which buffer it was. */
+	return l->lost + (l->failed ? l->n_left - l->next_left : 0);
 }
 
-/* ---- before it begins ---- */
+/* ---- before it begins, and after all ---- */
+
+/* What waited for buffers: in chunks of ours, as every page that was posted is done with. */
+static uint32_t receive_left(struct nic_place *place, struct packet *out[], uint32_t n)
+{
+	struct afxdp_lent *l = place->lent;
+	uint32_t got = 0;
+
+	while (got < n && !l->failed && l->n_reaped == l->n_posted && l->next_left < l->n_left) {
+		struct packet *p = afxdp_umem_packet(place->umem, &l->left[l->next_left++]);
+
+		if (p)
+			out[got++] = p;
+	}
+	return got;
+}
 
 uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint32_t n)
 {
@@ -219,7 +244,7 @@ uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint3
 	uint32_t before = rx->cached_cons, got;
 
 	if (l->closed)
-		return 0;
+		return receive_left(place, out, n);
 	got = afxdp_receive_queue(place, 0, out, l->begun ? MIN(n, l->n_early) : n);
 	if (l->begun)
 		l->n_early -= rx->cached_cons - before;
@@ -273,6 +298,28 @@ uint32_t afxdp_post(struct nic_place *place, const struct nic_buffer buffers[], 
 	return i;
 }
 
+static void reserve(struct nic_place *place)
+{
+	struct afxdp_lent *l = place->lent;
+	struct afxdp_fill *fill = &place->own_fill;
+	uint32_t before = fill->ring.cached_prod;
+
+	if (l->closed || !l->begun || l->n_unpaired >= LOW ||
+	    AFXDP_FILL_FRAMES - xsk_prod_nb_free(&fill->ring, AFXDP_FILL_FRAMES) >= LOW)
+		return;
+	afxdp_fill(fill, place->umem, RESERVE);
+	l->n_unpaired += fill->ring.cached_prod - before;
+}
+
+uint32_t afxdp_lent_waiting(const struct nic_place *place)
+{
+	const struct xsk_ring_cons *rx = &place->rx[0].ring;
+
+	if (place->lent->closed)
+		return 0;
+	return __atomic_load_n(rx->producer, __ATOMIC_ACQUIRE) - rx->cached_cons;
+}
+
 /* The next of what is filled. */
 static bool next_filled(struct nic_place *place, struct xdp_desc *out)
 {
@@ -314,7 +361,9 @@ static bool complete(struct nic_place *place, const struct posted *b, const stru
 	} else if (d->addr / CHUNK != l->first_page + b->page) {
 		return false;
 	}
-	*out = (struct nic_completion){ .size = d->len, .offset = (uint16_t)offset };
+	*out = (struct nic_completion){ .size = d->len,
+					.offset = (uint16_t)offset,
+					.copied = b->ours };
 	memcpy(out->source, source + sizeof(out->source), sizeof(out->source));
 	return true;
 }
@@ -341,6 +390,7 @@ uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32
 		l->n_reaped++;
 		got++;
 	}
+	reserve(place);
 	return got;
 }
 

@@ -50,7 +50,10 @@ int afxdp_poll_fd(const struct nic_place *place)
 
 void afxdp_stats(const struct nic_place *place, struct nic_place_stats *out)
 {
-	*out = (struct nic_place_stats){ .lost = place->lent ? afxdp_lent_lost(place) : 0 };
+	*out = (struct nic_place_stats){ .lost = 0 };
+	if (place->lent)
+		*out = (struct nic_place_stats){ .lost = afxdp_lent_lost(place),
+						 .waiting = afxdp_lent_waiting(place) };
 	for (int i = 0; i < place->n_queues; i++) {
 		struct xdp_statistics s;
 		socklen_t size = sizeof(s);

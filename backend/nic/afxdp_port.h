@@ -89,6 +89,8 @@ void afxdp_lent_start(struct nic_place *place, const int fds[AFXDP_PLACE_FDS]);
 void afxdp_lent_close(struct nic_place *place);
 
 uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint32_t n);
+/* Frames that reap() would give if buffers were posted for them. */
+uint32_t afxdp_lent_waiting(const struct nic_place *place);
 /* What was lost by the sockets that the place had. */
 uint64_t afxdp_lent_lost(const struct nic_place *place);
 

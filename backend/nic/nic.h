@@ -99,9 +99,9 @@ struct nic_sent {
 /* Of one place, since it was joined. */
 struct nic_place_stats {
 	uint64_t lost;	 /* matched the filter, and found no room in the place */
-	/* Of caps.guest_buffers only: */
+	/* Of caps.guest_buffers, and 'waiting' of a place lent to: */
 	uint64_t faults;  /* descriptors the device could not write to */
-	uint32_t waiting; /* frames that wait on the device, now */
+	uint32_t waiting; /* frames that wait for buffers, now */
 };
 
 /*
@@ -129,14 +129,15 @@ struct nic_place_stats {
  * struct nic_memory is like one that can be posted to, but
  *
  *	- its buffers are pages of that memory, each posted once at a time and as a whole;
- *	- what finds no buffer is lost and counted, it does not wait on the device. Until begin()
- *	  frames come by receive(), as in any place, and may wait there;
- *	- begin() can be called once. Of what comes after it up to NIC_EARLY_FRAMES may be put
- *	  into memory of the port's, which the port copies to the buffers they are for: all that
- *	  is reaped is in order. They may wait for their buffers, so that poll_fd is readable
- *	  though reap() has nothing: it is for whoever has posted some;
+ *	- begin() can be called once. Until then frames come by receive(). Of what comes after it
+ *	  up to NIC_EARLY_FRAMES may be put into memory of the port's, and more when few buffers
+ *	  are left: the port copies it to the buffers it is for, and says so. All that is reaped is
+ *	  in order. What came so may wait for its buffers, so that poll_fd is readable though
+ *	  reap() has nothing: it is for whoever has posted some. What finds no room there
+ *	  either is lost and counted;
  *	- recall() is for the end: when no filter directs anything to it any more, or what comes may
- *	  be lost. Nothing is received after it. Then leave() is next;
+ *	  be lost. Nothing comes after it; what waited for buffers that were not posted is
+ *	  received, once nothing is left to reap. Then leave() is next;
  *	- nothing is injected: whoever else has frames for that queue of the guest's waits for its
  *	  end.
  */
@@ -174,6 +175,7 @@ struct nic_completion {
 			 * to: the device broke its order, and all was taken from it */
 	uint32_t size;	/* of the frame; of status 0 only */
 	uint16_t offset; /* where it begins in the page; alike */
+	bool copied;	 /* there by the port, not written there by the device; alike */
 	/* Of a frame off the wire, as the device saw it (in its page the guest may have changed
 	 * it since), of an injected one: zeros. So too if the device does not say. In a place
 	 * lent to: as it is in the page, which is the guest's word. */

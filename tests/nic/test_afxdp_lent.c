@@ -251,6 +251,8 @@ static void post(uint32_t first_page, uint32_t n)
 	assert_int_equal(port_ops->post(place, b, n), n);
 }
 
+static uint32_t n_copied; /* of those reaped, by the port */
+
 /* n buffers, the first of this page, are done with: frames from this number on. */
 static void reaped(uint32_t first_page, uint32_t number, uint32_t n)
 {
@@ -265,6 +267,7 @@ static void reaped(uint32_t first_page, uint32_t number, uint32_t n)
 		assert_memory_equal(c.source, sender, sizeof(sender));
 		guests((first_page + i) % N_PAGES, page);
 		is_frame(page + c.offset, c.size, number + i);
+		n_copied += c.copied;
 	}
 }
 
@@ -275,17 +278,38 @@ static void none_is_reaped(void)
 	assert_int_equal(port_ops->reap(place, &c, 1), 0);
 }
 
-/* Lent to, begun, and all of the port's chunks that were out are done with: what is posted from
- * now on, from page 0 on, the kernel writes to. */
+static uint32_t waiting(void)
+{
+	struct nic_place_stats s;
+
+	port_ops->stats(place, &s);
+	return s.waiting;
+}
+
+/* So many frames, from this page on, by a guest that posts its buffers again in time. */
+static void pass(uint32_t first_page, uint32_t n)
+{
+	static_assert(N_PAGES % 32 == 0, "steps");
+	for (uint32_t i = 0; i < n; i += 32) {
+		send_frames(32);
+		reaped(first_page + i, sent - 32, 32);
+		none_is_reaped();
+		post(first_page + i, 32);
+	}
+}
+
+/* Lent to, begun, and all of the port's chunks that were out are done with: all pages are posted,
+ * and the kernel writes to them, next to page 0. */
 static void start_lent(void)
 {
+	uint32_t before = n_copied;
+
 	join(true);
 	port_ops->begin(place);
 	received(sent, 0);
 	post(0, N_PAGES);
-	send_frames(EARLY);
-	reaped(0, sent - EARLY, EARLY);
-	none_is_reaped();
+	pass(0, EARLY);
+	assert_true(n_copied - before <= EARLY);
 	static_assert(EARLY == N_PAGES, "page 0 is next");
 }
 
@@ -416,32 +440,76 @@ static void order_over_begin(void **state)
 	reaped(3, 53, 2);
 	send_frames(38);
 	reaped(5, 55, 38);
-	for (uint32_t n = 0; n < EARLY; n += 16) { /* at the end none is copied any more */
-		post(43 + n, 16);
-		send_frames(16);
-		reaped(43 + n, sent - 16, 16);
-	}
-	post(43 + EARLY, 1);
+	post(43, N_PAGES);
+	pass(43, EARLY);
+	n_copied = 0; /* at the end none is any more */
+	pass(43, EARLY);
+	assert_int_equal(n_copied, 0);
 	send_frames(1);
 	await_readable();
-	guests((43 + EARLY) % N_PAGES, page);
+	guests(43 % N_PAGES, page);
 	is_frame(page + OFFSET, SIZE, sent - 1);
-	reaped(43 + EARLY, sent - 1, 1);
+	reaped(43, sent - 1, 1);
 	assert_int_equal(lost(), 0);
 }
 
-static void what_finds_no_buffer_is_lost(void **state)
+/* A guest that is late: its frames wait, in chunks of the port's, and are copied when it comes;
+ * then the kernel writes to its pages again. A burst that is larger than all that is left of its
+ * buffers is lost. */
+static void a_late_guest(void **state)
 {
+	uint32_t n;
+
 	(void)state;
 	start_lent();
-	post(10, 5);
-	send_frames(5 + 7);
+	send_frames(N_PAGES + 7);
 	await_lost(7);
-	reaped(10, sent - 12, 5);
-	post(15, 1);
-	send_frames(1);
-	reaped(15, sent - 1, 1);
+	n_copied = 0;
+	reaped(0, sent - N_PAGES - 7, N_PAGES);
 	none_is_reaped();
+	assert_int_equal(n_copied, 0);
+	send_frames(500);
+	while (waiting() < 500)
+		await_readable();
+	none_is_reaped();
+	for (n = 0; n < 500; n += 100) {
+		post(n, 100);
+		reaped(n, sent - 500 + n, 100);
+	}
+	none_is_reaped();
+	assert_int_equal(n_copied, 500);
+	assert_int_equal(waiting(), 0);
+	post(500, N_PAGES);
+	pass(500, 1024);
+	n_copied = 0;
+	pass(500, N_PAGES);
+	assert_int_equal(n_copied, 0);
+	assert_int_equal(lost(), 7);
+}
+
+/* However late it is, no more wait than there is room for. */
+static void a_guest_that_never_comes(void **state)
+{
+	uint32_t waited;
+
+	(void)state;
+	start_lent();
+	send_frames(N_PAGES);
+	reaped(0, sent - N_PAGES, N_PAGES);
+	for (int i = 0; i < 20; i++) {
+		send_frames(100);
+		none_is_reaped();
+	}
+	while (waiting() + lost() < 2000)
+		await_readable();
+	waited = waiting();
+	assert_true(waited >= 512 && waited <= AFXDP_RX_FRAMES);
+	none_is_reaped();
+	post(0, N_PAGES);
+	reaped(0, sent - 2000, N_PAGES);
+	port_ops->recall(place);
+	received(sent - 2000 + N_PAGES, waited - N_PAGES);
+	assert_int_equal(lost(), 2000 - waited);
 }
 
 /* Every page, many times around. */
@@ -449,12 +517,9 @@ static void all_pages_posted(void **state)
 {
 	(void)state;
 	start_lent();
-	for (uint32_t round = 0; round < 20; round++) {
-		post(round, N_PAGES);
-		send_frames(N_PAGES);
-		reaped(round, sent - N_PAGES, N_PAGES);
-		none_is_reaped();
-	}
+	n_copied = 0;
+	pass(0, 20 * N_PAGES);
+	assert_int_equal(n_copied, 0);
 	assert_int_equal(lost(), 0);
 }
 
@@ -480,19 +545,18 @@ static void recalled(void **state)
 	before = n_fds();
 	start_lent();
 	memset(lent.start, 0, (size_t)N_PAGES * PAGE);
-	post(0, 20);
-	send_frames(30);
-	send_frames(0);
-	await_lost(10);
+	send_frames(20);
+	reaped(0, sent - 20, 5);
+	while (waiting() < 15)
+		await_readable();
+	post(0, 5);
 	lost_before = (uint32_t)lost();
-	reaped(0, sent - 30, 5);
-	post(20, 10);
 	n_bound = 0;
 	port_ops->recall(place);
 	assert_int_equal(n_bound, 0);
 	assert_int_equal(n_fds(), before + 1); /* it can be polled still */
 	send_frames(20);		       /* to the host */
-	reaped(5, sent - 50 + 5, 15);
+	reaped(5, sent - 40 + 5, 15);
 	none_is_reaped();
 	for (uint32_t i = 20; i < N_PAGES; i++) {
 		guests(i, page);
@@ -538,7 +602,6 @@ static void zero_copy_recalled(void **state)
 	start_lent();
 	assert_false(place->zero_copy);
 	place->zero_copy = true;
-	post(0, 10);
 	send_frames(3);
 	await_readable();
 	n_bound = 0;
@@ -574,7 +637,6 @@ static void ours_above_the_guests(void **state)
 	assert_non_null(strstr(why, "memory beside the guest's"));
 	free_above();
 	start_lent();
-	post(0, 10);
 	send_frames(10);
 	reaped(0, sent - 10, 10);
 }
@@ -610,7 +672,6 @@ static void limited(void **state)
 	start_lent();
 	limit_pinned(RLIM_INFINITY);
 	assert_int_equal(place->umem->n_chunks, AFXDP_PLACE_CHUNKS / 4);
-	post(0, 10);
 	send_frames(10);
 	reaped(0, sent - 10, 10);
 }
@@ -619,14 +680,13 @@ static void limited(void **state)
  * nothing that was posted is in the device's hands any more. */
 static void disordered(void **state)
 {
-	struct nic_completion c[20];
+	struct nic_completion c[N_PAGES];
 	struct xdp_desc *d, first;
 	uint8_t page[PAGE], zeros[PAGE] = { 0 };
 
 	(void)state;
 	start_lent();
 	memset(lent.start, 0, (size_t)N_PAGES * PAGE);
-	post(0, 10);
 	send_frames(4);
 	reaped(0, sent - 4, 2);
 	d = (struct xdp_desc *)(uintptr_t)xsk_ring_cons__rx_desc(&place->rx[0].ring,
@@ -634,8 +694,8 @@ static void disordered(void **state)
 	first = d[0];
 	d[0] = d[1];
 	d[1] = first;
-	assert_int_equal(port_ops->reap(place, c, 20), 8);
-	for (int i = 0; i < 8; i++)
+	assert_int_equal(port_ops->reap(place, c, N_PAGES), N_PAGES - 2);
+	for (uint32_t i = 0; i < N_PAGES - 2; i++)
 		assert_int_equal(c[i].status, -ECANCELED);
 	send_frames(4);
 	guests(4, page);
@@ -657,7 +717,8 @@ int main(void)
 		T(an_ordinary_place),
 		T(frames_outlive_their_place),
 		T(order_over_begin),
-		T(what_finds_no_buffer_is_lost),
+		T(a_late_guest),
+		T(a_guest_that_never_comes),
 		T(all_pages_posted),
 		T(recalled),
 		T(left_at_any_time),

@@ -116,7 +116,8 @@ static void no_byte_is_copied(void **state)
 	assert_int_equal(buffers(r), IPC_BUFFERS_LENT);
 	assert_int_equal(aside(r), good(r)->queue + 1);
 	before = count(r);
-	rig_good_carries(r, 1000);
+	for (unsigned i = 0; i < 200; i++)
+		rig_good_carries(r, 5); /* as many as it has buffers for */
 	after = count(r);
 	assert_int_equal(after.to_guest_frames - before.to_guest_frames, 1000);
 	assert_int_equal(after.to_guest_nic_frames - before.to_guest_nic_frames, 1000);
@@ -135,7 +136,8 @@ static void neighbours_get_through(void **state)
 	start_lending(r);
 	before = count_queue(r, good(r)->queue);
 	r->good.neighbour_goal += 800;
-	rig_good_carries(r, 500);
+	for (unsigned i = 0; i < 100; i++)
+		rig_good_carries(r, 5);
 	after = count_queue(r, good(r)->queue);
 	assert_int_equal(after.to_guest_frames - before.to_guest_frames, 500);
 	assert_int_equal(after.to_guest_nic_written - before.to_guest_nic_written, 500);

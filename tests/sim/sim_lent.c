@@ -65,13 +65,15 @@ static uint8_t *page_at(const struct sim_lent *l, uint32_t i)
 
 bool sim_lent_fill(struct sim_lent *l, const uint8_t *frame, size_t size)
 {
-	uint32_t i = l->n_filled;
+	uint32_t i = l->n_filled, at = i % SIM_LENT_PAGES;
+	bool ours = i < SIM_LENT_OWN || i >= l->n_posted;
 
 	assert(l->begun);
-	if (l->over || size > SIM_LENT_MAX || (i >= SIM_LENT_OWN && i >= l->n_posted))
+	if (l->over || size > SIM_LENT_MAX || (ours && i >= l->n_posted + SIM_LENT_OWN))
 		return false;
-	memcpy(i < SIM_LENT_OWN ? l->own[i] : page_at(l, i) + SIM_LENT_OFFSET, frame, size);
-	l->size[i % SIM_LENT_PAGES] = (uint32_t)size;
+	memcpy(ours ? l->own[at] : page_at(l, i) + SIM_LENT_OFFSET, frame, size);
+	l->size[at] = (uint32_t)size;
+	l->ours[at] = ours;
 	l->n_filled++;
 	return true;
 }
@@ -83,7 +85,7 @@ void sim_lent_show(struct sim_lent *l, uint32_t n)
 
 bool sim_lent_is_done(const struct sim_lent *l)
 {
-	return l->n_reaped < l->n_shown;
+	return l->n_reaped < MIN(l->n_shown, l->n_posted);
 }
 
 uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t n)
@@ -91,12 +93,14 @@ uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t
 	uint32_t got = 0;
 
 	for (; got < n && l->n_reaped < MIN(l->n_shown, l->n_posted); got++) {
-		uint32_t i = l->n_reaped++, size = l->size[i % SIM_LENT_PAGES];
+		uint32_t i = l->n_reaped++, n_of = i % SIM_LENT_PAGES, size = l->size[n_of];
 		uint8_t *at = page_at(l, i) + SIM_LENT_OFFSET;
 
-		if (i < SIM_LENT_OWN)
-			memcpy(at, l->own[i], size);
-		out[got] = (struct nic_completion){ .size = size, .offset = SIM_LENT_OFFSET };
+		if (l->ours[n_of])
+			memcpy(at, l->own[n_of], size);
+		out[got] = (struct nic_completion){ .size = size,
+						    .offset = SIM_LENT_OFFSET,
+						    .copied = l->ours[n_of] };
 		memcpy(out[got].source, at + 6, sizeof(out[got].source));
 		if (failure == SIM_LENT_LIES)
 			out[got].offset = (uint16_t)(PAGE - size + 1);
@@ -115,4 +119,13 @@ void sim_lent_recall(struct sim_lent *l)
 	assert(l->begun);
 	l->over = true;
 	sim_lent_show(l, UINT32_MAX);
+}
+
+uint32_t sim_lent_left(const struct sim_lent *l, uint32_t i, uint8_t *to)
+{
+	const uint32_t at = i % SIM_LENT_PAGES;
+
+	assert(l->over && i >= l->n_posted && l->ours[at]);
+	memcpy(to, l->own[at], l->size[at]);
+	return l->size[at];
 }

@@ -9,7 +9,8 @@
 #include "backend/nic/nic.h"
 
 #define SIM_LENT_PAGES	512u
-#define SIM_LENT_OWN	12u  /* frames after begin() that are put into memory of the port's */
+#define SIM_LENT_OWN	12u  /* frames after begin() that are put into memory of the port's, and
+			      * later without a buffer that may wait there */
 #define SIM_LENT_OFFSET 256u /* where in its page the device puts a frame */
 #define SIM_LENT_MAX	(4096u - SIM_LENT_OFFSET)
 
@@ -20,7 +21,8 @@ struct sim_lent {
 	bool posted[SIM_LENT_PAGES];
 	uint16_t page[SIM_LENT_PAGES]; /* of buffer i % SIM_LENT_PAGES, since begin() */
 	uint32_t size[SIM_LENT_PAGES]; /* of the frame for it; 0: too large */
-	uint8_t own[SIM_LENT_OWN][SIM_LENT_MAX];
+	bool ours[SIM_LENT_PAGES];     /* it is in own[], alike */
+	uint8_t own[SIM_LENT_PAGES][SIM_LENT_MAX];
 	uint32_t n_posted, n_filled, n_shown, n_reaped; /* since begin() */
 };
 
@@ -33,6 +35,8 @@ void sim_lent_begin(struct sim_lent *l);
 uint32_t sim_lent_post(struct sim_lent *l, const struct nic_buffer buffers[], uint32_t n);
 uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t n);
 void sim_lent_recall(struct sim_lent *l);
+/* Then: copies frame number i of those since begin(), which no buffer was posted for. Its size. */
+uint32_t sim_lent_left(const struct sim_lent *l, uint32_t i, uint8_t *to);
 
 /* The device takes a frame off the wire, since begin(). False: it finds no buffer, it is lost. */
 bool sim_lent_fill(struct sim_lent *l, const uint8_t *frame, size_t size);

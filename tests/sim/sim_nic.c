@@ -326,7 +326,7 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 {
 	uint32_t got = 0;
 
-	if (place->lent.over)
+	if (place->lent.over && sim_lent_is_done(&place->lent))
 		return 0;
 	if (place->posting)
 		n = MIN(n, place->n_taken);
@@ -353,6 +353,8 @@ static void stats(const struct nic_place *place, struct nic_place_stats *out)
 	out->lost = n_lost;
 	out->faults = place->buffers.n_faults;
 	out->waiting = place->waiting.n_packets - place->n_taken;
+	if (place->lent.begun)
+		out->waiting = place->lent.n_shown - place->lent.n_reaped;
 }
 
 /* ---- a place lent to ---- */
@@ -376,6 +378,13 @@ static uint32_t lent_reap(struct nic_place *place, struct nic_completion out[], 
 static void lent_recall(struct nic_place *place)
 {
 	sim_lent_recall(&place->lent);
+	for (uint32_t i = place->lent.n_posted; i < place->lent.n_filled; i++) {
+		struct packet *p = packet_get(&port->pool);
+
+		assert(p);
+		p->size = sim_lent_left(&place->lent, i, p->frame);
+		packet_fifo_push(&place->waiting, p);
+	}
 }
 
 /* Without a buffer it is lost, and counted, and the wire is told. */
