@@ -59,11 +59,14 @@ static bool disturbed(const json_t *row)
 static void write_ratio(const struct report *r, const json_t *row)
 {
 	const json_t *range = json_object_get(row, "ratio_range");
+	double again = report_number(row, NULL, "ratio_again");
 
 	fprintf(r->out, "%.1fx", report_number(row, NULL, "ratio_native"));
 	if (json_array_size(range) == 2)
 		fprintf(r->out, " (%.1f to %.1f)", json_number_value(json_array_get(range, 0)),
 			json_number_value(json_array_get(range, 1)));
+	if (again > 0)
+		fprintf(r->out, "; again %.1fx", again);
 	fprintf(r->out, "%s |\n", disturbed(row) ? ", disturbed" : "");
 }
 
@@ -260,7 +263,21 @@ static void write_rows(const struct report *r)
 
 /* ---- the same twice ---- */
 
-/* A row that both reports have, and neither calls disturbed: by how much the ratios differ. */
+/* The second measurement's of that row, or NULL: it has none, or not what can be compared. */
+static const json_t *measured_again(const json_t *a, const json_t *again)
+{
+	const struct report_load l = { json_string_value(json_object_get(a, "direction")),
+				       (int)report_number(a, NULL, "size"),
+				       (int)report_number(a, NULL, "burst"),
+				       (int)report_number(a, NULL, "guests") };
+	const json_t *b = report_row(again, json_string_value(json_object_get(a, "name")), &l);
+
+	if (!b || is(a, "name", "native") || report_number(a, NULL, "ratio_native") <= 0 ||
+	    report_number(b, NULL, "ratio_native") <= 0)
+		return NULL;
+	return b;
+}
+
 static double difference(const json_t *a, const json_t *b)
 {
 	double x = report_number(a, NULL, "ratio_native"),
@@ -269,37 +286,45 @@ static double difference(const json_t *a, const json_t *b)
 	return fabs(x / y - 1);
 }
 
-static void write_again(const struct report *r)
+/* What came to something else the second time is disturbed, whatever it said of itself. */
+static void compare(json_t *report, const json_t *again, struct report_again *out)
 {
-	uint32_t n_both = 0, n_quiet = 0, n_apart = 0;
-	double worst = 0;
-	const json_t *a;
+	json_t *a;
 	size_t i;
 
-	fprintf(r->out, "## The same twice\n\n");
-	json_array_foreach(json_object_get(r->json, "rows"), i, a) {
-		const struct report_load l = { json_string_value(json_object_get(a, "direction")),
-					       (int)report_number(a, NULL, "size"),
-					       (int)report_number(a, NULL, "burst"),
-					       (int)report_number(a, NULL, "guests") };
-		const char *name = json_string_value(json_object_get(a, "name"));
-		const json_t *b = report_row(r->again, name, &l);
+	json_array_foreach(json_object_get(report, "rows"), i, a) {
+		const json_t *b = measured_again(a, again);
 
-		if (!b || is(a, "name", "native") || report_number(a, NULL, "ratio_native") <= 0)
+		if (!b)
 			continue;
-		n_both++;
+		out->n_both++;
+		json_object_set_new(a, "ratio_again",
+				    json_real(report_number(b, NULL, "ratio_native")));
 		if (disturbed(a) || disturbed(b))
 			continue;
-		n_quiet++;
-		n_apart += difference(a, b) > AGREES_WITHIN;
-		worst = fmax(worst, difference(a, b));
+		out->n_quiet++;
+		out->worst = fmax(out->worst, difference(a, b));
+		if (difference(a, b) <= AGREES_WITHIN)
+			continue;
+		out->n_apart++;
+		json_object_set_new(a, "disturbed", json_true());
 	}
+}
+
+static void write_again(const struct report *r)
+{
+	const struct report_again *g = &r->again;
+
 	fprintf(
 	    r->out,
+	    "## The same twice\n\n"
 	    "Measured once more right afterwards: of %u ratios to native that both have, %u were\n"
 	    "disturbed in one or the other and said so; of the other %u, %u differ by more than\n"
-	    "%.0f %%, the worst by %.1f %%.\n\n",
-	    n_both, n_both - n_quiet, n_quiet, n_apart, AGREES_WITHIN * 100, worst * 100);
+	    "%.0f %%, the worst by %.1f %%, and are called disturbed on this page. What a path costs\n"
+	    "is found again better than its ratio: native's cost is the small difference of two\n"
+	    "large ones, and differs from one lab to the next.\n\n",
+	    g->n_both, g->n_both - g->n_quiet, g->n_quiet, g->n_apart, AGREES_WITHIN * 100,
+	    g->worst * 100);
 }
 
 static void write_lab(const struct report *r)
@@ -309,7 +334,7 @@ static void write_lab(const struct report *r)
 	plots_lab(r);
 	write_splits(r);
 	write_counts(r);
-	if (r->again)
+	if (r->again.n_both)
 		write_again(r);
 	write_rows(r);
 }
@@ -366,7 +391,7 @@ static bool have_gnuplot(void)
 /* A second report of the lab is the first one's repetition. */
 static void write_reports(struct report *r, json_t *const reports[], size_t n)
 {
-	const json_t *lab = NULL;
+	json_t *lab = NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!is(reports[i], "bench", "lab"))
@@ -374,7 +399,7 @@ static void write_reports(struct report *r, json_t *const reports[], size_t n)
 		if (!lab)
 			lab = reports[i];
 		else
-			r->again = reports[i];
+			compare(lab, reports[i], &r->again);
 	}
 	for (size_t i = 0; i < n; i++) {
 		r->json = reports[i];

@@ -14,9 +14,16 @@
 #define CHART_SIZE  1500
 #define CHART_BURST 64
 
+/* The same measured once more: ratios that both have, undisturbed ones among them, and of these
+ * what differs. */
+struct report_again {
+	uint32_t n_both, n_quiet, n_apart;
+	double worst; /* a part of the ratio */
+};
+
 struct report {
 	const json_t *json;
-	const json_t *again; /* the same measured once more; NULL: not */
+	struct report_again again; /* n_both 0: it was not */
 	const char *dir;
 	FILE *out;  /* the page */
 	bool plots; /* gnuplot is there */

@@ -124,7 +124,9 @@ twice_apart()
 	done
 	"$build/vifbench" report "$dir/10.json" "$dir/12.json" --directory "$dir/twice" &&
 		grep -q ', 1 differ by more than$' "$dir/twice/performance.md" &&
-		grep -q 'the worst by 1[67]\.[0-9] %' "$dir/twice/performance.md"
+		grep -q 'the worst by 1[67]\.[0-9] %' "$dir/twice/performance.md" &&
+		[ "$(grep -c '^[a-z-]* .* disturbed$' "$dir/twice/performance.md")" = 1 ] &&
+		grep -q '^tap-loop  *1500 send  *64 .* disturbed$' "$dir/twice/performance.md"
 }
 check "a page of two that differ" twice_apart
 counts_told() { grep -q '^| `vifd-bridge` | receive | 1\.0' "$dir/page/performance.md" && grep -q '^| `vifd-bridge` | .* / .* |$' "$dir/page/performance.md"; }
