@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/vifbench/natives.h"
 #include "backend/vifbench/path.h"
 
 extern char **environ;
@@ -178,17 +179,23 @@ json_t *labs_measure(char **argv, const struct lab_options *o)
 		return NULL;
 	close(fd);
 	report = run_lab(&order, 0);
+	if (report)
+		natives_note(report);
 	for (size_t i = 1; report && !o->peers && i < ARRAY_SIZE(kinds); i++) {
 		fprintf(stderr, "vifbench: %s\n", kinds[i].what);
 		more = run_lab(&order, i);
-		if (more)
+		if (more) {
+			natives_note(more);
 			merge(report, more);
-		else
+		} else {
 			json_array_append_new(
 			    json_object_get(report, "missing"),
 			    json_sprintf("no rows of %s: its lab failed", kinds[i].what));
+		}
 		json_decref(more);
 	}
 	unlink(file);
+	if (report)
+		natives_compare(report);
 	return report;
 }

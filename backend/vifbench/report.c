@@ -257,7 +257,8 @@ static void write_rows(const struct report *r)
 	    "included; `kern` is the kernel's share of those. `grants`, `sysc`, `notif`: grant\n"
 	    "operations, the datapath's system calls and notifications of the guest, each a\n"
 	    "packet. A row marked `disturbed` had fewer than 6 quiet runs, or its ratio (native's:\n"
-	    "its cost) is not known well enough to be found again within 5 %%. Who spent the cycles\n"
+	    "its cost) is not known well enough to be found again within 5 %%, or native cost\n"
+	    "something else in another of the labs that the rows come from. Who spent the cycles\n"
 	    "is of all quiet slices, and so is `mean`, the cost with the dearer half in it.\n\n");
 }
 
