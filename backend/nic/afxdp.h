@@ -18,10 +18,11 @@
 
 #include "backend/nic/nic.h"
 
-#define AFXDP_CHUNK	  4096u
-#define AFXDP_RX_FRAMES	  1024u	/* that wait in a place, of each of its queues */
-#define AFXDP_FILL_FRAMES 1024u /* the kernel has ready */
-#define AFXDP_TX_FRAMES	  1024u /* on their way out */
+#define AFXDP_CHUNK	     4096u
+#define AFXDP_RX_FRAMES	     1024u /* that wait in a place, of each of its queues */
+#define AFXDP_LENT_RX_FRAMES 2048u /* alike, of one that is lent to */
+#define AFXDP_FILL_FRAMES    1024u /* the kernel has ready */
+#define AFXDP_TX_FRAMES	     1024u /* on their way out */
 
 /* Of a place's own UMEM: what a queue takes in before its place is read (queue_place.c) can all
  * wait there. */

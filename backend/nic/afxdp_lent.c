@@ -9,10 +9,11 @@
  *		first: each is for the next buffer posted, and copied there when it is filled
  *	post	further buffers are pages, which go into the fill ring: the kernel, or the
  *		device, writes to them itself
- *	reap	the receive ring says what is filled. That is in the order of the fill ring. Where
- *		that runs low, the guest is late: chunks of ours are put behind what it posted,
- *		for what it posts next, as those of begin are for what it posts first. So frames
- *		wait for a late guest as they would in an ordinary place, and are copied like there
+ *	reap	the receive ring says what is filled. That is in the order of the fill ring. A
+ *		guest whose buffers run low is late: chunks of ours are put behind what it posted,
+ *		for what it posts next, as those of begin are for what it posts first, and more at
+ *		each reap(), until it has been in time for a while. So frames wait for a late guest
+ *		as they would in an ordinary place, and are copied like there
  *	recall	the socket is closed, and nothing is in the kernel's hands
  *
  * The order is the kernel's where it copies: it takes a chunk for a frame that has come, and one
@@ -47,12 +48,19 @@
 /* As many as a guest's ring has slots: from begin() on a place takes no more at once either. */
 #define EARLY NIC_EARLY_FRAMES
 
-/* With fewer in the fill ring than LOW the guest is late, and gets as many of ours as make
- * RESERVE. The receive ring has room for all that can be filled. */
-#define LOW	64u
-#define RESERVE 640u
-static_assert(LOW + RESERVE + NIC_EARLY_FRAMES <= AFXDP_RX_FRAMES,
-	      "for buffers to come, and posted");
+/* With fewer of its buffers left than LOW a guest is late, until it was in time for so many frames:
+ * CALM_MIN, and twice as many each time it is late again, since what comes until that is noticed
+ * may find no room. */
+#define LOW	 64u
+#define CALM_MIN 256u
+#define CALM_MAX 65536u
+
+/* Of ours, for a late one, in the fill ring: what it posts meanwhile has room there as well. */
+#define RESERVE (AFXDP_FILL_FRAMES - NIC_EARLY_FRAMES)
+
+/* All that the fill ring holds has room when it comes, and as much waits as in other places. */
+#define RX_FRAMES AFXDP_LENT_RX_FRAMES
+static_assert(RX_FRAMES >= AFXDP_RX_FRAMES + AFXDP_FILL_FRAMES, "as in an ordinary place");
 
 /* Of our chunks, where the limit of locked memory does not allow AFXDP_PLACE_CHUNKS: with fewer
  * frames would be lost while control takes its steps. */
@@ -78,13 +86,17 @@ struct afxdp_lent {
 	uint32_t n_early;    /* begun: of the receive ring, what is receive()'s */
 	uint32_t n_unpaired; /* begun: chunks of ours to be filled that no buffer is posted for */
 	uint32_t n_posted, n_reaped; /* in all */
+	uint32_t begin;		     /* the receive ring's producer, as it was */
+	bool late;
+	uint32_t n_in_time; /* frames reaped since it last was late, or CALM_MAX */
+	uint32_t calm;	    /* late: until n_in_time is that; 0: it was not, since begin() */
 	struct posted posted[AFXDP_FILL_FRAMES];
 	uint64_t lost; /* closed: by the socket */
 	int last;      /* AFXDP_PLACE_LAST_SOCKET, until it is closed */
 
 	/* closed: what the receive ring had */
 	uint32_t n_left, next_left;
-	struct xdp_desc left[AFXDP_RX_FRAMES];
+	struct xdp_desc left[RX_FRAMES];
 };
 
 /* ---- life ---- */
@@ -194,7 +206,7 @@ static void close_socket(struct nic_place *place)
 	if (l->closed)
 		return;
 	l->lost = count_lost(place);
-	n = xsk_ring_cons__peek(&rx->ring, AFXDP_RX_FRAMES, &at);
+	n = xsk_ring_cons__peek(&rx->ring, RX_FRAMES, &at);
 	for (uint32_t i = MIN(l->n_early, n); i < n; i++)
 		l->left[l->n_left++] = *xsk_ring_cons__rx_desc(&rx->ring, at + i);
 	afxdp_rx_close(rx);
@@ -261,8 +273,10 @@ void afxdp_begin(struct nic_place *place)
 	uint32_t n_filled = __atomic_load_n(rx->producer, __ATOMIC_ACQUIRE);
 
 	assert(l && !l->begun);
+	l->begin = n_filled;
 	l->n_early = n_filled - rx->cached_cons;
 	l->n_unpaired = place->own_fill.ring.cached_prod - n_filled;
+	l->late = true; /* with the EARLY it has until it has posted some */
 	l->begun = true;
 }
 
@@ -298,19 +312,6 @@ uint32_t afxdp_post(struct nic_place *place, const struct nic_buffer buffers[], 
 	return i;
 }
 
-static void reserve(struct nic_place *place)
-{
-	struct afxdp_lent *l = place->lent;
-	struct afxdp_fill *fill = &place->own_fill;
-	uint32_t before = fill->ring.cached_prod;
-
-	if (l->closed || !l->begun || l->n_unpaired >= LOW ||
-	    AFXDP_FILL_FRAMES - xsk_prod_nb_free(&fill->ring, AFXDP_FILL_FRAMES) >= LOW)
-		return;
-	afxdp_fill(fill, place->umem, RESERVE);
-	l->n_unpaired += fill->ring.cached_prod - before;
-}
-
 uint32_t afxdp_lent_waiting(const struct nic_place *place)
 {
 	const struct xsk_ring_cons *rx = &place->rx[0].ring;
@@ -318,6 +319,37 @@ uint32_t afxdp_lent_waiting(const struct nic_place *place)
 	if (place->lent->closed)
 		return 0;
 	return __atomic_load_n(rx->producer, __ATOMIC_ACQUIRE) - rx->cached_cons;
+}
+
+/* Of n reaped just now: whether the guest posts its buffers before they are needed. */
+static void judge_guest(struct nic_place *place, uint32_t n)
+{
+	struct afxdp_lent *l = place->lent;
+	const struct xsk_ring_cons *rx = &place->rx[0].ring;
+	uint32_t n_filled = __atomic_load_n(rx->producer, __ATOMIC_ACQUIRE) - l->begin;
+
+	if ((int32_t)(l->n_posted - n_filled) < (int32_t)LOW) {
+		if (!l->late || (!l->calm && l->n_reaped >= EARLY))
+			l->calm = MIN(MAX(2 * l->calm, CALM_MIN), CALM_MAX);
+		l->late = true;
+		l->n_in_time = 0;
+		return;
+	}
+	l->n_in_time = MIN(l->n_in_time + n, CALM_MAX);
+	l->late = l->late && l->n_in_time < l->calm;
+	if (!l->late && l->n_in_time == CALM_MAX)
+		l->calm = CALM_MIN / 2; /* as for the first time */
+}
+
+/* For a late guest. */
+static void reserve(struct nic_place *place)
+{
+	struct afxdp_fill *fill = &place->own_fill;
+	const uint32_t before = fill->ring.cached_prod, most = RX_FRAMES - NIC_EARLY_FRAMES;
+	const uint32_t room = most - MIN(afxdp_lent_waiting(place), most);
+
+	afxdp_fill(fill, place->umem, MIN(room, place->lent->calm ? RESERVE : EARLY));
+	place->lent->n_unpaired += fill->ring.cached_prod - before;
 }
 
 /* The next of what is filled. */
@@ -390,7 +422,11 @@ uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32
 		l->n_reaped++;
 		got++;
 	}
-	reserve(place);
+	if (!l->closed && l->begun) {
+		judge_guest(place, got);
+		if (l->late)
+			reserve(place);
+	}
 	return got;
 }
 

@@ -138,7 +138,7 @@ static int open_shared(struct nic_place *place, const int fds[], const char **st
 	place->umem = &port->umem[0];
 	for (int i = 0; i < place->n_queues; i++) {
 		place->fill[i] = &port->fill[i];
-		if (afxdp_rx_open(&place->rx[i], fds[i]) ||
+		if (afxdp_rx_open(&place->rx[i], fds[i], AFXDP_RX_FRAMES) ||
 		    afxdp_bind(port, fds[i], (uint32_t)i, port->fill[i].fd))
 			return -1;
 	}
@@ -176,7 +176,8 @@ static int open_alone(struct nic_place *place, uint32_t number, const int fds[],
 		return -1;
 	*step = "making its rings";
 	place->fill[0] = &place->own_fill;
-	if (afxdp_fill_open(&place->own_fill, fd) || afxdp_rx_open(&place->rx[0], fd) ||
+	if (afxdp_fill_open(&place->own_fill, fd) ||
+	    afxdp_rx_open(&place->rx[0], fd, lent ? AFXDP_LENT_RX_FRAMES : AFXDP_RX_FRAMES) ||
 	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, 64))
 		return -1;
 	*step = "binding to the device's queue (does another program use it?)";

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define CHUNK	    AFXDP_CHUNK
-#define RX_FRAMES   AFXDP_RX_FRAMES
 #define FILL_FRAMES AFXDP_FILL_FRAMES
 
 /* ---- chunks ---- */
@@ -83,24 +82,25 @@ void afxdp_fill(struct afxdp_fill *f, struct afxdp_umem *u, uint32_t level)
 		struct packet *p = u->free;
 
 		u->free = p->next;
-		*xsk_ring_prod__fill_addr(&f->ring, at + i) = (uint64_t)(u->first + (p - u->all)) * CHUNK;
+		*xsk_ring_prod__fill_addr(&f->ring, at + i) =
+		    (uint64_t)(u->first + (p - u->all)) * CHUNK;
 	}
 	u->n_free -= n;
 	afxdp_fill_submit(f, n);
 }
 
-int afxdp_rx_open(struct afxdp_rx *rx, int fd)
+int afxdp_rx_open(struct afxdp_rx *rx, int fd, uint32_t n_frames)
 {
 	struct xdp_mmap_offsets off;
 
 	rx->fd = fd;
-	if (afxdp_set_size(fd, XDP_RX_RING, RX_FRAMES) || afxdp_offsets(fd, &off))
+	if (afxdp_set_size(fd, XDP_RX_RING, n_frames) || afxdp_offsets(fd, &off))
 		return -1;
-	rx->map = afxdp_map(fd, XDP_PGOFF_RX_RING, &off.rx, RX_FRAMES, sizeof(struct xdp_desc),
-			    &rx->size);
+	rx->map =
+	    afxdp_map(fd, XDP_PGOFF_RX_RING, &off.rx, n_frames, sizeof(struct xdp_desc), &rx->size);
 	if (!rx->map)
 		return -1;
-	afxdp_set_up_consumer(&rx->ring, rx->map, &off.rx, RX_FRAMES);
+	afxdp_set_up_consumer(&rx->ring, rx->map, &off.rx, n_frames);
 	return 0;
 }
 

@@ -58,7 +58,7 @@ void afxdp_fill(struct afxdp_fill *f, struct afxdp_umem *u, uint32_t level);
 /* What was put into the ring is to be seen: wakes the driver if it wants that. */
 void afxdp_fill_submit(struct afxdp_fill *f, uint32_t n);
 
-/* The receive ring of a socket, AFXDP_RX_FRAMES long. */
+/* The receive ring of a socket. */
 struct afxdp_rx {
 	int fd; /* alike */
 	struct xsk_ring_cons ring;
@@ -66,7 +66,8 @@ struct afxdp_rx {
 	size_t size;
 };
 
-int afxdp_rx_open(struct afxdp_rx *rx, int fd) must_check;
+/* n_frames long, a power of two. 0, or -1 with errno. Before the socket is bound. */
+int afxdp_rx_open(struct afxdp_rx *rx, int fd, uint32_t n_frames) must_check;
 void afxdp_rx_close(struct afxdp_rx *rx);
 
 #endif
