@@ -23,6 +23,8 @@ struct key {
 	const char *allowed;
 	int (*set)(struct config *c, const char *value);
 	void (*print)(const struct config *c, FILE *out);
+	/* What is wrong with a value that could not be set, where 'allowed' is long. */
+	void (*blame)(const char *value, struct config_error *err);
 };
 
 static int set_workers(struct config *c, const char *value)
@@ -94,30 +96,58 @@ static bool has_nic(const struct config *c, const char *name)
 	return false;
 }
 
-static int set_nics(struct config *c, const char *value)
+/* One more of them. */
+static int add_nic(struct config *c, const char *word, char *why, size_t why_size)
 {
-	struct nic_config nic;
+	struct nic_config *n = &c->nic[c->n_nics], wanted;
+	int rc = config_nic_parse(&wanted, word, why, why_size);
+
+	if (rc)
+		return rc;
+	if (has_nic(c, wanted.name))
+		snprintf(why, why_size, "%s is there twice", wanted.name);
+	else if (c->n_nics == CONFIG_NICS_MAX)
+		snprintf(why, why_size, "at most %u devices", CONFIG_NICS_MAX);
+	if (why[0])
+		return -EINVAL;
+	*n = wanted;
+	c->n_nics++;
+	return 0;
+}
+
+static int read_nics(struct config *c, const char *value, char *why, size_t why_size)
+{
 	char *text = strdup(strcmp(value, "none") ? value : ""), *rest = text, *word;
 	int rc = text ? 0 : -ENOMEM;
 
 	c->n_nics = 0;
-	while (!rc && (word = strsep(&rest, " \t"))) {
-		if (!*word)
-			continue;
-		rc = config_nic_parse(&nic, word);
-		if (!rc && (c->n_nics == CONFIG_NICS_MAX || has_nic(c, nic.name)))
-			rc = -EINVAL;
-		if (!rc)
-			c->nic[c->n_nics++] = nic;
-	}
+	while (!rc && (word = strsep(&rest, " \t")))
+		if (*word)
+			rc = add_nic(c, word, why, why_size);
 	free(text);
 	return rc;
 }
 
+static int set_nics(struct config *c, const char *value)
+{
+	char why[256] = "";
+
+	return read_nics(c, value, why, sizeof(why));
+}
+
+static void blame_nics(const char *value, struct config_error *err)
+{
+	struct config scratch;
+
+	if (!read_nics(&scratch, value, err->text, sizeof(err->text)))
+		err->text[0] = '\0';
+}
+
+/* A line each: one has an end that all of them may be beyond. */
 static void print_nics(const struct config *c, FILE *out)
 {
 	for (uint32_t i = 0; i < c->n_nics; i++) {
-		fputs(i ? " " : "", out);
+		fputs(i ? "\n\t" : "", out);
 		config_nic_print(&c->nic[i], out);
 	}
 	if (!c->n_nics)
@@ -207,21 +237,21 @@ static void print_socket(const struct config *c, FILE *out)
 }
 
 static const struct key keys[] = {
-	{ "workers", "a number, 1 to 16", set_workers, print_workers },
-	{ "user", "the name of a user", set_user, print_user },
-	{ "socket", "an absolute path of at most 103 characters", set_socket, print_socket },
-	{ "log_level", "error, warning, info or debug", set_log_level, print_log_level },
-	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues },
+	{ "workers", "a number, 1 to 16", set_workers, print_workers, NULL },
+	{ "user", "the name of a user", set_user, print_user, NULL },
+	{ "socket", "an absolute path of at most 103 characters", set_socket, print_socket, NULL },
+	{ "log_level", "error, warning, info or debug", set_log_level, print_log_level, NULL },
+	{ "max_queues", "a number, 1 to 16", set_max_queues, print_max_queues, NULL },
 	{ "withhold", "none, or some of sg, gso-tcpv4, gso-tcpv6, csum-v4, csum-v6, split-event-channels, multicast-control, ctrl-ring, xdp-headroom",
-	  set_withhold, print_withhold },
-	{ "nics", "none, or up to 8 different " CONFIG_NIC_SYNTAX, set_nics, print_nics },
-	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier },
-	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout },
-	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice },
+	  set_withhold, print_withhold, NULL },
+	{ "nics", "none, or up to 8 different " CONFIG_NIC_SYNTAX, set_nics, print_nics, blame_nics },
+	{ "carrier", "always, bridge or uplink", set_carrier, print_carrier, NULL },
+	{ "hotplug_timeout_s", "seconds, 1 to 3600", set_hotplug_timeout, print_hotplug_timeout, NULL },
+	{ "datapath_nice", "a number, -20 to 19", set_datapath_nice, print_datapath_nice, NULL },
 	{ "rx_drain_timeout_ms", "milliseconds, 10 to 3600000", set_rx_drain_timeout,
-	  print_rx_drain_timeout },
+	  print_rx_drain_timeout, NULL },
 	{ "rx_stall_timeout_ms", "milliseconds, 0 to 3600000", set_rx_stall_timeout,
-	  print_rx_stall_timeout },
+	  print_rx_stall_timeout, NULL },
 };
 
 const char *config_key(size_t i, const char **allowed)
@@ -293,16 +323,20 @@ static void error_unknown_key(const char *name, struct config_error *err)
 int config_set(struct config *c, const char *key, const char *value, struct config_error *err)
 {
 	const struct key *k = find_key(key);
+	struct config_error why;
 
 	if (!k) {
 		error_unknown_key(key, err);
 		return -EINVAL;
 	}
-	if (k->set(c, value)) {
-		error_set(err, "%s = '%.80s': must be %s", key, value, k->allowed);
-		return -EINVAL;
-	}
-	return 0;
+	if (!k->set(c, value))
+		return 0;
+	why.text[0] = '\0';
+	if (k->blame)
+		k->blame(value, &why);
+	error_set(err, "%s = '%.80s': %s%s", key, value, why.text[0] ? "" : "must be ",
+		  why.text[0] ? why.text : k->allowed);
+	return -EINVAL;
 }
 
 /* Where the reader is in the file, and the first thing that was wrong. */
@@ -310,6 +344,8 @@ struct reading {
 	struct config *config;
 	FILE *file;
 	unsigned line;
+	bool continues; /* the line: it begins with a blank, and goes on with the value before */
+	char value[4096]; /* of the key before */
 	unsigned set_on[ARRAY_SIZE(keys)]; /* line, 0: not set */
 	unsigned error_line;
 	struct config_error error;
@@ -322,9 +358,11 @@ static char *read_line(char *str, int num, void *stream)
 	if (!fgets(str, num, r->file))
 		return NULL;
 	r->line++;
+	r->continues = str[0] == ' ' || str[0] == '\t';
 	if (!strchr(str, '\n') && !feof(r->file) && !r->error_line) {
 		r->error_line = r->line;
-		error_set(&r->error, "line too long: at most %d characters", num - 3);
+		error_set(&r->error, "line too long: at most %d characters (a line that begins "
+				     "with a blank goes on with the value before)", num - 3);
 	}
 	return str;
 }
@@ -332,6 +370,7 @@ static char *read_line(char *str, int num, void *stream)
 static int take_value(struct reading *r, const char *section, const char *name, const char *value)
 {
 	const struct key *k = find_key(name);
+	size_t used;
 
 	if (strcmp(section, "vifd")) {
 		if (section[0])
@@ -341,13 +380,19 @@ static int take_value(struct reading *r, const char *section, const char *name, 
 				  name);
 		return -EINVAL;
 	}
-	if (k && r->set_on[k - keys]) {
+	if (k && r->set_on[k - keys] && !r->continues) {
 		error_set(&r->error, "%s is set twice, first on line %u", name, r->set_on[k - keys]);
 		return -EINVAL;
 	}
-	if (k)
+	if (k && !r->continues)
 		r->set_on[k - keys] = r->line;
-	return config_set(r->config, name, value, &r->error);
+	used = r->continues ? strlen(r->value) : 0;
+	if ((size_t)snprintf(r->value + used, sizeof(r->value) - used, "%s%s", used ? " " : "",
+			     value) >= sizeof(r->value) - used) {
+		error_set(&r->error, "%s: more than %zu characters", name, sizeof(r->value) - 1);
+		return -EINVAL;
+	}
+	return config_set(r->config, name, r->value, &r->error);
 }
 
 static int on_value(void *user, const char *section, const char *name, const char *value)

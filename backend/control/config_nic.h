@@ -13,8 +13,8 @@
 	"'device[,filters=1..16][,policy=all|named|busiest][,steering=program|device|auto]"        \
 	"[,transmit=yes|no][,provider=afxdp|model,wire=device]'"
 
-/* Reads it. 0 or -EINVAL: it is not CONFIG_NIC_SYNTAX. */
-int config_nic_parse(struct nic_config *n, const char *text) must_check;
+/* Reads it. 0 or -EINVAL: it is not CONFIG_NIC_SYNTAX, and why says what is wrong with it. */
+int config_nic_parse(struct nic_config *n, const char *text, char *why, size_t why_size) must_check;
 
 /* Writes it so that config_nic_parse() reads the same. */
 void config_nic_print(const struct nic_config *n, FILE *out);

@@ -132,9 +132,12 @@ static void config_errors_say_where_and_what(void **state)
 		{ "[vifd]\nmax_queues = 99\n", ":2: ", "1 to 16" },
 		{ "[vifd]\nwithhold = sg tso\n", ":2: ", "none, or some of sg, gso-tcpv4" },
 		{ "[vifd]\nwithhold = rx-notify\n", ":2: ", "none, or some of sg" },
-		/* to its end, for all that came before it */
-		{ "[vifd]\nnics = eth1,filters=16,policy=busiest,steering=device,transmit=yes,"
-		  "provider=moon,wire=eth2\n", ":2: ", "[,provider=afxdp|model,wire=device]'" },
+		{ "[vifd]\nnics = eth1\n\teth2,filters=17\n", ":3: ", "must be a number, 1 to 16" },
+		{ "[vifd]\nnics = eth1,provider=moon\n", ":2: ", "must be afxdp or model" },
+		{ "[vifd]\nnics = eth1\n\teth1\n", ":3: ", "eth1 is there twice" },
+		{ "[vifd]\nnics = eth1 # one\n", ":2: ", "a comment has a line of its own" },
+		{ "[vifd]\nworkers = 2\n log_level = info\n", ":3: ", "workers = '2 log_level" },
+		{ "[vifd]\nnics = eth1\nnics = eth2\n", ":3: ", "set twice, first on line 2" },
 		{ "[vif]\nworkers = 2\n", ":2: ", "unknown section [vif]; known is [vifd]" },
 		{ "workers = 2\n", ":1: ", "before any section" },
 		{ "[vifd]\nworkers = 2\nworkers = 3\n", ":3: ", "set twice, first on line 2" },
@@ -150,6 +153,31 @@ static void config_errors_say_where_and_what(void **state)
 		if (!strstr(err.text, bad[i].line) || !strstr(err.text, bad[i].words))
 			fail_msg("%s: %s", bad[i].text, err.text);
 	}
+}
+
+/* What is printed reads the same, however many there are. */
+static void config_values_go_on(void **state)
+{
+	char text[2048] = "[vifd]\nnics =", printed[4096] = "";
+	struct config_error err = { "" };
+	struct config c, again;
+	FILE *f;
+
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "\n  device%d,filters=16,policy=busiest,steering=device,transmit=yes", i);
+	strcat(text, "\n\n# and\n\ncarrier = uplink\n");
+	assert_int_equal(read_config(text, &c, &err), 0);
+	assert_int_equal(c.n_nics, 8);
+	assert_string_equal(c.nic[7].name, "device7");
+	assert_int_equal(c.carrier, CARRIER_UPLINK);
+	f = fmemopen(printed, sizeof(printed), "w");
+	config_print(&c, f);
+	fclose(f);
+	assert_int_equal(read_config(printed, &again, &err), 0);
+	assert_int_equal(again.n_nics, 8);
+	assert_memory_equal(again.nic, c.nic, sizeof(c.nic));
 }
 
 static void config_refuses_long_lines(void **state)
@@ -891,6 +919,7 @@ int main(void)
 		cmocka_unit_test(config_prints_what_it_reads),
 		cmocka_unit_test(config_names_what_can_be_withheld),
 		cmocka_unit_test(config_errors_say_where_and_what),
+		cmocka_unit_test(config_values_go_on),
 		cmocka_unit_test(config_refuses_long_lines),
 		cmocka_unit_test(config_file_missing),
 		cmocka_unit_test(config_unknown_user),

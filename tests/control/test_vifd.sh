@@ -32,15 +32,15 @@ case_ "a wrong value: file, line, what is allowed" \
 case_ "--check-config finds it as well" status 2 "$build"/vifd --check-config --config $tmp/bad.conf
 case_ "--check-config shows the settings" says "workers = 3" 0 "$build"/vifd --check-config --config $tmp/good.conf
 case_ "a flag overrides the file" says "workers = 5" 0 "$build"/vifd --check-config --config $tmp/good.conf --workers 5
-case_ "a NIC with an option" says "nics = eth1 eth2,filters=3" 0 "$build"/vifd --check-config --nics "eth1  eth2,filters=3"
-case_ "a NIC with a policy" says "nics = eth1,policy=busiest eth2,filters=3,policy=named" 0 "$build"/vifd --check-config --nics "eth1,policy=busiest eth2,policy=named,filters=3 "
-case_ "a NIC with a policy that is none" says "--nics = 'eth1,policy=best': must be" 2 "$build"/vifd --nics eth1,policy=best
-case_ "a NIC that transmits" says "nics = eth1,transmit=yes eth2" 0 "$build"/vifd --check-config --nics "eth1,transmit=yes eth2,transmit=no"
-case_ "a NIC that transmits perhaps" says "nics = 'eth1,transmit=perhaps': must be" 2 "$build"/vifd --nics eth1,transmit=perhaps
+case_ "a NIC with an option" says "eth2,filters=3" 0 "$build"/vifd --check-config --nics "eth1  eth2,filters=3"
+case_ "a NIC with a policy" says "eth2,filters=3,policy=named" 0 "$build"/vifd --check-config --nics "eth1,policy=busiest eth2,policy=named,filters=3 "
+case_ "a NIC with a policy that is none" says "--nics = 'eth1,policy=best': policy = 'best': must be all, named or busiest" 2 "$build"/vifd --nics eth1,policy=best
+case_ "a NIC that transmits" says "nics = eth1,transmit=yes" 0 "$build"/vifd --check-config --nics "eth1,transmit=yes eth2,transmit=no"
+case_ "a NIC that transmits perhaps" says "nics = 'eth1,transmit=perhaps': transmit = 'perhaps': must be no or yes" 2 "$build"/vifd --nics eth1,transmit=perhaps
 case_ "a NIC with all options" says "nics = mq0,filters=2,provider=model,wire=eth1,policy=busiest,transmit=yes" 0 "$build"/vifd --check-config --nics mq0,provider=model,wire=eth1,filters=2,transmit=yes,policy=busiest
-case_ "a NIC twice" says "--nics = 'eth1 eth1': must be" 2 "$build"/vifd --nics "eth1 eth1"
-case_ "a model NIC without a wire" says "--nics = 'mq0,provider=model': must be" 2 "$build"/vifd --nics mq0,provider=model
-case_ "a NIC with an option that is none" says "--nics = 'eth1,filter=3': must be" 2 "$build"/vifd --nics eth1,filter=3
+case_ "a NIC twice" says "--nics = 'eth1 eth1': eth1 is there twice" 2 "$build"/vifd --nics "eth1 eth1"
+case_ "a model NIC without a wire" says "--nics = 'mq0,provider=model': provider=model needs wire=" 2 "$build"/vifd --nics mq0,provider=model
+case_ "a NIC with an option that is none" says "--nics = 'eth1,filter=3': 'filter=3': no such option; known are filters=" 2 "$build"/vifd --nics eth1,filter=3
 case_ "a wrong flag's value" says "--workers = '0': must be" 2 "$build"/vifd --workers 0
 case_ "an unknown flag" says "vifd --help" 2 "$build"/vifd --wrokers 1
 case_ "a stray argument" says "'start' is not a flag" 2 "$build"/vifd start
