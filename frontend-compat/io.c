@@ -51,26 +51,30 @@ static void unmask(struct pass *p)
 	q->tx_fired = q->rx_fired = false;
 }
 
+bool netfront_step_queue(struct netfront *nf, uint32_t queue)
+{
+	struct pass p = { nf, &nf->queue[queue], queue };
+	bool more = false;
+
+	if (nf->running)
+		more = rx_pass(&p);
+	if (nf->running)
+		tx_reap(&p);
+	if (nf->running)
+		more |= tx_pass(&p);
+	if (nf->running && !more)
+		more = arm(&p);
+	if (nf->running && !more)
+		unmask(&p);
+	return more && nf->running;
+}
+
 bool netfront_step(struct netfront *nf)
 {
 	bool again = false;
 
-	for (uint32_t i = 0; i < nf->n_queues; i++) {
-		struct pass p = { nf, &nf->queue[i], i };
-		bool more = false;
-
-		if (nf->running)
-			more = rx_pass(&p);
-		if (nf->running)
-			tx_reap(&p);
-		if (nf->running)
-			more |= tx_pass(&p);
-		if (nf->running && !more)
-			more = arm(&p);
-		if (nf->running && !more)
-			unmask(&p);
-		again |= more;
-	}
+	for (uint32_t i = 0; i < nf->n_queues; i++)
+		again |= netfront_step_queue(nf, i);
 	return again && nf->running;
 }
 

@@ -196,6 +196,8 @@ bool netfront_take_events(struct netfront *nf);
 /* Moves up to NETFRONT_BATCH frames each way a queue. Returns whether there is more to do at
  * once; if not, an event, a frame to take, or the store will say when. */
 bool netfront_step(struct netfront *nf);
+/* The same for one queue alone, as a guest with a processor for each has it. */
+bool netfront_step_queue(struct netfront *nf, uint32_t queue);
 
 /* Whether the ring has room for another frame: if not, do not wait for the stack. */
 bool netfront_has_room(const struct netfront *nf, uint32_t queue);

@@ -183,11 +183,18 @@ static void act_as(uint32_t domid)
 	sim_store_set_domid(domid);
 }
 
+static void step_queues(struct netfront *nf)
+{
+	for (uint32_t n = (uint32_t)random() % (2 * nf->n_queues); n; n--)
+		(void)netfront_step_queue(nf, (uint32_t)random() % nf->n_queues);
+}
+
 void rig_turn(struct rig *r)
 {
 	r->n_turns++;
 	r->now_ns += r->ns_per_turn;
 	act_as(0);
+	sim_nic_arrive(r->datapath, r->now_ns, 0);
 	(void)control_step(&r->control, r->now_ns);
 	sim_datapath_control(r->datapath, r->now_ns);
 	sim_datapath_events(r->datapath, r->now_ns);
@@ -195,6 +202,8 @@ void rig_turn(struct rig *r)
 	(void)sim_toolstack_hotplug(EVIL_DOMID, 0);
 	(void)sim_toolstack_hotplug(GOOD_DOMID, 0);
 	bridge_sends(r);
+	if (r->slow_ways)
+		sim_nic_arrive(r->datapath, r->now_ns, (uint32_t)random() % 16);
 	if (r->lazy_nic)
 		sim_nic_run(r->datapath, (uint32_t)random() % 64);
 	if (r->good.n_sleeps) {
@@ -204,7 +213,10 @@ void rig_turn(struct rig *r)
 	act_as(GOOD_DOMID);
 	assert_int_equal(netfront_bus_step(&r->good.nf), 0);
 	netfront_take_events(&r->good.nf);
-	(void)netfront_step(&r->good.nf);
+	if (r->good.by_queues)
+		step_queues(&r->good.nf);
+	else
+		(void)netfront_step(&r->good.nf);
 }
 
 uint64_t rig_good_carries(struct rig *r, uint32_t n)

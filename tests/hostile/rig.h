@@ -35,6 +35,7 @@ struct good {
 	bool may_lose;	       /* frames, of any flow: never doubled or reordered */
 	uint32_t n_sleeps;     /* turns it does not come to anything */
 	uint32_t bridge_queue; /* of the TAP, where its frames come from the bridge */
+	bool by_queues;	       /* it comes to its queues one by one, in any order, not each turn */
 	bool steered; /* what comes by the TAP is spread over its queues by flow */
 };
 
@@ -90,6 +91,7 @@ struct rig {
 	void (*evil_sent)(struct rig *r, const uint8_t *frame, size_t size);
 	bool lose_events; /* nobody's reach anybody */
 	bool lazy_nic;	  /* its device does things when it likes: some each turn */
+	bool slow_ways;	  /* frames take time on their way from the filter: sim_nic_take_time() */
 };
 
 /* Both guests connected. */

@@ -2,7 +2,7 @@
 #
 # The whole system stepped in one process: no -lxenstore, no Xen libraries.
 # SIM_OBJS and SIM_LIBS are all of it but the test.
-SIM_OBJS := $(addprefix tests/sim/,sim_store.c sim_datapath.c sim_host.c sim_nic.c sim_buffers.c sim_lent.c sim_transmit.c) $(HOSTED_OBJS) \
+SIM_OBJS := $(addprefix tests/sim/,sim_store.c sim_datapath.c sim_host.c sim_nic.c sim_buffers.c sim_lent.c sim_way.c sim_transmit.c) $(HOSTED_OBJS) \
 	    $(BACKEND_SHARED) $(DATAPATH_STEPPED) $(CONTROL_STEPPED) \
 	    $(netfront-objs)
 SIM_LIBS := -lcmocka -ljansson -linih

@@ -16,6 +16,7 @@
 #include "tests/sim/sim_buffers.h"
 #include "tests/sim/sim_lent.h"
 #include "tests/sim/sim_transmit.h"
+#include "tests/sim/sim_way.h"
 
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
 
@@ -48,7 +49,8 @@ static struct {
 static uint32_t n_to_refuse;
 static uint64_t n_lost;
 static uint32_t n_pages_max = NIC_PAGES;
-static bool lazy; /* the device writes only in sim_nic_run() */
+static bool lazy;	/* the device writes only in sim_nic_run() */
+static bool takes_time; /* what it sorted arrives only in sim_nic_arrive() */
 
 static ino_t id_of(int fd)
 {
@@ -225,9 +227,11 @@ void sim_nic_settles(uint64_t *clock, uint64_t ns)
 
 static void settle(struct nic_device *d)
 {
-	(void)d; /* nothing is ever under way */
-	if (settle_clock)
-		*settle_clock += settle_takes_ns;
+	(void)d;
+	if (!settle_clock)
+		return; /* nothing is ever under way */
+	*settle_clock += settle_takes_ns;
+	sim_way_settled(*settle_clock);
 }
 
 const struct nic_device_ops sim_nic_device_ops = {
@@ -592,19 +596,24 @@ static size_t put_tag(uint8_t *to, const uint8_t *frame, size_t size, uint16_t v
 	return size + tag_size;
 }
 
+static struct nic_place *place_of(ino_t id)
+{
+	struct nic_place *p = places;
+
+	while (p && p->id != id)
+		p = p->next;
+	return p;
+}
+
 /* What the bridge makes of it is what the guest is to see, by either way. */
-bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
-		  size_t size)
+static bool arrive(struct sim_datapath *d, uint32_t domid, uint32_t queue, struct nic_place *place,
+		   bool tag_off, const uint8_t *frame, size_t size)
 {
 	const struct sim_form *f = sim_netdev_form(domid, 0);
 	struct vlan_form form = f ? f->form : (struct vlan_form){ .on_wire = 0 };
-	bool tag_off = false;
-	struct nic_place *place = place_for(domid, form.on_wire, &tag_off);
 	uint8_t tagged[SIM_FRAME_MAX + 4];
 	struct packet *p;
 
-	if (!plugged)
-		return false;
 	if (!place) {
 		size = put_tag(tagged, frame, size, form.tag_off ? 0 : form.on_wire);
 		return queue == SIM_STEERED ?
@@ -629,6 +638,44 @@ bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const 
 		run(place, UINT32_MAX);
 	sim_datapath_poll(d);
 	return true;
+}
+
+bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
+		  size_t size)
+{
+	const struct sim_form *f = sim_netdev_form(domid, 0);
+	bool tag_off = false;
+	struct nic_place *place = place_for(domid, f ? f->form.on_wire : 0, &tag_off);
+
+	if (!plugged)
+		return false;
+	if (!takes_time)
+		return arrive(d, domid, queue, place, tag_off, frame, size);
+	if (sim_way_n(domid) == SIM_PLACE_SIZE)
+		return false;
+	sim_way_enter(domid, queue, place ? place->id : 0, tag_off, frame, size);
+	return true;
+}
+
+void sim_nic_take_time(bool takes)
+{
+	takes_time = takes;
+	if (!takes)
+		sim_way_clear();
+}
+
+void sim_nic_arrive(struct sim_datapath *d, uint64_t now_ns, uint32_t n)
+{
+	struct sim_way_frame *f;
+
+	while ((f = sim_way_leave(now_ns, n > 0))) {
+		struct nic_place *place = f->place ? place_of(f->place) : NULL;
+
+		n -= f->due_ns > now_ns;
+		if (plugged && (place || !f->place))
+			(void)arrive(d, f->domid, f->queue, place, f->tag_off, f->bytes, f->size);
+		free(f);
+	}
 }
 
 void sim_nic_refuse(uint32_t n)

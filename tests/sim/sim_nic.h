@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A NIC with places, in memory: both halves of a provider (backend/nic/nic.h). What its
- * filters match waits in the place, the rest goes to the vif's TAP, at once.
+ * filters match waits in the place, the rest goes to the vif's TAP, at once (unless it is to take
+ * time).
  */
 #ifndef VIF_SIM_NIC_H
 #define VIF_SIM_NIC_H
@@ -26,6 +27,12 @@ extern const struct nic_port_ops sim_nic_buffer_ops;
 #define SIM_STEERED UINT32_MAX
 bool sim_nic_give(struct sim_datapath *d, uint32_t domid, uint32_t queue, const uint8_t *frame,
 		  size_t size);
+
+/* From now on frames take time from the filter to the place or the TAP (sim_way.h), SIM_PLACE_SIZE
+ * of a guest's at most; what is under way when that ends is lost. Those that are due by now arrive,
+ * and n more. The clock is sim_nic_settles()'s. */
+void sim_nic_take_time(bool takes);
+void sim_nic_arrive(struct sim_datapath *d, uint64_t now_ns, uint32_t n);
 
 /* The device is taken away, or one of its name is there again; its link. */
 void sim_nic_plug(bool on);
