@@ -124,7 +124,7 @@ static int ring_attach(struct ring *r, bool resume)
 	RING_IDX req_prod, noted;
 
 	r->rsp_pub = __atomic_load_n(&ring_header(r)->rsp_prod, __ATOMIC_RELAXED);
-	r->rsp_prod = r->rsp_pub;
+	r->rsp_prod = r->rsp_joined = r->rsp_pub;
 	req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_ACQUIRE);
 	if (req_prod - r->rsp_pub > r->n_slots)
 		return -EPROTO;
@@ -229,6 +229,24 @@ void ctrl_respond(struct ring *r, const struct xen_netif_ctrl_response *rsp)
 	journal_commit(r, 1);
 }
 
+/* The guest posts requests in the slots of responses before 'end'. */
+static bool has_filled(const struct ring *r, RING_IDX end)
+{
+	RING_IDX req_prod = __atomic_load_n(&ring_header(r)->req_prod, __ATOMIC_SEQ_CST);
+
+	return (int32_t)(req_prod - r->n_slots - end) >= 0;
+}
+
+/* At a publication, of what had been published before. A new ring begins with an rsp_event as of
+ * one whose responses were all taken. */
+static void note_taken(struct ring *r, RING_IDX before, RING_IDX rsp_event)
+{
+	if (r->tells_taken || before == r->rsp_joined)
+		return;
+	r->tells_taken = rsp_event == before + 1 || has_filled(r, before);
+	r->n_untold += !r->tells_taken && r->n_untold < RING_SLOTS;
+}
+
 bool ring_publish(struct ring *r)
 {
 	RING_IDX before = r->rsp_pub;
@@ -239,13 +257,20 @@ bool ring_publish(struct ring *r)
 	__atomic_store_n(&ring_header(r)->rsp_prod, r->rsp_prod, __ATOMIC_SEQ_CST);
 	r->rsp_pub = r->rsp_prod;
 	rsp_event = __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_SEQ_CST);
-	r->tells_taken |= before && rsp_event == before + 1; /* 1 is what a new ring begins with */
+	note_taken(r, before, rsp_event);
 	return r->rsp_pub - rsp_event < r->rsp_pub - before;
 }
 
-bool ring_is_taken(const struct ring *r)
+bool ring_is_taken(const struct ring *r, RING_IDX end)
 {
-	return __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_SEQ_CST) == r->rsp_pub + 1;
+	RING_IDX rsp_event = __atomic_load_n(&ring_header(r)->rsp_event, __ATOMIC_SEQ_CST);
+
+	return rsp_event == r->rsp_pub + 1 || has_filled(r, end);
+}
+
+bool ring_tells_taken(const struct ring *r)
+{
+	return r->tells_taken || r->n_untold < RING_SLOTS;
 }
 
 int ring_arm(struct ring *r, uint32_t n)

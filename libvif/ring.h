@@ -68,7 +68,9 @@ struct ring {
 	RING_IDX req_cons; /* requests consumed */
 	RING_IDX rsp_prod; /* responses written, maybe not yet published */
 	RING_IDX rsp_pub;  /* responses published in the page */
-	bool tells_taken;  /* ring_is_taken() was true some time: the guest shows it */
+	RING_IDX rsp_joined; /* rsp_pub when the ring was joined */
+	bool tells_taken;    /* the guest showed some time what it had taken: ring_is_taken() */
+	uint32_t n_untold;   /* publications before that, RING_SLOTS at most */
 	struct ring_journal *journal;
 };
 
@@ -134,11 +136,17 @@ void ctrl_respond(struct ring *r, const struct xen_netif_ctrl_response *rsp); /*
 bool ring_publish(struct ring *r) must_check;
 
 /*
- * Whether the guest has for certain taken every response that was published: it asks to be
- * told of the very next one, as who runs RING_FINAL_CHECK_FOR_RESPONSES (ring.h) does with an
- * empty ring. A frontend that asks for its events otherwise may never show it.
+ * Whether the guest has for certain taken every response before index 'end', all of which were
+ * published. Either it asks to be told of the very next one, as who runs
+ * RING_FINAL_CHECK_FOR_RESPONSES (ring.h) does with an empty ring; or it has filled the ring with
+ * requests to beyond there: a slot is free for one when its response was taken. A frontend that
+ * asks for its events otherwise, and keeps slots free, may never show it.
  */
-bool ring_is_taken(const struct ring *r);
+bool ring_is_taken(const struct ring *r, RING_IDX end);
+
+/* Whether the guest shows that, or may be too new to have had the occasion: false once it never
+ * did in RING_SLOTS publications. */
+bool ring_tells_taken(const struct ring *r);
 
 /*
  * Before sleeping: asks for an event when 'n' more requests than consumed are

@@ -114,6 +114,7 @@ struct queue_drain {
 	uint32_t n_older;     /* frames that may wait in the TAP from before; 0: none does */
 	enum ipc_type answer; /* due once the guest has taken what was read; 0: none */
 	uint64_t until_ns;    /* it is given until then, once shown; 0: it was not all shown */
+	RING_IDX end;	      /* shown: its responses are before this one */
 	uint64_t look_ns;     /* when to look whether it has; 0: not */
 };
 

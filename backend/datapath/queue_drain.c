@@ -8,16 +8,16 @@
  *
  * A flow's frames may come by another queue after the change than before it, and what the
  * guest was shown in two rings it takes in whatever order it likes. So what came by the old
- * way has to be *taken*, not only shown, before the new one is read: a guest that asks for an
- * event with its very next frame has an empty ring. One that was never seen to ask so is given
- * TAKE_NS, one that was is waited for, but not for ever: the new way's frames wait as well.
+ * way has to be *taken*, not only shown, before the new one is read (ring_is_taken()). A guest
+ * may not come to it for as long as its processor is another's: it is waited for, though not for
+ * ever, as the new way's frames wait as well, and not long if it is known never to show it.
  * Where the vif has one queue its ring orders all: what was read of the old way is enough, since
  * what is read of the new one comes behind it, however slow the guest is.
  */
 #include "queue_pass.h"
 
-#define TAKE_NS	     (10 * NS_PER_MS)
-#define TAKE_MAX_NS  (100 * NS_PER_MS)
+#define TAKE_NS	     (10 * NS_PER_MS) /* of one that never shows it */
+#define TAKE_MAX_NS  NS_PER_S
 #define TAKE_LOOK_NS (1 * NS_PER_MS)
 
 /* All that can be in a TAP's queue, and what was being read when the drain began. A neighbour
@@ -50,10 +50,16 @@ static void hold(struct queue *q, bool held)
 	wait_set_limit(q);
 }
 
+void drain_expect(struct queue *q, enum ipc_type answer)
+{
+	q->drain.answer = answer;
+	q->drain.until_ns = q->drain.look_ns = 0;
+}
+
 void queue_drain(struct queue *q)
 {
 	q->drain.n_older = OLDER_MAX;
-	q->drain.answer = IPC_PLACE_DRAINED;
+	drain_expect(q, IPC_PLACE_DRAINED);
 }
 
 void queue_hold(struct queue *q)
@@ -72,7 +78,7 @@ void queue_release(struct queue *q)
 
 void drain_place_gone(struct queue *q, bool stays_held)
 {
-	q->drain.answer = IPC_PLACE_LEFT;
+	drain_expect(q, IPC_PLACE_LEFT);
 	if (!stays_held)
 		hold(q, false);
 }
@@ -84,12 +90,14 @@ static bool is_taken(struct queue *q)
 
 	if (q->n_queues == 1)
 		return true;
-	if (q->from_tap.head)
+	if (!d->until_ns && q->from_tap.head)
 		return false;
-	if (ring_is_taken(&q->rx))
+	if (!d->until_ns) {
+		d->end = q->rx.rsp_pub;
+		d->until_ns = q->env->now_ns + (ring_tells_taken(&q->rx) ? TAKE_MAX_NS : TAKE_NS);
+	}
+	if (ring_is_taken(&q->rx, d->end))
 		return true;
-	if (!d->until_ns)
-		d->until_ns = q->env->now_ns + (q->rx.tells_taken ? TAKE_MAX_NS : TAKE_NS);
 	d->look_ns = MIN(q->env->now_ns + TAKE_LOOK_NS, d->until_ns);
 	return q->env->now_ns >= d->until_ns;
 }

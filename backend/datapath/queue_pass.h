@@ -53,6 +53,9 @@ void wait_on_time(struct queue *q);
 /* A read of the TAP took a frame. */
 void drain_note_read(struct queue *q);
 
+/* That is the answer, once the guest has taken what was read. */
+void drain_expect(struct queue *q, enum ipc_type answer);
+
 /* What was read and fits has been shown: the answer may be due. At the end of a pass. */
 void drain_check(struct queue *q);
 uint64_t drain_deadline(const struct queue *q);

@@ -104,7 +104,7 @@ void queue_place_leave(struct queue *q)
 	else if (q->place_state == QUEUE_PLACE_LAST)
 		q->place_unasked = false;
 	else if (q->place_state == QUEUE_PLACE_NONE)
-		q->drain.answer = IPC_PLACE_LEFT; /* it was left unasked, or forgotten */
+		drain_expect(q, IPC_PLACE_LEFT); /* it was left unasked, or forgotten */
 }
 
 enum ipc_type queue_place_answer(struct queue *q)

@@ -97,10 +97,12 @@ static bool has_response(struct rig *r)
 	return flow.seen != __atomic_load_n(&r->evil.rx->rsp_prod, __ATOMIC_ACQUIRE);
 }
 
+/* All that there is, and it shows that: nobody has to wait for it when its path changes. */
 static void look(struct rig *r)
 {
 	while (has_response(r))
 		look_at(r, r->evil.rx_memory + (size_t)(flow.seen % EVIL_PAGES) * XEN_PAGE);
+	__atomic_store_n(&r->evil.rx->rsp_event, flow.seen + 1, __ATOMIC_SEQ_CST);
 }
 
 static bool give(struct rig *r)

@@ -391,6 +391,86 @@ static void echo(struct ends *e, uint32_t n)
 	from_guest_respond(&e->tx, rsp, n);
 }
 
+/* ---- what the guest has taken ---- */
+
+/* A frame for the guest, shown to it. */
+static void show(struct ends *e)
+{
+	const union to_guest_slot slot = { .rsp = { .status = 60 } };
+
+	ring_consume(&e->rx, 1);
+	to_guest_respond(&e->rx, &slot, 1);
+	(void)!ring_publish(&e->rx);
+}
+
+/* By an empty ring, or by one filled up again: each alone is proof, and of no more than that. */
+static void shows_what_it_has_taken(void **state)
+{
+	struct ends *e = *state;
+
+	for (size_t s = 0; s < ARRAY_SIZE(starts); s++) {
+		const RING_IDX start = starts[s];
+		int more;
+
+		ends_init(e, start);
+		guest_posts(e, RING_SLOTS);
+		assert_true(ring_is_taken(&e->rx, start));
+		show(e);
+		show(e);
+		assert_false(ring_is_taken(&e->rx, start + 1));
+		e->rx_front.rsp_cons += 2; /* which nobody can see */
+		assert_false(ring_is_taken(&e->rx, start + 1));
+		RING_FINAL_CHECK_FOR_RESPONSES(&e->rx_front, more);
+		assert_false(more);
+		assert_true(ring_is_taken(&e->rx, start + 2));
+		show(e);
+		show(e);
+		assert_false(ring_is_taken(&e->rx, start + 3));
+		e->rx_front.rsp_cons += 1;
+		guest_posts(e, 2);
+		assert_false(ring_is_taken(&e->rx, start + 3));
+		guest_posts(e, 1);
+		assert_true(ring_is_taken(&e->rx, start + 3));
+		assert_false(ring_is_taken(&e->rx, start + 4));
+	}
+}
+
+/* The guest takes what was shown, keeps half of its slots free, and wants no event soon. */
+static void take_in_silence(struct ends *e)
+{
+	show(e);
+	e->rx_front.rsp_cons++;
+	e->rx_front.sring->rsp_event = e->rx_front.rsp_cons + RING_SLOTS / 4;
+	guest_posts(e, 1);
+}
+
+static void is_known_never_to_show_it(void **state)
+{
+	struct ends *e = *state;
+	int more;
+
+	for (size_t s = 0; s < ARRAY_SIZE(starts); s++) {
+		for (unsigned how = 0; how < 2; how++) {
+			ends_init(e, starts[s]);
+			guest_posts(e, RING_SLOTS / 2);
+			for (unsigned i = 0; i <= RING_SLOTS; i++) {
+				assert_true(ring_tells_taken(&e->rx)); /* it may yet */
+				take_in_silence(e);
+			}
+			assert_false(ring_tells_taken(&e->rx));
+			if (how)
+				guest_posts(e, RING_SLOTS / 2);
+			else
+				RING_FINAL_CHECK_FOR_RESPONSES(&e->rx_front, more);
+			show(e);
+			assert_true(ring_tells_taken(&e->rx));
+			for (unsigned i = 0; i < 2 * RING_SLOTS; i++)
+				take_in_silence(e);
+			assert_true(ring_tells_taken(&e->rx));
+		}
+	}
+}
+
 /* Two sleepers that only wake by events, over several times 2^32's neighbourhood:
  * nothing is lost and nobody is left asleep. */
 static void nobody_sleeps_through_work(void **state)
@@ -770,6 +850,8 @@ int main(void)
 		cmocka_unit_test(notifies_exactly_when_xen_would),
 		cmocka_unit_test(each_threshold_is_crossed_once),
 		cmocka_unit_test(arms_for_as_many_as_asked),
+		cmocka_unit_test(shows_what_it_has_taken),
+		cmocka_unit_test(is_known_never_to_show_it),
 		cmocka_unit_test(nobody_sleeps_through_work),
 		cmocka_unit_test(two_threads_never_both_sleep),
 		cmocka_unit_test(begins_anew_unless_told_to_resume),
