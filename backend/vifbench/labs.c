@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/vifbench/natives.h"
+#include "backend/vifbench/merge.h"
 #include "backend/vifbench/path.h"
 
 extern char **environ;
@@ -23,7 +23,8 @@ static const struct {
 } kinds[] = {
 	{ "the software bridge", 2, { "--model", "bridge" } },
 	{ "the software bridge and guests with static grants",
-	  1, { "--model", "bridge", "--frontend", "static-grants" } },
+	  1,
+	  { "--model", "bridge", "--frontend", "static-grants" } },
 	{ "AF_XDP", 1, { "--model", "mq", "--nic", "afxdp" } },
 	{ "AF_XDP steered by its device, and a guest with static grants",
 	  1,
@@ -31,7 +32,8 @@ static const struct {
 	    "--frontend", "static-grants", "--guests", "1" } },
 	{ "the model NIC", 1, { "--model", "mq", "--nic", "model" } },
 	{ "the model NIC and guests with static grants",
-	  1, { "--model", "mq", "--nic", "model", "--frontend", "static-grants" } },
+	  1,
+	  { "--model", "mq", "--nic", "model", "--frontend", "static-grants" } },
 };
 
 int labs_directory(char out[PATH_MAX])
@@ -47,7 +49,7 @@ int labs_directory(char out[PATH_MAX])
 
 /* vif-lab's command line: a name of ours, this lab's options, vifbench as we were called. */
 struct command {
-	char self[PATH_MAX + 16], lab[PATH_MAX + 16], name[32], guests[8], limit[16];
+	char self[PATH_MAX + 16], lab[PATH_MAX + 16], name[32], guests[8];
 	char *argv[64];
 	uint32_t n;
 };
@@ -64,21 +66,54 @@ struct order {
 	char **argv; /* as vifbench was called */
 	const struct lab_options *o;
 	const char *file; /* for a lab's report */
-	time_t began;
+	uint64_t end_ms;
+	uint64_t beside_ms; /* what the last lab took besides its part */
 };
 
-/* What lab 'which' may take, in seconds: its share of what is left. */
-static uint32_t limit_of(const struct order *order, size_t which)
+/* How vifbench outside tells the one in the lab its part: milliseconds, and whether it is told
+ * nothing but costs ("1") or all ("0"). */
+#define PART_VARIABLE "VIFBENCH_LAB_PART"
+
+static uint64_t now_ms(void)
 {
-	uint32_t limit = order->o->limit_s, gone = (uint32_t)(time(NULL) - order->began);
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / NS_PER_MS;
+}
+
+static size_t n_kinds(const struct order *order)
+{
+	return order->o->peers ? 1 : ARRAY_SIZE(kinds);
+}
+
+/* A kind's first lab tells more than its costs. */
+static uint32_t share_of(size_t kind, uint32_t round)
+{
+	return kinds[kind].share * (round ? 1 : 2);
+}
+
+static uint64_t left_ms(const struct order *order)
+{
+	uint64_t now = now_ms();
+
+	return order->end_ms - MIN(now, order->end_ms);
+}
+
+/* What the lab of this kind may take in this round: its share of what is left, without what it
+ * takes to make it. */
+static struct lab_part part_of(const struct order *order, size_t kind, uint32_t round)
+{
+	uint64_t limit;
 	uint32_t shares = 0;
 
-	if (order->o->peers)
-		return limit;
-	for (size_t i = which; i < ARRAY_SIZE(kinds); i++)
-		shares += kinds[i].share;
-	assert(shares); /* each has one */
-	return (limit - MIN(gone, limit)) * kinds[which].share / shares;
+	for (size_t i = 0; i < n_kinds(order); i++)
+		shares += share_of(i, 1) * (order->o->n_runs - round - 1) +
+			  (i < kind ? 0 : share_of(i, round));
+	assert(shares); /* its own */
+	limit = left_ms(order) * share_of(kind, round) / shares;
+	return (struct lab_part){ .limit_ms = (uint32_t)(limit - MIN(order->beside_ms, limit)),
+				  .again = round > 0 };
 }
 
 static int command_line(struct command *c, const struct order *order, size_t which)
@@ -104,98 +139,128 @@ static int command_line(struct command *c, const struct order *order, size_t whi
 		word(c, *w);
 	word(c, "--");
 	word(c, c->self);
-	for (char **arg = order->argv + 1; *arg && c->n < ARRAY_SIZE(c->argv) - 5; arg++)
+	for (char **arg = order->argv + 1; *arg && c->n < ARRAY_SIZE(c->argv) - 3; arg++)
 		word(c, *arg);
-	/* The last ones count. */
-	snprintf(c->limit, sizeof(c->limit), "%u", MAX(limit_of(order, which), 1u));
-	word(c, "--limit");
-	word(c, c->limit);
+	/* The last one counts. */
 	word(c, "--output");
 	word(c, order->file);
 	return 0;
 }
 
-/* Its report comes back through a file. NULL: it failed, and said why. */
-static json_t *run_lab(const struct order *order, size_t which)
+/* Runs it. 0, or what vif-lab or vifbench inside ended with: they said why. */
+static int run_command(struct command *c)
 {
-	static struct command c;
 	posix_spawn_file_actions_t quiet;
-	json_t *report = NULL;
-	int status = -1;
+	int status = -1, err;
 	pid_t pid;
 
-	if (command_line(&c, order, which))
-		return NULL;
 	posix_spawn_file_actions_init(&quiet);
 	posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	if (posix_spawn(&pid, c.lab, &quiet, NULL, c.argv, environ))
-		fprintf(stderr,
-			"vifbench: %s: %s (the lab comes with vifd's sources: 'make all')\n", c.lab,
-			strerror(errno));
-	else if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status))
-		report = json_load_file(order->file, 0, NULL);
+	err = posix_spawn(&pid, c->lab, &quiet, NULL, c->argv, environ);
 	posix_spawn_file_actions_destroy(&quiet);
-	return report;
+	if (err)
+		fprintf(stderr,
+			"vifbench: %s: %s (the lab comes with vifd's sources: 'make all')\n",
+			c->lab, strerror(err));
+	else if (waitpid(pid, &status, 0) != pid)
+		status = -1;
+	return status;
 }
 
-static bool array_has(const json_t *array, const json_t *value)
+/* A lab's report, which comes back through a file. NULL: it failed, and said why. */
+static json_t *run_lab(struct order *order, size_t kind, uint32_t round)
 {
-	const json_t *item;
-	size_t i;
+	struct lab_part part = part_of(order, kind, round);
+	uint64_t began = now_ms(), took;
+	static struct command c;
+	char text[32];
 
-	json_array_foreach(array, i, item) if (json_equal(item, value)) return true;
-	return false;
+	if (command_line(&c, order, kind))
+		return NULL;
+	snprintf(text, sizeof(text), "%u %d", part.limit_ms, part.again);
+	setenv(PART_VARIABLE, text, 1);
+	if (run_command(&c))
+		return NULL;
+	took = now_ms() - began;
+	order->beside_ms = took - MIN(part.limit_ms, took);
+	return json_load_file(order->file, 0, NULL);
 }
 
-static void merge_array(json_t *to, const json_t *from, bool vifd_only)
+/* What came of a kind's labs. */
+struct reports {
+	json_t *of[ARRAY_SIZE(kinds)]; /* an array each */
+	uint32_t n_failed[ARRAY_SIZE(kinds)];
+};
+
+/* A lab of each kind. A kind whose first failed is left out. */
+static void run_round(struct order *order, uint32_t round, struct reports *reports)
 {
-	json_t *item;
-	size_t i;
+	for (size_t i = 0; i < n_kinds(order); i++) {
+		json_t *report;
 
-	json_array_foreach(from, i, item) {
-		const char *name = json_string_value(json_object_get(item, "name"));
-
-		if (vifd_only ? name && !strncmp(name, "vifd-", 5) : !array_has(to, item))
-			json_array_append(to, item);
+		if (round && (!json_array_size(reports->of[i]) || !left_ms(order)))
+			continue;
+		fprintf(stderr, "vifbench: %s, lab %u of %u\n", kinds[i].what, round + 1,
+			order->o->n_runs);
+		report = run_lab(order, i, round);
+		if (report)
+			json_array_append_new(reports->of[i], report);
+		else
+			reports->n_failed[i]++;
+		if (!report && !round && !i)
+			return;
 	}
 }
 
-/* Native, to which each lab compares its own rows, and the floors are in all. */
-static void merge(json_t *report, const json_t *more)
+static void tell_failed(const struct reports *reports, json_t *missing)
 {
-	merge_array(json_object_get(report, "rows"), json_object_get(more, "rows"), true);
-	merge_array(json_object_get(report, "latency"), json_object_get(more, "latency"), true);
-	merge_array(json_object_get(report, "missing"), json_object_get(more, "missing"), false);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (!reports->n_failed[i])
+			continue;
+		if (json_array_size(reports->of[i]))
+			json_array_append_new(missing,
+					      json_sprintf("labs of %s that failed: %u",
+							   kinds[i].what, reports->n_failed[i]));
+		else
+			json_array_append_new(
+			    missing, json_sprintf("no rows of %s: its lab failed", kinds[i].what));
+	}
+}
+
+json_t *labs_measure_part(const struct lab_options *o, char *why, size_t why_size)
+{
+	const char *text = getenv(PART_VARIABLE);
+	struct lab_part part = { .limit_ms = o->limit_s * 1000 };
+	int again = 0;
+
+	if (text && sscanf(text, "%u %d", &part.limit_ms, &again) == 2)
+		part.again = again;
+	return lab_measure(o, &part, why, why_size);
 }
 
 json_t *labs_measure(char **argv, const struct lab_options *o)
 {
 	char file[] = "/tmp/vifbench-XXXXXX";
-	struct order order = { argv, o, file, time(NULL) };
-	json_t *report, *more;
+	struct order order = { argv, o, file, now_ms() + o->limit_s * 1000ull, 0 };
+	struct reports reports = { .n_failed = { 0 } };
+	json_t *report = NULL;
 	int fd = mkstemp(file);
 
 	if (fd < 0)
 		return NULL;
 	close(fd);
-	report = run_lab(&order, 0);
-	if (report)
-		natives_note(report);
-	for (size_t i = 1; report && !o->peers && i < ARRAY_SIZE(kinds); i++) {
-		fprintf(stderr, "vifbench: %s\n", kinds[i].what);
-		more = run_lab(&order, i);
-		if (more) {
-			natives_note(more);
-			merge(report, more);
-		} else {
-			json_array_append_new(
-			    json_object_get(report, "missing"),
-			    json_sprintf("no rows of %s: its lab failed", kinds[i].what));
-		}
-		json_decref(more);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		reports.of[i] = json_array();
+	/* Rounds outermost: what drifts drifts for all. */
+	for (uint32_t round = 0; round < o->n_runs && (!round || json_array_size(reports.of[0]));
+	     round++)
+		run_round(&order, round, &reports);
+	if (json_array_size(reports.of[0])) {
+		report = merge_labs(reports.of, ARRAY_SIZE(kinds));
+		tell_failed(&reports, json_object_get(report, "missing"));
 	}
 	unlink(file);
-	if (report)
-		natives_compare(report);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		json_decref(reports.of[i]);
 	return report;
 }

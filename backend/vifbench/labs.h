@@ -18,4 +18,8 @@ int labs_directory(char out[PATH_MAX]) must_check;
  * told in the report. */
 json_t *labs_measure(char **argv, const struct lab_options *o);
 
+/* In one of those labs: measures what labs_measure(), of the vifbench outside, wants of it, and
+ * says so in the environment. Returns as lab_measure() does. */
+json_t *labs_measure_part(const struct lab_options *o, char *why, size_t why_size);
+
 #endif

@@ -117,10 +117,10 @@ static void write_head(const struct report *r)
 		"less the generator's own. Everything runs on one processor in a closed loop;\n"
 		"paths are measured in turns, slice by slice of a millisecond. A slice in which\n"
 		"somebody else had the processor, or the core's other thread, is taken again; of the\n"
-		"quiet ones a run's figure is the mean of the cheaper half, and a row's is the median\n"
-		"of its runs. Behind a ratio, the middle of each run's own, stands the range in which\n"
-		"that is with 95 %% confidence. Xen's own work is not in it: off Xen nobody does it. `make bench-xen`\n"
-		"counts that.\n\n"
+		"quiet ones a lab's figure is the mean of the cheaper half, and a row's is the median\n"
+		"of several labs made one after the other. Behind a ratio, the middle of all labs,\n"
+		"stands the range in which that is with 95 %% confidence. Xen's own work is not in it:\n"
+		"off Xen nobody does it. `make bench-xen` counts that.\n\n"
 		"| model | the article | row here | 1500 B received, bursts of 64 |\n"
 		"|---|---|---|---|\n",
 		json_string_value(json_object_get(m, "cpu")),
@@ -256,10 +256,10 @@ static void write_rows(const struct report *r)
 	    "are the cycles spent in vifd's and vif-guest's processes, their system calls\n"
 	    "included; `kern` is the kernel's share of those. `grants`, `sysc`, `notif`: grant\n"
 	    "operations, the datapath's system calls and notifications of the guest, each a\n"
-	    "packet. A row marked `disturbed` had fewer than 6 quiet runs, or its ratio (native's:\n"
-	    "its cost) is not known well enough to be found again within 5 %%, or native cost\n"
-	    "something else in another of the labs that the rows come from. Who spent the cycles\n"
-	    "is of all quiet slices, and so is `mean`, the cost with the dearer half in it.\n\n");
+	    "packet. A row marked `disturbed` is of fewer than 6 labs that were quiet, or its ratio\n"
+	    "(native's: its cost) is not known well enough to be found again within 5 %%. Who spent\n"
+	    "the cycles is of all quiet slices, and so is `mean`, the cost with the dearer half in\n"
+	    "it.\n\n");
 }
 
 /* ---- the same twice ---- */
@@ -321,9 +321,7 @@ static void write_again(const struct report *r)
 	    "## The same twice\n\n"
 	    "Measured once more right afterwards: of %u ratios to native that both have, %u were\n"
 	    "disturbed in one or the other and said so; of the other %u, %u differ by more than\n"
-	    "%.0f %%, the worst by %.1f %%, and are called disturbed on this page. What a path costs\n"
-	    "is found again better than its ratio: native's cost is the small difference of two\n"
-	    "large ones, and differs from one lab to the next.\n\n",
+	    "%.0f %%, the worst by %.1f %%, and are called disturbed on this page.\n\n",
 	    g->n_both, g->n_both - g->n_quiet, g->n_quiet, g->n_apart, AGREES_WITHIN * 100,
 	    g->worst * 100);
 }

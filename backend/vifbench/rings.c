@@ -9,6 +9,8 @@
 #include "backend/vifbench/plumb.h"
 
 #define ETHERNET_HEADER 14
+/* testpmd is let run for so long a turn. */
+#define RUN_MS 40
 
 static const char *const names[PEER_N] = {
 	[PEER_VHOST] = "vhost-ring", [PEER_MEMIF] = "memif-ring"
@@ -44,7 +46,6 @@ static void floor_turn(struct rings *s, const struct load *l, uint32_t turn)
 
 static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
 {
-	uint32_t run_ms = s->rows->o->run_ms;
 	uint64_t quiet;
 	int err = 0;
 
@@ -55,7 +56,7 @@ static int take_turn(struct rings *s, const struct load *l, uint32_t turn)
 
 		if (!s->open[k])
 			continue;
-		err = peer_run(&s->peer[k], run_ms, &run);
+		err = peer_run(&s->peer[k], RUN_MS, &run);
 		if (err)
 			break;
 		c->cycles[turn] = run.cycles / run.packets;

@@ -2,8 +2,7 @@
 /*
  * Rank 90: rows of a report: one load on all paths of a lab, side by side (slices.h).
  *
- * A row's figures are medians of its runs. More runs are taken while a ratio is not yet known
- * well, as long as there is time; what is then not known within 5 % is marked.
+ * In one lab a row has one run, all of its slices, and no ratio: that is of many labs (merge.h).
  */
 #ifndef VIFBENCH_ROWS_H
 #define VIFBENCH_ROWS_H
@@ -16,6 +15,7 @@
 
 struct rows {
 	const struct lab_options *o;
+	const struct lab_part *part;
 	struct path path[PATH_N];
 	bool open[PATH_N];
 	struct who who;

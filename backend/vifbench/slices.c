@@ -5,12 +5,13 @@
 #include <string.h>
 #include <time.h>
 
-/* A run lasts about as long as so many slices: those of all paths, and what warms them up. */
-#define RUN_SLICES 40
+#define SLICE_MS 1.0
 
-/* How often a slice is taken at once until it is quiet, and how often all are for a run. */
-#define TRIES	  3
-#define TURNS_MAX (8 * SLICES_A_RUN)
+/* On a busy machine, or where packets are lost, fewer rounds must do. */
+#define LIMIT_MS 260
+
+/* How often a slice is taken at once until it is quiet. */
+#define TRIES 3
 
 /*
  * Before a slice its path comes to what it is when it is used without end. A pause lets run what
@@ -37,39 +38,28 @@ struct slice {
 
 /* ---- one slice ---- */
 
-/* On a busy machine, or where packets are lost, fewer rounds must do. */
-static uint32_t limit_ms(const struct rows *r)
-{
-	return r->o->run_ms * 4 + 100;
-}
-
-static int load_it(const struct rows *r, struct path *p, const struct load *l, uint32_t n_rounds,
+static int load_it(struct path *p, const struct load *l, uint32_t n_rounds,
 		   struct load_result *out)
 {
 	int err = path_begin(p), end;
 
 	if (!err)
-		err = load_run(p, l, n_rounds, limit_ms(r), out);
+		err = load_run(p, l, n_rounds, LIMIT_MS, out);
 	end = path_end(p);
 	return err ? err : end;
 }
 
-static double slice_cycles(const struct rows *r)
-{
-	return tsc_hz() * r->o->run_ms / 1e3 / RUN_SLICES;
-}
-
 /* How many rounds fill a slice if nobody disturbs: by the quickest of some tries, the first of
  * which warm up. */
-static uint32_t rounds_for(const struct rows *r, struct path *p, const struct load *l)
+static uint32_t rounds_for(struct path *p, const struct load *l)
 {
-	double wanted = slice_cycles(r), least = 0;
+	double wanted = tsc_hz() / 1e3 * SLICE_MS, least = 0;
 	uint32_t n = 1;
 
 	for (int i = 0; i < 12; i++) {
 		struct load_result got;
 
-		if (load_it(r, p, l, n, &got) || got.n_lost)
+		if (load_it(p, l, n, &got) || got.n_lost)
 			break;
 		if (!least || (double)got.cycles / n < least)
 			least = (double)got.cycles / n;
@@ -97,7 +87,7 @@ static int measure(struct rows *r, struct path *p, const struct load *l, uint32_
 	int err;
 
 	who_read(&r->who, &before);
-	err = load_run(p, l, n_rounds, limit_ms(r), &out->result);
+	err = load_run(p, l, n_rounds, LIMIT_MS, &out->result);
 	who_read(&r->who, &after);
 	quiet_after = calibration();
 	if (err)
@@ -142,7 +132,7 @@ static int take_slice(struct rows *r, const struct slices *s, enum path_kind kin
 	*out = (struct slice){ .quiet = false };
 	await_quiet(r);
 	if (!err)
-		err = load_run(p, &s->load[kind], n_warm, limit_ms(r), &warm);
+		err = load_run(p, &s->load[kind], n_warm, LIMIT_MS, &warm);
 	if (!err)
 		err = measure(r, p, &s->load[kind], n, out);
 	end = path_end(p);
@@ -182,7 +172,7 @@ static int take_quiet(struct slices *s, struct rows *r, enum path_kind kind)
 	return 0;
 }
 
-/* ---- runs ---- */
+/* ---- all paths ---- */
 
 static int take_references(struct slices *s, struct rows *r)
 {
@@ -205,60 +195,32 @@ static int take_turn(struct slices *s, struct rows *r)
 	return err ? err : take_references(s, r);
 }
 
-/* Whether each path has n quiet slices. */
-static bool all_have(const struct slices *s, uint32_t n)
+static bool full(const struct slices *s)
 {
 	for (int k = 0; k < PATH_N; k++)
-		if (s->wanted[k] && s->path[k].pile[true].n < n)
+		if (s->wanted[k] && s->path[k].pile[true].n < SLICES_MAX)
 			return false;
 	return true;
 }
 
-/* A path without a quiet slice tells what the others came to. */
-static void close_run(struct slices *s)
+int slices_take(struct slices *s, struct rows *r)
 {
-	uint32_t at = s->n_runs++;
+	int err;
 
-	s->quiet[at] = all_have(s, SLICES_A_RUN / 2);
-	for (int k = 0; k < PATH_N; k++) {
-		struct measured *m = &s->path[k];
-		struct pile *pile = &m->pile[m->pile[true].n > 0];
-
-		if (s->wanted[k])
-			m->cycles[at] = centre_of(pile->cycles, pile->n);
-	}
-}
-
-static uint32_t turns_max(const struct rows *r)
-{
-	return r->patience ? TURNS_MAX : SLICES_A_RUN;
-}
-
-uint32_t slices_quiet_runs(const struct slices *s)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < s->n_runs; i++)
-		n += s->quiet[i];
-	return n;
-}
-
-int slices_run(struct slices *s, struct rows *r)
-{
-	uint32_t turn = 0;
-	int err = 0;
-
-	assert(s->n_runs < MEASURE_RUNS_MAX);
-	for (int k = 0; k < PATH_N; k++)
-		s->path[k].pile[0].n = s->path[k].pile[1].n = 0;
-	while (!err && turn < turns_max(r) && !all_have(s, SLICES_A_RUN) &&
-	       (!turn || tsc_now() < r->end)) {
+	do
 		err = take_turn(s, r);
-		turn++;
-	}
-	if (!err && (!s->n_runs || turn >= SLICES_A_RUN))
-		close_run(s);
+	while (!err && !full(s) && tsc_now() < r->end);
 	return err;
+}
+
+double slices_cost(const struct slices *s, enum path_kind kind, bool *quiet)
+{
+	const struct measured *m = &s->path[kind];
+	struct pile pile;
+
+	*quiet = m->pile[true].n >= SLICES_QUIET_MIN;
+	pile = m->pile[m->pile[true].n > 0];
+	return centre_of(pile.cycles, pile.n);
 }
 
 bool slices_begin(struct slices *s, struct rows *r, const struct load *l)
@@ -275,7 +237,7 @@ bool slices_begin(struct slices *s, struct rows *r, const struct load *l)
 	}
 	for (int k = 0; any && k < PATH_N; k++)
 		if (s->wanted[k])
-			s->n_rounds[k] = rounds_for(r, &r->path[k], &s->load[k]);
+			s->n_rounds[k] = rounds_for(&r->path[k], &s->load[k]);
 	return any;
 }
 
@@ -287,7 +249,7 @@ int slices_sample(struct slices *s, struct rows *r, enum path_kind kind, struct 
 
 	sampler_begin(&r->sampler);
 	if (!err)
-		err = load_run(p, &s->load[kind], s->n_rounds[kind] * SLICES_SAMPLED, limit_ms(r),
+		err = load_run(p, &s->load[kind], s->n_rounds[kind] * SLICES_SAMPLED, LIMIT_MS,
 			       &got);
 	sampler_end(&r->sampler, &r->who, out);
 	end = path_end(p);

@@ -7,10 +7,9 @@
  * measured in one piece of 40 ms holds one of these nearly always; of slices of 1 ms most are
  * quiet, and one that is not is thrown away and taken again.
  *
- * A run is so many quiet slices of each path, all interleaved, so that whatever drifts drifts for
- * all. The generator and native Linux, whose small difference all ratios stand on, stand before
- * each of the others and behind the last: they are measured most. A path's cycles in a run are
- * centre_of() its quiet slices.
+ * Slices of all paths are interleaved, so that whatever drifts drifts for all. The generator and
+ * native Linux, whose small difference all ratios stand on, stand before each of the others and
+ * behind the last: they are measured most. A path's cycles are centre_of() its quiet slices.
  *
  * Costs vary with a neighbour's noise, and with how the scheduler happens to mix who carries the
  * packets. The first is not ours to tell; the mean of all quiet slices is told besides, for the
@@ -21,10 +20,11 @@
 
 #include "backend/vifbench/rows.h"
 
-/* Of each path, at least: the generator and native have some times as many. */
-#define SLICES_A_RUN 4u
-/* What a run takes of a path at most. */
+/* What is kept of a path. */
 #define SLICES_MAX 256u
+
+/* What must have been quiet for its centre to be told as quiet. */
+#define SLICES_QUIET_MIN 2u
 
 struct pile {
 	double cycles[SLICES_MAX]; /* a packet */
@@ -39,10 +39,9 @@ struct sums {
 };
 
 struct measured {
-	double cycles[MEASURE_RUNS_MAX]; /* a packet, generator included; by run */
+	struct pile pile[2]; /* [quiet] */
 	struct sums quiet, loud;
 	uint64_t n_lost;
-	struct pile pile[2]; /* of the run being taken: [quiet] */
 };
 
 /* One load on all paths: what each was given and came to. */
@@ -50,8 +49,6 @@ struct slices {
 	struct load load[PATH_N]; /* the sink's differs */
 	bool wanted[PATH_N];
 	uint32_t n_rounds[PATH_N]; /* a slice's */
-	uint32_t n_runs;
-	bool quiet[MEASURE_RUNS_MAX]; /* runs: each path had half of its quiet slices, or more */
 	struct measured path[PATH_N];
 };
 
@@ -59,12 +56,13 @@ struct slices {
  * if there is none but the generator and native. */
 bool slices_begin(struct slices *s, struct rows *r, const struct load *l);
 
-/* Takes one run more, of MEASURE_RUNS_MAX at most. At r->end it is left as it is, and
- * counts if it has slices enough, quiet or not, or is the first. 0 or -errno: a socket failed. */
-int slices_run(struct slices *s, struct rows *r) must_check;
+/* Takes slices of all paths in turns until r->end, or there are enough; one turn at least.
+ * 0 or -errno: a socket failed. */
+int slices_take(struct slices *s, struct rows *r) must_check;
 
-/* How many of the runs were quiet. */
-uint32_t slices_quiet_runs(const struct slices *s);
+/* What a packet of a path that is wanted cost, generator included. *quiet: whether that is of
+ * quiet slices; a path that has too few of them tells what it has. */
+double slices_cost(const struct slices *s, enum path_kind kind, bool *quiet);
 
 /* Who is in the kernel and who is not: slices of their own, as sampling costs. 0 or -errno. */
 int slices_sample(struct slices *s, struct rows *r, enum path_kind kind,

@@ -18,9 +18,9 @@
 
 static const char usage[] =
 	"vifbench: cycles per packet, beside native Linux\n\n"
-	"Usage: vifbench lab [--quick] [--runs N] [--run-ms MS] [--limit S]\n"
+	"Usage: vifbench lab [--quick] [--runs N] [--limit S]\n"
 	"                    [--cpu N] [--json] [--output FILE]\n"
-	"       vifbench peers [--quick] [--runs N] [--run-ms MS] [--limit S]\n"
+	"       vifbench peers [--quick] [--runs N] [--limit S]\n"
 	"                    [--cpu N] [--json] [--output FILE]\n"
 	"       vifbench xen [FILE] [--json] [--output FILE]\n"
 	"       vifbench host [--interval S] [--count N] [--json] [--socket PATH]\n"
@@ -36,10 +36,8 @@ static const char usage[] =
 	"  report  a page (Markdown, SVG) of FILEs that lab, peers or xen\n"
 	"          --output wrote\n\n"
 	"  --quick        two sizes, two bursts, one guest\n"
-	"  --runs N       runs of each row at least, 1..64 (default 7)\n"
-	"  --run-ms MS    about how long each, 1..10000 (default 40)\n"
-	"  --limit S      seconds for all of it, 1..86400: as long a row that is not known well\n"
-	"                 gets more runs (default 560, with --quick 105)\n"
+	"  --runs N       runs of each row, each in a lab made anew, 1..16 (default 8)\n"
+	"  --limit S      seconds for all of it, 1..86400 (default 560, with --quick 105)\n"
 	"  --cpu N        the processor everything runs on (default: the last)\n"
 	"  --json         the report as JSON instead of a table\n"
 	"  --output FILE  the JSON there as well\n"
@@ -49,13 +47,12 @@ static const char usage[] =
 	"  --directory D  where performance.md goes (default .)\n"
 	"  --help, --version\n";
 
-enum { OPT_QUICK = 256, OPT_RUNS, OPT_RUN_MS, OPT_LIMIT, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_INTERVAL, OPT_COUNT,
+enum { OPT_QUICK = 256, OPT_RUNS, OPT_LIMIT, OPT_CPU, OPT_JSON, OPT_OUTPUT, OPT_DIRECTORY, OPT_INTERVAL, OPT_COUNT,
        OPT_SOCKET, OPT_HELP, OPT_VERSION };
 
 static const struct option options[] = {
 	{ "quick", no_argument, NULL, OPT_QUICK },
 	{ "runs", required_argument, NULL, OPT_RUNS },
-	{ "run-ms", required_argument, NULL, OPT_RUN_MS },
 	{ "limit", required_argument, NULL, OPT_LIMIT },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -110,7 +107,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 {
 	int c;
 
-	*a = (struct arguments){ .lab = { .n_runs = 7, .run_ms = 40, .cpu = -1 }, .directory = ".",
+	*a = (struct arguments){ .lab = { .n_runs = 8, .cpu = -1 }, .directory = ".",
 				 .host = { .interval_s = 1, .socket_path = CLIENT_DEFAULT_SOCKET } };
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
@@ -118,10 +115,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 			a->lab.quick = true;
 			break;
 		case OPT_RUNS:
-			a->lab.n_runs = number_of(optarg, 1, MEASURE_RUNS_MAX, "--runs takes 1..64, not");
-			break;
-		case OPT_RUN_MS:
-			a->lab.run_ms = number_of(optarg, 1, 10000, "--run-ms takes 1..10000, not");
+			a->lab.n_runs = number_of(optarg, 1, LAB_RUNS_MAX, "--runs takes 1..16, not");
 			break;
 		case OPT_LIMIT:
 			a->lab.limit_s = number_of(optarg, 1, 86400, "--limit takes seconds, not");
@@ -192,7 +186,7 @@ static int command_lab(const struct arguments *a, char **argv)
 		o.limit_s = o.quick ? LIMIT_QUICK_S : LIMIT_S;
 	if (!getenv("VIF_LAB_NAME"))
 		report = labs_measure(argv, &o);
-	else if (!(report = lab_measure(&o, why, sizeof(why))))
+	else if (!(report = labs_measure_part(&o, why, sizeof(why))))
 		fprintf(stderr, "vifbench: %s\n", why);
 	if (!report)
 		return 1;

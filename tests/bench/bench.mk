@@ -6,10 +6,10 @@
 TESTS += test_measure
 test_measure-objs := tests/bench/test_measure.c backend/vifbench/measure.c backend/vifbench/floor.c
 test_measure-libs := -lcmocka -lm
-TESTS += test_natives
-test_natives-objs := tests/bench/test_natives.c backend/vifbench/natives.c \
-		     backend/vifbench/report.c backend/vifbench/plots.c backend/vifbench/table.c
-test_natives-libs := -lcmocka -ljansson -lm
+TESTS += test_merge
+test_merge-objs := tests/bench/test_merge.c backend/vifbench/merge.c backend/vifbench/measure.c \
+		   backend/vifbench/report.c backend/vifbench/plots.c backend/vifbench/table.c
+test_merge-libs := -lcmocka -ljansson -lm
 TESTS += test_host
 test_host-objs := tests/bench/test_host.c backend/vifbench/host.c backend/vifbench/tally.c \
 		  backend/client.c

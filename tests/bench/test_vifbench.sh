@@ -22,7 +22,8 @@ refuses()
 	[ "$got" = "$status" ] && grep -q -- "$words" "$dir/said"
 }
 
-run() { timeout 150 "$build/vifbench" lab --quick --runs 1 --run-ms 2 --limit 20 --output "$dir/report.json"; }
+run() { timeout 150 "$build/vifbench" lab --quick --runs 2 --limit 25 --output "$dir/report.json" 2>"$dir/labs" || { cat "$dir/labs"; return 1; }; }
+all_labs_told() { every '.name == "vifd-bridge"' ".runs == $(grep -c 'the software bridge, lab' "$dir/labs")"; }
 writes_page()
 {
 	"$build/vifbench" report "$dir/report.json" --directory "$dir/page" || return 1
@@ -47,7 +48,7 @@ no_sources()
 check "no command" refuses 2 "what to measure"
 check "an unknown command" refuses 2 "no such command: moon" moon
 check "an unknown option" refuses 2 "unrecognized option" lab --moon
-check "0 runs" refuses 2 "1..64" lab --runs 0
+check "0 runs" refuses 2 "1..16" lab --runs 0
 check "no time" refuses 2 "takes seconds" lab --limit 0
 check "a report of nothing" refuses 1 "moon.json" report "$dir/moon.json"
 echo '{"a": 1}' >"$dir/odd.json"
@@ -67,6 +68,8 @@ for name in native tap-loop vifd-bridge vifd-guest-guest vifd-bridge-static vifd
 	check "$name: both ways, all loads" every ".name == \"$name\"" '.cycles_per_packet.median > 0 or .disturbed'
 	check "$name: nothing lost" every ".name == \"$name\"" '.lost == 0'
 done
+check "a run is a lab, and all are told of" all_labs_told
+check "of two labs no ratio is known" every '.ratio_native != null' '.disturbed'
 check "floors" report_of '[.rows[] | select(.name | endswith("-floor"))] | length == 9'
 check "vifd's cost is told apart" every '.name == "vifd-bridge"' '.split.vifd > 0 and .split.guest > 0'
 check "and who of them is in the kernel" kernel_told
