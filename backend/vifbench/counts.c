@@ -18,7 +18,7 @@
 
 #define PACKETS	   400u
 #define ROUNDS_MIN 12u
-#define LIMIT_MS    2000u
+#define LIMIT_US    2000000u
 #define WORKERS_MAX 16u /* vifd.conf(5) "workers" */
 #define STRACE_FILE "/run/vifbench.strace"
 
@@ -141,7 +141,7 @@ static json_t *count_syscalls(const struct path *p, const struct load *l)
 
 	if (!strace)
 		return json_null();
-	err = load_run(p, l, rounds_of(l), LIMIT_MS, &r);
+	err = load_run(p, l, rounds_of(l), LIMIT_US, &r);
 	calls = stop_strace(strace);
 	return err || calls < 0 || !r.n_packets ? json_null()
 						: json_real(calls / (double)r.n_packets);
@@ -163,7 +163,7 @@ json_t *counts_of(const struct path *p, const struct load *l)
 	json_t *before = ask_stats(), *after = NULL, *out = NULL;
 	struct load_result r;
 
-	if (before && !load_run(p, l, rounds_of(l), LIMIT_MS, &r) && r.n_packets)
+	if (before && !load_run(p, l, rounds_of(l), LIMIT_US, &r) && r.n_packets)
 		after = ask_stats();
 	if (after) {
 		out = tally_between(before, after, (double)r.n_packets,

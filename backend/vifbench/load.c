@@ -136,15 +136,15 @@ static void drain(const struct path *p)
 	}
 }
 
-static uint64_t cycles_in(uint32_t ms)
+static uint64_t cycles_in(double us)
 {
-	return (uint64_t)(tsc_hz() / 1e3 * ms);
+	return (uint64_t)(tsc_hz() / 1e6 * us);
 }
 
-int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_ms,
+int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_us,
 	     struct load_result *out)
 {
-	uint64_t limit = cycles_in(limit_ms), at;
+	uint64_t limit = cycles_in(limit_us), at;
 	uint32_t i = 0;
 	int err = 0;
 
@@ -164,7 +164,7 @@ int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint
 int load_round_trips(const struct path *p, uint32_t n, uint32_t limit_ms, struct histogram *out)
 {
 	struct load l = { .size = 64, .burst = 1, .n_guests = 1, .direction = BOTH };
-	uint64_t limit = cycles_in(limit_ms), begin = tsc_now();
+	uint64_t limit = cycles_in(limit_ms * 1e3), begin = tsc_now();
 	struct load_result r = { 0 };
 
 	drain(p);

@@ -44,10 +44,10 @@ struct load_result {
 /* Whether the path can carry this load at all. */
 bool load_possible(const struct path *p, const struct load *l);
 
-/* Runs n rounds, or fewer if they took limit_ms: a busy machine must not keep us for ever.
+/* Runs n rounds, or fewer if they took limit_us: then the last one ends later.
  * 0, or -errno when a socket failed. Loss is a result, not an error; it costs half a second
  * each time. */
-int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_ms,
+int load_run(const struct path *p, const struct load *l, uint32_t n_rounds, uint32_t limit_us,
 	     struct load_result *out) must_check;
 
 /* How long one small datagram takes to the guest and back, n times over, in cycles; fewer

@@ -116,7 +116,7 @@ static void write_head(const struct report *r)
 		"program's socket in the guest, or back: kernel, backend, guest and interrupts;\n"
 		"less the generator's own. Everything runs on one processor in a closed loop;\n"
 		"paths are measured in turns, slice by slice of a millisecond. A slice in which\n"
-		"somebody else had the processor, or the core's other thread, is taken again; of the\n"
+		"somebody else had the processor, or the core's other thread, does not count; of the\n"
 		"quiet ones a lab's figure is the mean of the cheaper half, and a row's is the median\n"
 		"of several labs made one after the other. Behind a ratio, the middle of all labs,\n"
 		"stands the range in which that is with 95 %% confidence. Xen's own work is not in it:\n"

@@ -104,7 +104,7 @@ static int add_details(struct rows *r, struct slices *s, enum path_kind kind, js
 	return err;
 }
 
-static json_t *json_row(const struct slices *s, enum path_kind kind)
+static json_t *json_row(struct slices *s, enum path_kind kind)
 {
 	bool quiet = true, native_quiet = true, sink_quiet = true, sink = s->wanted[PATH_SINK];
 	double generator = sink ? slices_cost(s, PATH_SINK, &sink_quiet) : 0;

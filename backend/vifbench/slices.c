@@ -2,26 +2,23 @@
 /* See slices.h. */
 #include "backend/vifbench/slices.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define SLICE_MS 1.0
-
-/* On a busy machine, or where packets are lost, fewer rounds must do. */
-#define LIMIT_MS 260
-
-/* How often a slice is taken at once until it is quiet. */
-#define TRIES 3
+#define SLICE_US 1000
 
 /*
- * Before a slice its path comes to what it is when it is used without end. A pause lets run what
+ * Before slices their path comes to what it is when it is used without end. A pause lets run what
  * else is due, and takes from us the scheduler's memory of what we did on the path before; who
  * carries packets has slept meanwhile, and would be let run at each packet until the balance is
- * even. So other threads' paths are warmed up as long as the slice lasts; where there are none
- * but us, an eighth brings back the caches.
+ * even, which takes some milliseconds. So other threads' paths are warmed up as long as that, and
+ * several slices taken in a row; where there are none but us, a moment brings back the caches.
  */
-#define PAUSE_NS   50000
-#define WARM_ALONE 8u
+#define PAUSE_NS      50000
+#define WARM_US	      4000
+#define WARM_ALONE_US 125
+#define IN_A_ROW      4u
 
 /* How long a slice waits for a neighbour to be done: mostly some ten milliseconds. */
 #define PATIENCE_MS 50
@@ -38,37 +35,6 @@ struct slice {
 
 /* ---- one slice ---- */
 
-static int load_it(struct path *p, const struct load *l, uint32_t n_rounds,
-		   struct load_result *out)
-{
-	int err = path_begin(p), end;
-
-	if (!err)
-		err = load_run(p, l, n_rounds, LIMIT_MS, out);
-	end = path_end(p);
-	return err ? err : end;
-}
-
-/* How many rounds fill a slice if nobody disturbs: by the quickest of some tries, the first of
- * which warm up. */
-static uint32_t rounds_for(struct path *p, const struct load *l)
-{
-	double wanted = tsc_hz() / 1e3 * SLICE_MS, least = 0;
-	uint32_t n = 1;
-
-	for (int i = 0; i < 12; i++) {
-		struct load_result got;
-
-		if (load_it(p, l, n, &got) || got.n_lost)
-			break;
-		if (!least || (double)got.cycles / n < least)
-			least = (double)got.cycles / n;
-		if (least * n < wanted / 2)
-			n *= 2;
-	}
-	return least > 0 ? (uint32_t)MAX(MIN(wanted / least, 1e6), 1.0) : 1;
-}
-
 static double cycles_of(const struct who_spent *s)
 {
 	double ns = 0;
@@ -78,16 +44,15 @@ static double cycles_of(const struct who_spent *s)
 	return ns * tsc_hz() / 1e9;
 }
 
-static int measure(struct rows *r, struct path *p, const struct load *l, uint32_t n_rounds,
-		   struct slice *out)
+static int measure(struct rows *r, struct path *p, const struct load *l, struct slice *out)
 {
 	uint64_t quiet_before = calibration(), quiet_after;
 	struct who_spent before, after;
-	double all, nic;
+	double all, free;
 	int err;
 
 	who_read(&r->who, &before);
-	err = load_run(p, l, n_rounds, LIMIT_MS, &out->result);
+	err = load_run(p, l, UINT32_MAX, SLICE_US, &out->result);
 	who_read(&r->who, &after);
 	quiet_after = calibration();
 	if (err)
@@ -98,9 +63,9 @@ static int measure(struct rows *r, struct path *p, const struct load *l, uint32_
 	out->hidden = MAX(all - cycles_of(&out->spent), 0);
 	out->quiet = !out->result.n_lost &&
 		     !rows_disturbed(r, MAX(quiet_before, quiet_after), out->hidden / all);
-	/* What hardware would do is told, and costs nobody. */
-	nic = (double)out->spent.ns[PART_NIC] * tsc_hz() / 1e9;
-	out->result.cycles -= (uint64_t)MIN(nic, (double)out->result.cycles);
+	/* What hardware would do is told, and costs nobody; nor does what nobody did. */
+	free = (double)(out->spent.ns[PART_NIC] + out->spent.ns[PART_IDLE]) * tsc_hz() / 1e9;
+	out->result.cycles -= (uint64_t)MIN(free, (double)out->result.cycles);
 	return 0;
 }
 
@@ -120,33 +85,15 @@ static void await_quiet(struct rows *r)
 	r->patience -= MIN(waited, r->patience);
 }
 
-static int take_slice(struct rows *r, const struct slices *s, enum path_kind kind,
-		      struct slice *out)
-{
-	struct path *p = &r->path[kind];
-	uint32_t n = s->n_rounds[kind];
-	uint32_t n_warm = 1 + (kind <= PATH_NATIVE ? n / WARM_ALONE : n);
-	struct load_result warm;
-	int err = path_begin(p), end;
-
-	*out = (struct slice){ .quiet = false };
-	await_quiet(r);
-	if (!err)
-		err = load_run(p, &s->load[kind], n_warm, LIMIT_MS, &warm);
-	if (!err)
-		err = measure(r, p, &s->load[kind], n, out);
-	end = path_end(p);
-	return err ? err : end;
-}
-
 static void keep_slice(struct measured *m, const struct slice *slice)
 {
 	struct pile *pile = &m->pile[slice->quiet];
 	struct sums *sums = slice->quiet ? &m->quiet : &m->loud;
 
 	if (pile->n < SLICES_MAX)
-		pile->cycles[pile->n++] =
-		    (double)slice->result.cycles / (double)MAX(slice->result.n_packets, 1);
+		pile->slice[pile->n++] =
+			(struct pile_slice){ (double)slice->result.cycles,
+					     (double)MAX(slice->result.n_packets, 1) };
 	sums->n_packets += slice->result.n_packets;
 	sums->cycles += slice->result.cycles;
 	sums->hidden += slice->hidden;
@@ -155,30 +102,44 @@ static void keep_slice(struct measured *m, const struct slice *slice)
 	m->n_lost += slice->result.n_lost;
 }
 
-/* Until one is quiet, or it has been tried often enough. */
-static int take_quiet(struct slices *s, struct rows *r, enum path_kind kind)
+static int take_row(struct slices *s, struct rows *r, enum path_kind kind)
 {
-	struct slice slice = { .quiet = false };
+	bool alone = kind <= PATH_NATIVE;
+	struct load_result warm;
+	struct slice slice;
+	int err = load_run(&r->path[kind], &s->load[kind], UINT32_MAX,
+			   alone ? WARM_ALONE_US : WARM_US, &warm);
+
+	for (uint32_t i = 0; !err && i < (alone ? 1 : IN_A_ROW); i++) {
+		err = measure(r, &r->path[kind], &s->load[kind], &slice);
+		if (!err)
+			keep_slice(&s->path[kind], &slice);
+	}
+	return err;
+}
+
+static int take_some(struct slices *s, struct rows *r, enum path_kind kind)
+{
+	struct path *p = &r->path[kind];
+	int err, end;
 
 	if (!s->wanted[kind])
 		return 0;
-	for (int i = 0; i < TRIES && !slice.quiet && (!i || r->patience); i++) {
-		int err = take_slice(r, s, kind, &slice);
-
-		if (err)
-			return err;
-		keep_slice(&s->path[kind], &slice);
-	}
-	return 0;
+	err = path_begin(p);
+	await_quiet(r);
+	if (!err)
+		err = take_row(s, r, kind);
+	end = path_end(p);
+	return err ? err : end;
 }
 
 /* ---- all paths ---- */
 
 static int take_references(struct slices *s, struct rows *r)
 {
-	int err = take_quiet(s, r, PATH_SINK);
+	int err = take_some(s, r, PATH_SINK);
 
-	return err ? err : take_quiet(s, r, PATH_NATIVE);
+	return err ? err : take_some(s, r, PATH_NATIVE);
 }
 
 static int take_turn(struct slices *s, struct rows *r)
@@ -190,7 +151,7 @@ static int take_turn(struct slices *s, struct rows *r)
 			continue;
 		err = take_references(s, r);
 		if (!err)
-			err = take_quiet(s, r, (enum path_kind)k);
+			err = take_some(s, r, (enum path_kind)k);
 	}
 	return err ? err : take_references(s, r);
 }
@@ -213,14 +174,28 @@ int slices_take(struct slices *s, struct rows *r)
 	return err;
 }
 
-double slices_cost(const struct slices *s, enum path_kind kind, bool *quiet)
+static int compare(const void *a, const void *b)
 {
-	const struct measured *m = &s->path[kind];
-	struct pile pile;
+	const struct pile_slice *x = a, *y = b;
+	double left = x->cycles * y->packets, right = y->cycles * x->packets;
 
-	*quiet = m->pile[true].n >= SLICES_QUIET_MIN;
-	pile = m->pile[m->pile[true].n > 0];
-	return centre_of(pile.cycles, pile.n);
+	return (left > right) - (left < right);
+}
+
+double slices_cost(struct slices *s, enum path_kind kind, bool *quiet)
+{
+	struct pile *pile = &s->path[kind].pile[true];
+	double cycles = 0, packets = 0;
+
+	*quiet = pile->n >= SLICES_QUIET_MIN;
+	if (!pile->n)
+		pile = &s->path[kind].pile[false];
+	qsort(pile->slice, pile->n, sizeof(*pile->slice), compare);
+	for (uint32_t i = 0; i < (pile->n + 1) / 2; i++) {
+		cycles += pile->slice[i].cycles;
+		packets += pile->slice[i].packets;
+	}
+	return cycles / packets;
 }
 
 bool slices_begin(struct slices *s, struct rows *r, const struct load *l)
@@ -235,9 +210,6 @@ bool slices_begin(struct slices *s, struct rows *r, const struct load *l)
 		s->wanted[k] = r->open[k] && load_possible(&r->path[k], &s->load[k]);
 		any |= s->wanted[k] && k > PATH_NATIVE;
 	}
-	for (int k = 0; any && k < PATH_N; k++)
-		if (s->wanted[k])
-			s->n_rounds[k] = rounds_for(&r->path[k], &s->load[k]);
 	return any;
 }
 
@@ -249,7 +221,7 @@ int slices_sample(struct slices *s, struct rows *r, enum path_kind kind, struct 
 
 	sampler_begin(&r->sampler);
 	if (!err)
-		err = load_run(p, &s->load[kind], s->n_rounds[kind] * SLICES_SAMPLED, LIMIT_MS,
+		err = load_run(p, &s->load[kind], UINT32_MAX, SLICES_SAMPLED * SLICE_US,
 			       &got);
 	sampler_end(&r->sampler, &r->who, out);
 	end = path_end(p);

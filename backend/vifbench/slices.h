@@ -5,11 +5,13 @@
  * A machine is disturbed in pieces: a hypervisor takes the processor away for a while, a
  * neighbour uses the other hyperthread for some milliseconds, somebody's thread is due. What is
  * measured in one piece of 40 ms holds one of these nearly always; of slices of 1 ms most are
- * quiet, and one that is not is thrown away and taken again.
+ * quiet, and those that are not are thrown away.
  *
  * Slices of all paths are interleaved, so that whatever drifts drifts for all. The generator and
  * native Linux, whose small difference all ratios stand on, stand before each of the others and
- * behind the last: they are measured most. A path's cycles are centre_of() its quiet slices.
+ * behind the last: they are measured often. A path's cost is that of the cheaper half of its quiet
+ * slices: neighbours in caches, in memory and on the core's other thread only ever add, and not
+ * the same twice; what they add is in the other half.
  *
  * Costs vary with a neighbour's noise, and with how the scheduler happens to mix who carries the
  * packets. The first is not ours to tell; the mean of all quiet slices is told besides, for the
@@ -27,7 +29,9 @@
 #define SLICES_QUIET_MIN 2u
 
 struct pile {
-	double cycles[SLICES_MAX]; /* a packet */
+	struct pile_slice {
+		double cycles, packets;
+	} slice[SLICES_MAX];
 	uint32_t n;
 };
 
@@ -48,12 +52,11 @@ struct measured {
 struct slices {
 	struct load load[PATH_N]; /* the sink's differs */
 	bool wanted[PATH_N];
-	uint32_t n_rounds[PATH_N]; /* a slice's */
 	struct measured path[PATH_N];
 };
 
-/* Prepares for 'l' on each open path that can carry it: finds how many rounds a slice has. False
- * if there is none but the generator and native. */
+/* Prepares for 'l' on each open path that can carry it. False: there is none but the generator
+ * and native. */
 bool slices_begin(struct slices *s, struct rows *r, const struct load *l);
 
 /* Takes slices of all paths in turns until r->end, or there are enough; one turn at least.
@@ -62,7 +65,7 @@ int slices_take(struct slices *s, struct rows *r) must_check;
 
 /* What a packet of a path that is wanted cost, generator included. *quiet: whether that is of
  * quiet slices; a path that has too few of them tells what it has. */
-double slices_cost(const struct slices *s, enum path_kind kind, bool *quiet);
+double slices_cost(struct slices *s, enum path_kind kind, bool *quiet);
 
 /* Who is in the kernel and who is not: slices of their own, as sampling costs. 0 or -errno. */
 int slices_sample(struct slices *s, struct rows *r, enum path_kind kind,

@@ -18,7 +18,7 @@ static const struct {
 	[PART_PROGRAM] = { "program", NULL },	  [PART_VIFD] = { "vifd", "vifd" },
 	[PART_GUEST] = { "guest", "vif-guest" },  [PART_PUMP] = { "pump", "tap-loop" },
 	[PART_PEER] = { "peer", "dpdk-testpmd" }, [PART_NIC] = { "nic", "nic-hw/" },
-	[PART_OTHER] = { "other", NULL },
+	[PART_IDLE] = { "idle", NULL },	  [PART_OTHER] = { "other", NULL },
 };
 
 const char *part_name(enum part part)
@@ -103,6 +103,22 @@ static int add_process(struct who *w, int pid, int cpu)
 	return err;
 }
 
+/* Linux Documentation/admin-guide/pm/cpuidle.rst */
+static void add_idles(struct who *w, int cpu)
+{
+	for (uint32_t i = 0; i < WHO_IDLES_MAX; i++) {
+		char path[96];
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/cpuidle/state%u/time",
+			 cpu, i);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return;
+		w->idle[w->n_idles++] = fd;
+	}
+}
+
 int who_open(struct who *w, int cpu)
 {
 	DIR *proc = opendir("/proc");
@@ -116,6 +132,7 @@ int who_open(struct who *w, int cpu)
 		if (atoi(d->d_name) > 0)
 			err = add_process(w, atoi(d->d_name), cpu);
 	closedir(proc);
+	add_idles(w, cpu);
 	if (err)
 		who_close(w);
 	return err;
@@ -125,7 +142,9 @@ void who_close(struct who *w)
 {
 	for (uint32_t i = 0; i < w->n; i++)
 		close(w->thread[i].fd);
-	w->n = 0;
+	for (uint32_t i = 0; i < w->n_idles; i++)
+		close(w->idle[i]);
+	w->n = w->n_idles = 0;
 }
 
 /* What the caller itself has run, and when that was. */
@@ -138,21 +157,22 @@ static uint64_t own_ns(uint64_t *at)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t number_in(int fd)
+{
+	char text[96];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return strtoull(text, NULL, 10);
+}
+
 void who_read(const struct who *w, struct who_spent *out)
 {
 	*out = (struct who_spent){ .at = tsc_now() };
-	for (uint32_t i = 0; i < w->n; i++) {
-		char text[96];
-		ssize_t n;
-
-		if (w->thread[i].tid == gettid()) {
-			out->ns[w->thread[i].part] += own_ns(&out->at);
-			continue;
-		}
-		n = pread(w->thread[i].fd, text, sizeof(text) - 1, 0);
-		if (n <= 0)
-			continue;
-		text[n] = '\0';
-		out->ns[w->thread[i].part] += strtoull(text, NULL, 10);
-	}
+	for (uint32_t i = 0; i < w->n_idles; i++)
+		out->ns[PART_IDLE] += number_in(w->idle[i]) * 1000;
+	for (uint32_t i = 0; i < w->n; i++)
+		out->ns[w->thread[i].part] += w->thread[i].tid == gettid() ?
+						      own_ns(&out->at) :
+						      number_in(w->thread[i].fd);
 }

@@ -2,7 +2,9 @@
 /*
  * Rank 90: who spent the time: every thread of the lab, by its part in carrying packets,
  * pinned to one processor, with the kernel's account of what each ran (schedstat, in
- * nanoseconds; system calls and the interrupts that hit a thread included).
+ * nanoseconds; system calls and the interrupts that hit a thread included); and how long nobody
+ * wanted to run (cpuidle, in microseconds): the model NIC's hardware sleeps for a moment while
+ * frames gather, and in a closed loop nobody has anything to do then.
  */
 #ifndef VIFBENCH_WHO_H
 #define VIFBENCH_WHO_H
@@ -16,6 +18,7 @@ enum part {
 	PART_PUMP,
 	PART_PEER,  /* testpmd */
 	PART_NIC,   /* the thread that stands for the model NIC's hardware */
+	PART_IDLE,  /* nobody wanted to run; 0 always where the kernel keeps no account of it */
 	PART_OTHER, /* of the lab: xenstored, hosted-xen, ... */
 	PART_N,
 };
@@ -23,6 +26,7 @@ enum part {
 const char *part_name(enum part part);
 
 #define WHO_THREADS_MAX 256u
+#define WHO_IDLES_MAX	16u
 
 struct who {
 	uint32_t n;
@@ -31,6 +35,8 @@ struct who {
 		int tid;
 		int fd; /* its schedstat */
 	} thread[WHO_THREADS_MAX];
+	uint32_t n_idles;
+	int idle[WHO_IDLES_MAX]; /* the processor's idle states' times */
 };
 
 struct who_spent {
