@@ -184,12 +184,13 @@ static int compare(const void *a, const void *b)
 
 double slices_cost(struct slices *s, enum path_kind kind, bool *quiet)
 {
-	struct pile *pile = &s->path[kind].pile[true];
+	struct pile *pile = &s->path[kind].pile[true], *loud = &s->path[kind].pile[false];
 	double cycles = 0, packets = 0;
 
-	*quiet = pile->n >= SLICES_QUIET_MIN;
+	*quiet = pile->n >= SLICES_QUIET_MIN &&
+		 pile->n * SLICES_QUIET_OF >= pile->n + loud->n;
 	if (!pile->n)
-		pile = &s->path[kind].pile[false];
+		pile = loud;
 	qsort(pile->slice, pile->n, sizeof(*pile->slice), compare);
 	for (uint32_t i = 0; i < (pile->n + 1) / 2; i++) {
 		cycles += pile->slice[i].cycles;

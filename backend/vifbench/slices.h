@@ -25,8 +25,9 @@
 /* What is kept of a path. */
 #define SLICES_MAX 256u
 
-/* What must have been quiet for its centre to be told as quiet. */
+/* What must have been quiet for a cost to be told as quiet: so many, and one of so many. */
 #define SLICES_QUIET_MIN 2u
+#define SLICES_QUIET_OF	 3u
 
 struct pile {
 	struct pile_slice {
