@@ -90,8 +90,10 @@ static void give_place(struct placement *p)
 {
 	p->nic->place[p->place] = NULL;
 	p->nic->n_places--;
-	placement_close_fds(p->fds, p->n_fds);
-	p->n_fds = 0;
+	if (p->lent)
+		placement_close_fds(p);
+	else
+		placement_part_fds(p);
 	p->nic = NULL;
 	p->to_tell = p->to_hear = 0;
 	p->lent = false;
@@ -245,6 +247,7 @@ static void join(struct control *c, struct vif *v, struct nic *n, uint64_t now_n
 	msg.nic.tag_off = form->tag_off && !device_untags;
 	msg.nic.lend = placement_lend(n, v);
 	p->lent = msg.nic.lend == IPC_LEND_NOW;
+	placement_close_parted(n, p->place);
 	p->n_fds = n->ops->place_fds(n->device, p->place, p->lent, p->fds);
 	rc = MIN(p->n_fds, 0);
 	if (!rc)
@@ -279,8 +282,8 @@ static void direct(struct control *c, struct vif *v, uint64_t now_ns)
 	int rc;
 
 	rc = p->nic->ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
-	placement_close_fds(p->fds, p->n_fds);
-	p->n_fds = 0;
+	if (p->lent)
+		placement_close_fds(p);
 	if (rc) {
 		fail_to_join(v, now_ns, "adding its filter: ", strerror(-rc));
 		log_warning(SCOPE(v), "NIC %s: %s", p->nic->config.name, p->failure);

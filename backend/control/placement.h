@@ -92,7 +92,9 @@ struct placement {
 	bool rejoins;	       /* leaves this place for another of either kind */
 	uint64_t lend_ns;      /* not before */
 	uint64_t lend_wait_ns; /* how long it had to wait the last time */
-	int fds[NIC_FDS_MAX], n_fds; /* of JOINING */
+	/* As its worker has them; closed after it has left, as who closes the last one waits for the
+	 * kernel. Of a place lent to until there is a filter: its worker is to know that all is over. */
+	int fds[NIC_FDS_MAX], n_fds;
 	uint64_t settled_ns;	     /* the step in which the device settled last */
 	uint64_t until_ns;	     /* of SETTLING_*, REJOINING; 0: not known yet */
 	uint64_t retry_ns;	     /* of BRIDGE: not before */
@@ -123,6 +125,11 @@ struct nic {
 	uint64_t link_ns; /* its link counts from then on; UINT64_MAX: it is down */
 	struct vif *place[NIC_PLACES_MAX];
 	uint32_t n_places;
+	/* Of who had a place: its worker is told to leave it. */
+	struct {
+		int fds[NIC_FDS_MAX], n_fds;
+	} parted[NIC_PLACES_MAX];
+	uint64_t parted_ns; /* there are any, as of the step then; 0: not known yet, or none */
 	uint64_t retry_ns;
 	uint64_t checked_ns; /* the device was last looked at for what others changed */
 	uint64_t amiss_ns;   /* since when that is so of more than a filter; 0: it is not */

@@ -21,11 +21,71 @@
 /* A link that comes and goes moves nobody until it stays. */
 #define LINK_STAYS_NS (1 * NS_PER_S)
 
-void placement_close_fds(int fds[], int n)
+/* ---- fds of places ---- */
+
+/*
+ * Whoever closes the last copy of a socket that was bound to a device waits until the kernel has
+ * nothing to do with it any more (net/xdp/xsk.c xsk_unbind_dev(): synchronize_net()), some 10 ms
+ * a socket, and many times that on a busy machine. A worker would keep all its guests waiting, as
+ * often as any of them connects anew; control can wait.
+ */
+#define PARTED_NS (100 * NS_PER_MS)
+
+static void close_fds(int fds[], int *n)
 {
-	while (n > 0)
-		close(fds[--n]);
+	while (*n > 0)
+		close(fds[--*n]);
 }
+
+void placement_close_fds(struct placement *p)
+{
+	close_fds(p->fds, &p->n_fds);
+}
+
+void placement_close_parted(struct nic *n, uint32_t place)
+{
+	close_fds(n->parted[place].fds, &n->parted[place].n_fds);
+}
+
+void placement_part_fds(struct placement *p)
+{
+	struct nic *n = p->nic;
+
+	placement_close_parted(n, p->place);
+	memcpy(n->parted[p->place].fds, p->fds, sizeof(p->fds));
+	n->parted[p->place].n_fds = p->n_fds;
+	n->parted_ns = 0;
+	p->n_fds = 0;
+}
+
+static void close_all_parted(struct nic *n)
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		placement_close_parted(n, i);
+}
+
+static bool has_parted(const struct nic *n)
+{
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (n->parted[i].n_fds > 0)
+			return true;
+	return false;
+}
+
+/* Returns when to come again. */
+static uint64_t step_parted(struct nic *n, uint64_t now_ns)
+{
+	if (!has_parted(n))
+		return UINT64_MAX;
+	if (!n->parted_ns)
+		n->parted_ns = now_ns;
+	if (now_ns - n->parted_ns < PARTED_NS)
+		return n->parted_ns + PARTED_NS;
+	close_all_parted(n);
+	return UINT64_MAX;
+}
+
+/* ---- open, and closed again ---- */
 
 static void fail(struct nic *n, uint64_t now_ns, const char *why)
 {
@@ -54,7 +114,7 @@ static void open_nic(struct control *c, struct nic *n, uint64_t now_ns)
 	fdb_nic_opens(c, n);
 	if (!rc)
 		rc = workers_say(&c->workers, n->worker, &msg, fds, (uint32_t)n_fds);
-	placement_close_fds(fds, n_fds);
+	close_fds(fds, &n_fds);
 	if (rc)
 		fail(n, now_ns, strerror(-rc));
 	else
@@ -64,6 +124,7 @@ static void open_nic(struct control *c, struct nic *n, uint64_t now_ns)
 
 void placement_nic_lost(struct nic *n)
 {
+	close_all_parted(n);
 	n->state = NIC_CLOSED;
 	n->n_asked = 0;
 }
@@ -104,6 +165,7 @@ static bool close_nic(struct control *c, struct nic *n, uint64_t now_ns, const c
 	    workers_say(&c->workers, n->worker, &msg, NULL, 0))
 		return false;
 	placement_nic_gone(c, n);
+	close_all_parted(n);
 	n->ops->close(n->device);
 	n->device = NULL;
 	n->heard = false;
@@ -149,6 +211,7 @@ uint64_t placement_step_nics(struct control *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		struct nic *n = &c->nics.nic[i];
 
+		next = MIN(next, step_parted(n, now_ns));
 		if (n->device)
 			next = MIN(next, look_at(c, n, now_ns));
 		if (n->state == NIC_CLOSED && now_ns >= n->retry_ns && workers_ready(&c->workers))
@@ -202,7 +265,11 @@ void placement_init(struct control *c)
 
 void placement_fini(struct control *c)
 {
-	for (uint32_t i = 0; i < c->nics.n; i++)
-		if (c->nics.nic[i].device)
-			c->nics.nic[i].ops->close(c->nics.nic[i].device);
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		struct nic *n = &c->nics.nic[i];
+
+		close_all_parted(n);
+		if (n->device)
+			n->ops->close(n->device);
+	}
 }

@@ -17,7 +17,15 @@
 
 /* ---- placement_nic.c ---- */
 
-void placement_close_fds(int fds[], int n);
+/* Of p's place. */
+void placement_close_fds(struct placement *p);
+
+/* p gives its place on p->nic up, before its worker may have left it: that closes its copies of
+ * the place's fds first, or most probably so. */
+void placement_part_fds(struct placement *p);
+
+/* The place is somebody's again: what is left of who had it is closed. */
+void placement_close_parted(struct nic *n, uint32_t place);
 
 /* Opens what can be opened now, closes what is gone, and follows the links. Returns when to
  * come again. */

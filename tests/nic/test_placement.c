@@ -280,6 +280,31 @@ static void closed_with_frames(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* However a place ends, it is control that waits until the kernel has let go of it, and no
+ * worker with other guests; and not for long. */
+static void control_closes_last(void **state)
+{
+	struct rig *r = *state;
+	uint32_t before = sim_nic_n_last_left();
+
+	for (unsigned i = 0; i < 3; i++) {
+		rig_turns_until(r, 100, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+		assert_int_equal(sim_nic_n_open(), 2);
+		good(r)->wish = PLACEMENT_BRIDGE;
+		rig_turns_until(r, 100, good(r)->state == PLACED_BRIDGE);
+		good(r)->wish = PLACEMENT_AUTO;
+	}
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	rig_turns_until(r, 1000, !strcmp(sim_backend_get(EVIL_DOMID, 0, "state"), "6"));
+	rig_turns_until(r, 100, sim_nic_n_open() == 1);
+	sim_nic_plug(false);
+	rig_turns_until(r, 20, good(r)->state == PLACED_BRIDGE);
+	sim_nic_plug(true);
+	rig_turns_until(r, 100, sim_nic_n_open() == 0);
+	assert_int_equal(sim_nic_n_last_left(), before);
+}
+
 /* Taken away, then another one of its name: by then nobody waits for the old one. */
 static void the_nic_goes_and_comes(void **state)
 {
@@ -620,7 +645,8 @@ int main(void)
 		T(called_back_at_once),	T(called_back_while_it_drains),
 		T(a_guest_that_takes_nothing_is_moved),
 		T(a_guest_that_takes_nothing), T(closed_on_the_way),
-		T(closed_with_frames),	T(the_datapath_dies),
+		T(closed_with_frames),	T(control_closes_last),
+		T(the_datapath_dies),
 		T(the_bridge_learns_who_sends),
 		T(tagged_on_the_wire),	T(there_and_back_tagged),
 		T(the_bridge_learns_of_its_vlans),

@@ -4,6 +4,7 @@
 
 #include "tests/sim/sim_host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -147,20 +148,52 @@ static struct nic_caps caps(const struct nic_device *d)
 				   .steering = "simulation" };
 }
 
-static int one_fd(struct nic_device *d, int fds[NIC_FDS_MAX])
+static int one_fd(const char *name, int fds[NIC_FDS_MAX])
+{
+	fds[0] = memfd_create(name, MFD_CLOEXEC);
+	return fds[0] < 0 ? -errno : 1;
+}
+
+static int port_fds(struct nic_device *d, int fds[NIC_FDS_MAX])
 {
 	(void)d;
-	fds[0] = memfd_create("sim-nic", MFD_CLOEXEC);
-	return fds[0] < 0 ? -errno : 1;
+	return one_fd("sim-port", fds);
+}
+
+/* Of this place, or of all of them (0): what is open in this process. */
+static uint32_t count_open(ino_t id)
+{
+	static const char places_fd[] = "/memfd:sim-place";
+	char link[sizeof(places_fd)];
+	DIR *d = opendir("/proc/self/fd");
+	const struct dirent *e;
+	struct stat st;
+	uint32_t n = 0;
+
+	assert(d);
+	while ((e = readdir(d))) {
+		memset(link, 0, sizeof(link));
+		if (readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1) > 0 &&
+		    !strcmp(link, places_fd) && !fstatat(dirfd(d), e->d_name, &st, 0))
+			n += !id || st.st_ino == id;
+	}
+	closedir(d);
+	return n;
+}
+
+uint32_t sim_nic_n_open(void)
+{
+	return count_open(0);
 }
 
 static bool is_to_be_lent[NIC_PLACES_MAX]; /* said when its fds were made */
 
 static int place_fds(struct nic_device *d, uint32_t place, bool lent, int fds[NIC_FDS_MAX])
 {
+	(void)d;
 	is_to_be_lent[place] = lent;
 	assert(place < n_places);
-	return one_fd(d, fds);
+	return one_fd("sim-place", fds);
 }
 
 static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int n_fds,
@@ -239,7 +272,7 @@ const struct nic_device_ops sim_nic_device_ops = {
 	.close = device_close,
 	.ifindex = ifindex,
 	.caps = caps,
-	.port_fds = one_fd,
+	.port_fds = port_fds,
 	.place_fds = place_fds,
 	.filter_add = filter_add,
 	.filter_del = filter_del,
@@ -274,10 +307,18 @@ static void drop_all(struct nic_place *place)
 		packet_put(&port->pool, p);
 }
 
+static uint32_t n_last_left; /* places that were left by whoever had the last copy of their fd */
+
+uint32_t sim_nic_n_last_left(void)
+{
+	return n_last_left;
+}
+
 static void leave(struct nic_place *place)
 {
 	struct nic_place **at = &places;
 
+	n_last_left += !count_open(place->id);
 	assert(sim_buffers_is_empty(&place->buffers));
 	sim_lent_fini(&place->lent);
 	drop_all(place);

@@ -67,6 +67,11 @@ void sim_nic_amiss(void);
 uint32_t sim_nic_n_filters(void);
 uint64_t sim_nic_n_lost(void);
 
+/* Fds of places that anybody has open; how often a worker that left one had the last of it, so
+ * that it would have waited for the kernel. */
+uint32_t sim_nic_n_open(void);
+uint32_t sim_nic_n_last_left(void);
+
 /* ---- guests' buffers ---- */
 
 /* The device does nothing by itself any more, but in sim_nic_run(), and there up to n frames
