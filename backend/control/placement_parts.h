@@ -2,7 +2,8 @@
 /*
  * Rank 8: what the parts of placement share; only backend/control/placement*.c include this.
  *
- *	placement.c	   a vif's steps to a NIC and back
+ *	placement.c	   who takes which step when
+ *	placement_steps.c  a vif's steps to a NIC and back
  *	placement_nic.c	   the NICs themselves
  *	placement_policy.c who gets a place
  *	placement_lend.c   which places are lent to
@@ -41,7 +42,23 @@ void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t 
 /* The datapath is gone, and with it the worker's half. */
 void placement_nic_lost(struct nic *n);
 
-/* ---- placement.c ---- */
+/* ---- placement_steps.c ---- */
+
+/* v, which is on the bridge, begins to join a place on n that is free. */
+void placement_join(struct control *c, struct vif *v, struct nic *n, uint64_t now_ns);
+
+/* v begins to leave its place, which is read. */
+void placement_start_to_leave(struct vif *v);
+
+/* Whether v's place is not what it is to have now. */
+bool placement_is_to_leave(struct control *c, const struct vif *v, uint64_t now_ns);
+
+/* Goes on through as many states as there is nothing to wait for. Returns when to come again. */
+uint64_t placement_advance(struct control *c, struct vif *v, uint64_t now_ns);
+
+/* A worker's answer about v's place. */
+void placement_on_place(struct control *c, struct vif *v, const struct worker_event *e,
+			uint64_t now_ns);
 
 /* n is gone, its worker was told so: its vifs are the bridge's. */
 void placement_nic_gone(struct control *c, struct nic *n);

@@ -15,7 +15,7 @@
  * if there were no place. So losing the datapath loses no more than what was under way.
  *
  * What moves a vif from one path to the other without loss or reordering is not the
- * provider's business (backend/datapath/queue_place.c, backend/control/placement.c) but
+ * provider's business (backend/datapath/queue_place.c, backend/control/placement_steps.c) but
  * rests on settle().
  */
 #ifndef VIF_NIC_H
