@@ -15,7 +15,8 @@
  *			longer than QUEUE_PATIENCE_NS; nothing more is taken from the guest.
  *			A device that is not done by then gets no more until it is.
  *	bridge -> NIC	when none of its frames took the bridge for NIC_SETTLE_NS: what was
- *			written to the TAP has left the host by then (nic.h settle()).
+ *			written to the TAP has left the host by then (nic.h settle()), but for
+ *			what a queueing discipline of the NIC's holds longer: nothing tells of it.
  *
  * Frames for which the NIC has no room wait alike, and the guest with them.
  *
