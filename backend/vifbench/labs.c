@@ -132,7 +132,7 @@ static int command_line(struct command *c, const struct order *order, size_t whi
 	snprintf(c->guests, sizeof(c->guests), "%u", o->quick || o->peers ? 2 : PATH_GUESTS_MAX);
 	for (const char *const *w =
 		 (const char *const[]){ c->lab, "run", "--name", c->name, "--guests", c->guests,
-					"--workers", "1", NULL };
+					"--workers", "1", "--datapath-nice", "0", NULL };
 	     *w; w++)
 		word(c, *w);
 	for (const char *const *w = kinds[which].options; *w; w++)

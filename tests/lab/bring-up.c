@@ -75,6 +75,10 @@ static int start_vifd(const struct lab *lab, char *const flags[])
 		d.argv[n++] = "--max-queues";
 		d.argv[n++] = queues;
 	}
+	if (lab->nice[0]) {
+		d.argv[n++] = "--datapath-nice";
+		d.argv[n++] = (char *)lab->nice;
+	}
 	print_nic(lab, nic, sizeof(nic));
 	if (lab->mq) {
 		d.argv[n++] = "--nics";

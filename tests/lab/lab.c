@@ -133,6 +133,7 @@ void lab_words(const struct lab *lab, struct lab_word out[LAB_WORDS])
 		text("MODEL", lab->mq ? "mq" : "bridge"),
 		text("NIC", lab->model_nic ? "model" : "afxdp"),
 		text("STEERING", lab->steering),
+		text("NICE", lab->nice),
 		text("FRONTEND", lab->frontend),
 		text("WITHOUT", lab->without),
 	};
@@ -166,6 +167,8 @@ bool lab_take_word(struct lab *lab, const char *key, const char *value)
 		return take_number(&lab->n_filters, value);
 	if (!strcmp(key, "STEERING"))
 		return take_text(lab->steering, sizeof(lab->steering), value);
+	if (!strcmp(key, "NICE"))
+		return take_text(lab->nice, sizeof(lab->nice), value);
 	if (!strcmp(key, "FRONTEND"))
 		return take_text(lab->frontend, sizeof(lab->frontend), value);
 	if (!strcmp(key, "WITHOUT"))

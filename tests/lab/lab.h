@@ -48,6 +48,7 @@ struct lab {
 	bool model_nic;	    /* which is the one in software, between wire and bridge */
 	uint32_t n_filters; /* it has; 0: as many as it likes */
 	char steering[8];   /* vifd's word; "": its default */
+	char nice[4];	    /* of vifd's datapath; alike */
 	char frontend[32], without[96]; /* vif-guest's options */
 	char bin_dir[PATH_MAX - 64]; /* where vif-lab and the programs beside it are */
 };
@@ -77,7 +78,7 @@ int lab_defaults(struct lab *lab) must_check;
 bool lab_name_valid(const char *s);
 
 /* What a lab was told, in words: for those who come to it later. */
-#define LAB_WORDS 9u
+#define LAB_WORDS 10u
 struct lab_word {
 	const char *key;
 	char value[96];

@@ -119,9 +119,9 @@ restarted()
 {
 	local n flags
 	n=$(name r)
-	flags='--workers 3 --max-queues 2 --nics '${n}'w0,steering=program,filters=1'
+	flags='--workers 3 --max-queues 2 --datapath-nice 5 --nics '${n}'w0,steering=program,filters=1'
 	exits 0 "$lab" run --name "$n" --guests 1 --queues 2 --workers 3 --model mq --filters 1 \
-		--steering program --without gso-tcpv6 --keep -- bash -ec "
+		--steering program --datapath-nice 5 --without gso-tcpv6 --keep -- bash -ec "
 			vifd_runs_with '$flags'
 			vif-lab vifd restart
 			vifd_runs_with '$flags'"

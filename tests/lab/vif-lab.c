@@ -30,12 +30,14 @@ static const char usage[] =
     "\n"
     "  vif-lab run [--name lab] [--guests 2] [--frontend NAME] [--queues N]\n"
     "              [--without FEATURE,...] [--model bridge|mq] [--nic afxdp|model]\n"
-    "              [--filters M] [--steering program|device|auto] [--workers N] [--keep] [--logs DIR] -- COMMAND...\n"
+    "              [--filters M] [--steering program|device|auto] [--workers N]\n"
+    "              [--datapath-nice N] [--keep] [--logs DIR] -- COMMAND...\n"
     "      Starts a lab, runs COMMAND in its dom0 and exits with COMMAND's status,\n"
     "      or 125 when the lab itself failed. Hosts to use with 'ip netns exec':\n"
     "      NAME-wire (10.77.0.1, fd77::1), NAME-g1 (10.77.0.11, fd77::11),\n"
     "      NAME-g2 (10.77.0.12, fd77::12), ...; the bridge is NAMEbr0. COMMAND finds\n"
     "      the lab's name in VIF_LAB_NAME and its logs in the folder VIF_LAB_DIR.\n"
+    "      --workers and --datapath-nice are vifd's (vifd.conf(5)).\n"
     "      With --model mq the wire is a NIC with room for M guests (16), which get their\n"
     "      frames past the bridge: --nic afxdp, the device NAMEw0 with an XDP program, or\n"
     "      model, a multi-queue NIC in software, NAMEmq0, whose cable NAMEw0 is.\n"
@@ -123,6 +125,7 @@ enum run_option {
 	RUN_NIC,
 	RUN_FILTERS,
 	RUN_STEERING,
+	RUN_NICE,
 	RUN_WORKERS,
 	RUN_KEEP,
 	RUN_LOGS
@@ -164,6 +167,11 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 			errx(LAB_EXIT_FAILED, "--steering is program, device or auto, not '%s'", value);
 		strcpy(lab->steering, value);
 		break;
+	case RUN_NICE:
+		if (strlen(value) >= sizeof(lab->nice))
+			errx(LAB_EXIT_FAILED, "--datapath-nice is -20 to 19, not '%s'", value);
+		strcpy(lab->nice, value); /* the rest vifd says */
+		break;
 	case RUN_WORKERS:
 		lab->n_workers = number("--workers", value, 1, WORKERS_MAX);
 		break;
@@ -185,7 +193,7 @@ static int run_main(struct lab *lab, int argc, char **argv)
 		{ "frontend", 1, NULL, RUN_FRONTEND }, { "queues", 1, NULL, RUN_QUEUES },
 		{ "without", 1, NULL, RUN_WITHOUT },   { "model", 1, NULL, RUN_MODEL },
 		{ "nic", 1, NULL, RUN_NIC },	       { "filters", 1, NULL, RUN_FILTERS },
-		{ "steering", 1, NULL, RUN_STEERING },
+		{ "steering", 1, NULL, RUN_STEERING }, { "datapath-nice", 1, NULL, RUN_NICE },
 		{ "workers", 1, NULL, RUN_WORKERS },   { "keep", 0, NULL, RUN_KEEP },
 		{ "logs", 1, NULL, RUN_LOGS },	       { 0 },
 	};
