@@ -8,9 +8,10 @@
 #include "backend/vifbench/measure.h"
 #include "backend/vifbench/report.h"
 
-/* How wide the range in which a ratio lies may be, as a part of it: two measurements differ by no
- * more than its half times the square root of 2, so by 5 %. */
-#define RANGE_MAX 0.07
+/* How wide the range in which a ratio lies may be, as a part of it. Of two measurements as wide as
+ * that, 95 in 100 differ by no more than its half times the square root of 2, 4.2 %, and 98 by no
+ * more than 5 %. */
+#define RANGE_MAX 0.06
 
 /* ---- a row's runs ---- */
 
