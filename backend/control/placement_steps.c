@@ -252,6 +252,7 @@ static void direct(struct control *c, struct vif *v, uint64_t now_ns)
 	struct placement *p = &v->placement;
 	int rc;
 
+	assert(p->nic); /* who has joined a place has one */
 	rc = p->nic->ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
 	if (p->lent)
 		placement_close_fds(p);
