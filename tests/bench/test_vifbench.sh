@@ -90,8 +90,9 @@ check "no copy from the model NIC to static grants" every '.name == "vifd-mq-mod
 check "nor from AF_XDP that was lent their memory" every '.name == "vifd-mq-afxdp-static" and .size == 1500 and .direction == "receive" and .burst == 64' \
 	'.counts.copies < 0.1 and .counts.nic_written > 0.9'
 check "from guest to guest two" every '.name == "vifd-guest-guest" and .size > 0' '.counts.copies > 1.99 and .counts.copies < 2.2'
-# 0.1 to 0.3 where nothing else runs, up to 0.5 beside busy programs.
-check "at saturation not every frame wakes somebody" every '.name == "vifd-bridge" and .burst == 64' '.counts.notifies < 0.9'
+# 0.1 to 0.3 where nothing else runs: a busy moment is measured anew.
+few_wakes() { every '.name == "vifd-bridge" and .burst == 64' '.counts.notifies < 0.5'; }
+check "at saturation a burst wakes nobody twice" eval 'few_wakes || { run && few_wakes; }'
 check "fewer system calls than packets at saturation" every '.name == "vifd-bridge" and .burst == 64' \
 	'.counts.syscalls == null or (.counts.syscalls > 0 and .counts.syscalls < 1)'
 check "latency: p50 <= p99 <= p99.9" report_of '.latency | length == 9 and all(.us.p50 > 0 and .us.p50 <= .us.p99 and .us.p99 <= .us."p99.9")'
