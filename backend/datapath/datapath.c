@@ -9,7 +9,6 @@
  */
 #include "datapath.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -117,26 +116,6 @@ static int open_workers(struct datapath *d, const int socks[], char *why, size_t
 	return sandbox_enter(d->hello.uid, d->hello.gid, why, why_size);
 }
 
-/* Where the kernel groups sessions (sched(7), "The autogroup feature"), what nice is counts within
- * one only: so there is one of our own, as a whole that nice. */
-static void take_group_priority(int nice)
-{
-	int fd, err = 0;
-
-	if (setsid() < 0) {
-		log_debug(LOG_NOBODY, "a session of its own: %s", strerror(errno));
-		return;
-	}
-	fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return; /* it does not */
-	if (dprintf(fd, "%d", nice) < 0)
-		err = errno;
-	close(fd);
-	if (err)
-		log_debug(LOG_NOBODY, "nice %d for the session: %s", nice, strerror(err));
-}
-
 /*
  * Ahead of dom0's programs, as the kernel's own receiving and sending is: one that sends to a
  * guest as fast as it can, on the CPU the worker wants, must not keep it from making room.
@@ -147,7 +126,6 @@ static void take_priority(int nice)
 {
 	if (setpriority(PRIO_PROCESS, 0, nice))
 		log_debug(LOG_NOBODY, "nice %d: %s", nice, strerror(errno));
-	take_group_priority(nice);
 }
 
 /* One TAP and a few handles a queue. The hard limit is control's to raise. */

@@ -175,20 +175,12 @@ stalls()
 }
 ok "a stopped guest loses its carrier, three times, and has it back" stalls
 
-# Among sessions, where the kernel groups them: else what the workers' is must do.
-nice_of_session()
-{
-	local group
-	group=$(cat "/proc/$(datapath_pid)/autogroup" 2>/dev/null) || group="nice $(nice_of_workers)"
-	echo "${group##* }"
-}
 nice_of_workers() { ps -L -o ni= -p "$(datapath_pid)" 2>/dev/null | sort -u | tr -d ' '; }
 priority()
 {
 	[ "$(nice_of_workers)" = -10 ]
-	[ "$(nice_of_session)" = -10 ]
 	"$lab" vifd restart --datapath-nice 3
-	await 10 eval '[ "$(nice_of_workers) $(nice_of_session)" = "3 3" ]'
+	await 10 eval '[ "$(nice_of_workers)" = 3 ]'
 	await 10 reaches_wire 1
 }
 ok "the workers' priority is as it was set" priority
