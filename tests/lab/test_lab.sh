@@ -104,6 +104,9 @@ kept()
 	says 'vif1.0 .*Connected'
 	exits 125 "$lab" run --name "$n" -- true
 	says 'runs already'
+	exits 125 "$lab" stop --name "$n" "$n"
+	says "^vif-lab stop: takes no '$n'"
+	"$lab" list | grep >/dev/null "^$n .*kept"
 	exits 0 "$lab" stop --name "$n"
 	gone "$n"
 	exits 125 "$lab" stop --name "$n"
@@ -210,9 +213,23 @@ bad_input()
 	says '--model is bridge'
 	exits 125 "$lab" run --steering device -- true
 	says 'are of --model mq'
+	exits 125 "$lab" run --model mq --nic model --steering device -- true
+	says 'of --nic afxdp'
+	for nice in '' 20 -21 5x; do
+		exits 125 "$lab" run --datapath-nice "$nice" -- true
+		says "from -20 to 19, not '$nice'"
+	done
+	exits 125 "$lab" run --logs "$work/no/logs" -- true
+	says "^vif-lab: --logs $work/no/logs: No such file"
+	exits 125 "$lab" run --bogus -- true
+	says "^vif-lab run: unrecognized option '--bogus'"
+	exits 125 "$lab" list x
+	says "^vif-lab list: takes no 'x'"
 	exits 125 "$lab" run --name x
 	says 'needs a COMMAND'
 	exits 125 "$lab" guest start 1
+	says 'inside a lab'
+	exits 125 "$lab" attach
 	says 'inside a lab'
 	exits 125 "$lab" frobnicate
 	says 'no frobnicate'
@@ -220,6 +237,8 @@ bad_input()
 	says '--help'
 	exits 0 "$lab" --help
 	says 'vif-lab exec'
+	exits 0 "$lab" --version
+	says "^vif-lab $(cat VERSION)"
 	exits 125 setpriv --reuid 65534 --clear-groups "$lab" run -- true
 	says 'as root'
 	cp "$lab" "$work/vif-lab"

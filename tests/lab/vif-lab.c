@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,6 +48,7 @@ static const char usage[] =
     "  vif-lab exec [--name lab] -- COMMAND...   runs COMMAND in a running lab\n"
     "  vif-lab list                              the labs that run\n"
     "  vif-lab stop [--name lab]                 ends a lab\n"
+    "  vif-lab --help, --version\n"
     "\n"
     "Inside a lab:\n"
     "  vif-lab guest start N                     as 'xl create'\n"
@@ -58,11 +60,31 @@ static const char usage[] =
     "  vif-lab attach --domid D [--devid N] [--mac M] [--bridge B] [--script S]\n"
     "                 [--key KEY[=VALUE]]...     as 'xl network-attach'; KEY alone is\n"
     "                                            left out of the backend's directory\n"
-    "  vif-lab detach --domid D [--devid N] [--destroy]\n";
+    "  vif-lab detach --domid D [--devid N] [--destroy]\n"
+    "\n"
+    "Exit status: COMMAND's; else 0, 1 (it failed, and said why) or 125 (wrong use, no\n"
+    "such lab, or the lab itself failed). vif-lab(1) tells more.\n";
 
 static void __attribute__((noreturn)) fail(const char *why, const char *what)
 {
 	warnx("%s%s%s ('vif-lab --help' tells more)", why, what ? " " : "", what ? what : "");
+	exit(LAB_EXIT_FAILED);
+}
+
+/* getopt_long() has said what is wrong. */
+static void __attribute__((noreturn)) bad_option(void)
+{
+	fputs("vif-lab: 'vif-lab --help' tells more\n", stderr);
+	exit(LAB_EXIT_FAILED);
+}
+
+/* What stands behind the options is nothing this verb takes: not to be passed over, as it may
+ * be the name of another lab than the one that would be stopped. */
+static void no_more(const char *verb, const char *word)
+{
+	if (!word)
+		return;
+	fprintf(stderr, "%s: takes no '%s' ('vif-lab --help' tells more)\n", verb, word);
 	exit(LAB_EXIT_FAILED);
 }
 
@@ -74,6 +96,18 @@ static uint32_t number(const char *option, const char *text, uint32_t min, uint3
 	if (*text >= '0' && *text <= '9' && !*end && n >= min && n <= max)
 		return (uint32_t)n;
 	errx(LAB_EXIT_FAILED, "%s takes a number from %u to %u, not '%s'", option, min, max, text);
+}
+
+/* vifd.conf(5) "datapath_nice" */
+static void set_nice(struct lab *lab, const char *value)
+{
+	char *end;
+	long n = strtol(value, &end, 10);
+
+	if (end == value || *end || n < -20 || n > 19)
+		errx(LAB_EXIT_FAILED, "--datapath-nice takes a number from -20 to 19, not '%s'",
+		     value);
+	snprintf(lab->nice, sizeof(lab->nice), "%ld", n);
 }
 
 static void set_name(struct lab *lab, const char *name)
@@ -97,6 +131,19 @@ static void need_file(const char *path, const char *advice)
 		errx(LAB_EXIT_FAILED, "there is no %s: %s", path, advice);
 }
 
+/* The NIC with filters of its own: hardware and driver. */
+static void need_switch(const struct lab *lab)
+{
+	static const char *const ours[] = { "lab-nic.bpf.o", "lab-nic.so" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		snprintf(path, sizeof(path), "%s/%s", lab->bin_dir, ours[i]);
+		if (access(path, R_OK))
+			errx(LAB_EXIT_FAILED, "there is no %s: run 'make'", path);
+	}
+}
+
 /* What a lab runs must be there before anything of it is. */
 static void need_programs(const struct lab *lab)
 {
@@ -107,6 +154,8 @@ static void need_programs(const struct lab *lab)
 		snprintf(path, sizeof(path), "%s/%s", lab->bin_dir, ours[i]);
 		need_file(path, "run 'make'");
 	}
+	if (lab_has_switch(lab))
+		need_switch(lab);
 	need_file(LAB_VIF_SCRIPT, "install Debian's xen-utils-common");
 	need_file("/usr/lib/xen-4.17/bin/xenstored", "install Debian's xen-utils-4.17");
 	need_file("/sbin/ip", "install Debian's iproute2");
@@ -168,9 +217,7 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 		strcpy(lab->steering, value);
 		break;
 	case RUN_NICE:
-		if (strlen(value) >= sizeof(lab->nice))
-			errx(LAB_EXIT_FAILED, "--datapath-nice is -20 to 19, not '%s'", value);
-		strcpy(lab->nice, value); /* the rest vifd says */
+		set_nice(lab, value);
 		break;
 	case RUN_WORKERS:
 		lab->n_workers = number("--workers", value, 1, WORKERS_MAX);
@@ -182,7 +229,7 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 		run->logs = value;
 		break;
 	default:
-		fail("what to do?", NULL);
+		bad_option();
 	}
 }
 
@@ -209,8 +256,12 @@ static int run_main(struct lab *lab, int argc, char **argv)
 		fail("run needs a COMMAND", NULL);
 	if (!lab->mq && (lab->model_nic || lab->n_filters || lab->steering[0]))
 		fail("--nic, --filters and --steering are of --model mq", NULL);
+	if (lab->model_nic && lab->steering[0])
+		fail("--steering is of --nic afxdp", NULL);
 	need_root();
 	need_programs(lab);
+	if (run.logs && mkdir(run.logs, 0755) && errno != EEXIST)
+		err(LAB_EXIT_FAILED, "--logs %s", run.logs);
 	return lab_run(lab, &run);
 }
 
@@ -222,7 +273,7 @@ static void name_option(struct lab *lab, int argc, char **argv)
 
 	while ((o = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		if (o != 'n')
-			fail("what to do?", NULL);
+			bad_option();
 		set_name(lab, optarg);
 	}
 	need_root();
@@ -284,6 +335,7 @@ static int stop_main(struct lab *lab, int argc, char **argv)
 	int record, pidfd;
 
 	name_option(lab, argc, argv);
+	no_more(argv[0], argv[optind]);
 	record = open_or_say(lab);
 	for (;;) {
 		struct pollfd p = { .events = POLLIN };
@@ -312,7 +364,10 @@ static void show_lab(const struct lab *lab, pid_t user, pid_t init)
 
 static int list_main(struct lab *lab, int argc, char **argv)
 {
-	name_option(lab, argc, argv);
+	(void)lab;
+	(void)argc;
+	need_root();
+	no_more(argv[0], argv[1]);
 	record_sweep_dead();
 	printf("%-12s %7s %8s %s\n", "NAME", "GUESTS", "INIT-PID", "STATE");
 	record_each(show_lab);
@@ -338,11 +393,11 @@ static int guest_main(struct lab *lab, int argc, char **argv)
 	if (!strcmp(verb, "tell") && argc > 3)
 		return guest_tell(number("guest", argv[2], 1, LAB_GUESTS_MAX), argv + 3) ? 1 : 0;
 	if (strcmp(verb, "start") != 0 && strcmp(verb, "stop") != 0)
-		fail("guest start, stop or tell, not", verb);
+		fail("guest takes start N, stop N or tell N COMMAND", NULL);
 	argc--, argv++;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o != 'd' || strcmp(verb, "stop") != 0)
-			fail("guest", verb);
+			bad_option();
 		destroy = true;
 	}
 	if (argc - optind != 1)
@@ -386,10 +441,11 @@ static struct vif_options vif_options(int argc, char **argv, const struct option
 		} else if (o == 'D') {
 			v.destroy = true;
 		} else {
-			fail("what to do?", NULL);
+			bad_option();
 		}
 	}
-	if (!v.domid || optind != argc)
+	no_more(argv[0], argv[optind]);
+	if (!v.domid)
 		fail("which vif? '--domid D'", NULL);
 	return v;
 }
@@ -408,7 +464,7 @@ static int vifd_main(struct lab *lab, int argc, char **argv)
 {
 	need_inside(lab);
 	if (argc < 2 || strcmp(argv[1], "restart") != 0)
-		fail("vifd restart", NULL);
+		fail("vifd takes restart", NULL);
 	return lab_restart_vifd(lab, argv + 2) ? 1 : 0;
 }
 
@@ -423,13 +479,15 @@ static int attach_main(struct lab *lab, int argc, char **argv)
 		{ "key", 1, NULL, 'k' },
 		{ 0 },
 	};
-	struct vif_options v = vif_options(argc, argv, options);
-	struct guest_mac mac = guest_mac(v.vif.id.domid, v.vif.id.devid);
+	struct guest_mac mac;
+	struct vif_options v;
 	struct lab_name bridge;
 	struct store s;
 	int rc;
 
 	need_inside(lab);
+	v = vif_options(argc, argv, options);
+	mac = guest_mac(v.vif.id.domid, v.vif.id.devid);
 	bridge = lab_bridge(lab);
 	if (!v.vif.mac)
 		v.vif.mac = mac.s;
@@ -449,11 +507,12 @@ static int detach_main(struct lab *lab, int argc, char **argv)
 		{ "destroy", 0, NULL, 'D' },
 		{ 0 },
 	};
-	struct vif_options v = vif_options(argc, argv, options);
+	struct vif_options v;
 	struct store s;
 	int rc;
 
 	need_inside(lab);
+	v = vif_options(argc, argv, options);
 	s = open_store();
 	rc = toolstack_detach(&s, v.vif.id, v.destroy);
 	store_close(&s);
@@ -480,8 +539,18 @@ int main(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		if (!strcmp(verb, verbs[i].verb))
-			return verbs[i].main(&lab, argc - 1, argv + 1);
+	if (!strcmp(verb, "--version")) {
+		puts("vif-lab " VIFD_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		char title[32]; /* what getopt_long() puts before its complaints */
+
+		if (strcmp(verb, verbs[i].verb) != 0)
+			continue;
+		snprintf(title, sizeof(title), "vif-lab %s", verb);
+		argv[1] = title;
+		return verbs[i].main(&lab, argc - 1, argv + 1);
+	}
 	fail(*verb ? "there is no" : "what to do?", *verb ? verb : NULL);
 }

@@ -89,10 +89,31 @@ reasons()
 		grep -vx fine | missing reason backend/man/vifctl.8
 }
 
+# verbs PROGRAM PAGE: each "PROGRAM VERB" of the help stands in the page's synopsis.
+verbs()
+{
+	"$build/$1" --help | grep -oE "^ *(Usage: )?$1 [a-z]+( [a-z]+)?" | sed "s/.*$1 //" | sort -u >"$dir/help"
+	awk '/^\.Sh SYNOPSIS/ { on = 1 } /^\.Sh DESCRIPTION/ { on = 0 }
+		on && /^\.Cm/ { sub(/^\.Cm /, ""); print }' "$2" | sort -u >"$dir/page"
+	differ "$dir/help" "$dir/page"
+}
+
+# A page of ours that another one refers to is there, and each is without a mistake in its markup.
+references()
+{
+	local name section
+	sed -n 's/^\.Xr \(vif[a-z.-]*\) \([1-8]\).*/\1 \2/p' "${pages[@]}" | sort -u | while read -r name section; do
+		[[ " ${pages[*]} " = *"/$name.$section "* ]] || echo "there is no $name($section)"
+	done
+}
+markup() { mandoc -T lint -W warning "${pages[@]}" 2>&1 || true; }
+
+pages=(backend/man/*.[1-8] frontend-compat/man/*.[1-8] tests/lab/man/*.[1-8])
 for program in vifd:backend/man/vifd.8 vifctl:backend/man/vifctl.8 vifbench:backend/man/vifbench.1 \
-	vif-guest:frontend-compat/man/vif-guest.1; do
+	vif-guest:frontend-compat/man/vif-guest.1 vif-lab:tests/lab/man/vif-lab.1; do
 	ok "${program%%:*} --help and its page have the same flags" same_flags "${program%%:*}" "${program#*:}"
 done
+ok "vif-lab(1) has all verbs" verbs vif-lab tests/lab/man/vif-lab.1
 ok "vifd.conf(5) has the settings there are" same_settings
 ok "and the options of a NIC" nic_options
 ok "vifd.conf shows each with its default" defaults
@@ -100,4 +121,6 @@ ok "vifctl(8) has all commands" commands
 ok "all members of vifd's answers" members
 ok "all counters" counters
 ok "and all reasons for drops" reasons
+ok "the pages refer to pages there are" references
+ok "their markup is right" markup
 exit $failed
