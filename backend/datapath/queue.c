@@ -271,7 +271,8 @@ uint64_t queue_deadline(const struct queue *q)
 
 	return q->broken ? UINT64_MAX :
 			   MIN(MIN(MIN(tx, ctrl), MIN(wait_deadline(q), drain_deadline(q))),
-			       MIN(MIN(posted_deadline(q), lent_deadline(q)), transmit_deadline(q)));
+			       MIN(MIN(MIN(posted_deadline(q), lent_deadline(q)), transmit_deadline(q)),
+				   queue_place_deadline(q)));
 }
 
 void queue_on_time(struct queue *q)

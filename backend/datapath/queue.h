@@ -159,6 +159,7 @@ struct queue {
 	uint32_t *buffers;		/* shared: what becomes of them */
 	struct queue_lent *lent; /* its memory, if that is the place's or may be; NULL: never */
 	bool lend_refused;	 /* ... for as long as the guest is connected */
+	uint64_t place_end_ns;	/* it is left: what still waits then is dropped; 0: nothing is */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
 

@@ -186,6 +186,10 @@ void lent_give_page(struct queue *q, nic_page page);
 /* Leaves the place, if there is one, as it is. Its frames in from_tap were given back. */
 void queue_place_quit(struct queue *q);
 
+/* It is being left, and the guest had its time: all that waits for it is dropped. When that is. */
+bool queue_place_is_over(const struct queue *q);
+uint64_t queue_place_deadline(const struct queue *q);
+
 /* Counts what the place has lost by now. Returns how many frames wait on the device. */
 uint32_t queue_place_look(struct queue *q);
 

@@ -29,8 +29,11 @@
  * While both are read nothing orders them, and nothing has to: what the filter matches comes
  * by the place alone, all else (from other guests, from the host, to groups) by the TAP.
  *
- * A guest without buffers stops the reading of either, so a step may take as long as it
- * likes: control waits for the answer, and other guests wait for nothing.
+ * A guest without buffers stops the reading of either, so a step may take a while: control waits
+ * for the answer, and other guests wait for nothing but the place itself. So that a guest cannot
+ * keep it from them, what is not taken within LAST_NS of leave is dropped: by then all of it is as
+ * old as that, since the filter is gone and the TAP left alone. What waits in a TAP while it is
+ * drained grows old there (queue_wait.c).
  */
 #include "queue_pass.h"
 
@@ -44,6 +47,9 @@
 /* Frames taken in before the place is read: from the filter on until the TAPs are drained, as
  * a port has little room in a place. One that can post keeps them on the device. */
 #define EARLY_MAX 4096u
+
+/* As long as a frame may wait in a TAP, where nothing else is configured. */
+#define LAST_NS (10 * NS_PER_S)
 
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
@@ -79,6 +85,7 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 	q->place_tag_off = how->tag_off;
 	q->place_lost = 0;
 	q->place_unasked = false;
+	q->place_end_ns = 0;
 	q->place_state = QUEUE_PLACE_JOINED;
 	return 0;
 }
@@ -99,12 +106,32 @@ void queue_place_hold(struct queue *q)
 
 void queue_place_leave(struct queue *q)
 {
+	/* Nothing was ever directed to a place that was only joined, nor was the TAP held. */
+	q->place_end_ns = q->place_state == QUEUE_PLACE_JOINED ? 0 : q->env->now_ns + LAST_NS;
 	if (q->place_state == QUEUE_PLACE_HOLDING || q->place_state == QUEUE_PLACE_JOINED)
 		q->place_state = QUEUE_PLACE_LAST;
 	else if (q->place_state == QUEUE_PLACE_LAST)
 		q->place_unasked = false;
 	else if (q->place_state == QUEUE_PLACE_NONE)
 		drain_expect(q, IPC_PLACE_LEFT); /* it was left unasked, or forgotten */
+}
+
+/* Until the place is dry, and the guest was shown what came by it. */
+static bool has_end(const struct queue *q)
+{
+	bool is_shown = q->drain.answer != IPC_PLACE_LEFT || q->drain.until_ns;
+
+	return q->place_end_ns && (q->place_state == QUEUE_PLACE_LAST || !is_shown);
+}
+
+bool queue_place_is_over(const struct queue *q)
+{
+	return has_end(q) && q->env->now_ns >= q->place_end_ns;
+}
+
+uint64_t queue_place_deadline(const struct queue *q)
+{
+	return has_end(q) && q->env->now_ns < q->place_end_ns ? q->place_end_ns : UINT64_MAX;
 }
 
 enum ipc_type queue_place_answer(struct queue *q)

@@ -173,7 +173,7 @@ static bool is_expiring(const struct queue *q)
 
 bool wait_is_dropping(const struct queue *q)
 {
-	return q->wait.stalled || is_expiring(q);
+	return q->wait.stalled || is_expiring(q) || queue_place_is_over(q);
 }
 
 /* ---- stall ---- */

@@ -147,6 +147,32 @@ static void who_fails_displaces_nobody(void **state)
 	rig_good_carries(r, 50);
 }
 
+/* One that has its place taken away and takes no frame any more, but one now and then so that it
+ * does not stall: what came for it does not keep the place from others. */
+static void who_takes_nothing_leaves_all_the_same(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+	uint64_t begun;
+
+	good(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 200, good(r)->state == PLACED_BRIDGE && evil(r)->state == PLACED_NIC);
+	for (unsigned i = 0; i < 40; i++)
+		assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
+	good(r)->wish = PLACEMENT_MQ;
+	begun = r->now_ns;
+	for (unsigned i = 0; !is_placed(good(r), evil(r)); i++) {
+		assert_true(r->now_ns - begun < 20 * NS_PER_S);
+		if (i % 500 == 0) {
+			evil_rx(&r->evil, 1);
+			evil_publish(&r->evil);
+		}
+		rig_turn(r);
+	}
+	assert_true(rig_evil_counters(r).to_guest_drops[TO_GUEST_EXPIRED] > 0);
+	rig_good_carries(r, 100);
+}
+
 /* ---- policies ---- */
 
 static void named(void **state)
@@ -249,6 +275,7 @@ int main(void)
 		T(as_many_as_filters, start_two),
 		T(the_operator_displaces, start_one),
 		T(who_fails_displaces_nobody, start_one),
+		T(who_takes_nothing_leaves_all_the_same, start_one),
 		T(named, start_named),
 		T(the_busiest, start_busiest),
 		T(taking_turns, start_busiest),
