@@ -123,7 +123,8 @@ const char *placement_want(struct control *c, struct vif *v, enum placement_wish
 	struct vlan_form form;
 
 	p->wish = wish;
-	p->retry_ns = 0; /* what failed lately is tried at once */
+	p->retry_ns = 0; /* what failed lately is tried at once, and may displace another */
+	p->failure[0] = '\0';
 	if (wish == PLACEMENT_MQ && p->state == PLACED_BRIDGE)
 		(void)placement_choose(c, v, &form, c->nics.stepped_ns, &why_not);
 	return why_not;

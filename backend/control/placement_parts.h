@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 8: what the parts of placement share; only backend/control/placement*.c include this.
+ * Rank 8: what the parts of placement share; only backend/control/placement*.c
+ * include this, and a test of the policy.
  *
  *	placement.c	   who takes which step when
  *	placement_steps.c  a vif's steps to a NIC and back

@@ -16,7 +16,8 @@
  *
  * What is compared is the mean of the last look's frames a second and of the mean before. So
  * two vifs that take turns in being busy change places six times a minute at most, and those
- * that are about as busy never. One whose last try failed displaces nobody.
+ * that are about as busy never. One whose last try failed displaces nobody, unless the operator
+ * asks again.
  */
 #include "backend/control/placement_parts.h"
 
@@ -204,13 +205,20 @@ static bool outranks(const struct nic *n, const struct vif *a, const struct vif 
 	return p->since_ns < q->since_ns;
 }
 
-static struct vif *first_waiting(struct control *c, const struct nic *n)
+/* With 'to_displace' of those that may make another leave: whose last try failed may not, and is
+ * not in the way of who comes next. */
+static struct vif *first_waiting(struct control *c, const struct nic *n, bool to_displace)
 {
 	struct vif *best = NULL;
 
-	for (uint32_t i = 0; i < c->n_vifs; i++)
-		if (c->vif[i]->placement.waits_for == n && (!best || outranks(n, c->vif[i], best)))
+	for (uint32_t i = 0; i < c->n_vifs; i++) {
+		const struct placement *p = &c->vif[i]->placement;
+
+		if (p->waits_for != n || (to_displace && p->failure[0]))
+			continue;
+		if (!best || outranks(n, c->vif[i], best))
 			best = c->vif[i];
+	}
 	return best;
 }
 
@@ -221,7 +229,7 @@ static uint32_t n_places(const struct nic *n)
 
 struct vif *placement_next(struct control *c, const struct nic *n)
 {
-	return n->state == NIC_OPEN && n->n_places < n_places(n) ? first_waiting(c, n) : NULL;
+	return n->state == NIC_OPEN && n->n_places < n_places(n) ? first_waiting(c, n, false) : NULL;
 }
 
 void placement_take(struct control *c, struct vif *v, struct nic *n)
@@ -272,9 +280,9 @@ struct vif *placement_to_go(struct control *c, struct nic *n, uint64_t now_ns)
 
 	if (n->state != NIC_OPEN || n->n_places < n_places(n) || is_leaving(n))
 		return NULL;
-	first = first_waiting(c, n);
+	first = first_waiting(c, n, true);
 	last = last_placed(n);
-	if (!first || !last || first->placement.failure[0] || last->placement.wish == PLACEMENT_MQ)
+	if (!first || !last || last->placement.wish == PLACEMENT_MQ)
 		return NULL;
 	if (first->placement.wish == PLACEMENT_MQ)
 		return last;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/control/placement_parts.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 
@@ -173,6 +174,38 @@ static void who_takes_nothing_leaves_all_the_same(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* One whose last try failed displaces nobody; it does not keep those behind it from that, and
+ * what the operator asks for is tried. */
+static void who_failed_is_in_nobodys_way(void **state)
+{
+	static struct vif third; /* a later one, that the operator wants there as well */
+	static struct control three;
+	struct rig *r = *state;
+	struct vif *vifs[] = { rig_vif(r, GOOD_DOMID), rig_vif(r, EVIL_DOMID), &third };
+	struct nic *n = &r->control.nics.nic[0];
+
+	rig_turns_until(r, 100, is_placed(good(r), evil(r)) || is_placed(evil(r), good(r)));
+	if (good(r)->state != PLACED_NIC) {
+		evil(r)->wish = PLACEMENT_BRIDGE;
+		rig_turns_until(r, 200, good(r)->state == PLACED_NIC);
+		evil(r)->wish = PLACEMENT_AUTO;
+	}
+	sim_nic_refuse(1);
+	evil(r)->wish = PLACEMENT_MQ;
+	rig_turns_until(r, 200, evil(r)->failure[0]);
+	rig_turns_until(r, 1500, is_placed(good(r), evil(r)) && evil(r)->waits_for == n);
+	three.vif = vifs;
+	three.n_vifs = ARRAY_SIZE(vifs);
+	third.placement.waits_for = n;
+	third.placement.wish = PLACEMENT_MQ;
+	third.placement.since_ns = r->now_ns;
+	assert_ptr_equal(placement_to_go(&three, n, r->now_ns), vifs[0]);
+	third.placement.waits_for = NULL;
+	assert_null(placement_to_go(&three, n, r->now_ns));
+	assert_null(placement_want(&r->control, rig_vif(r, EVIL_DOMID), PLACEMENT_MQ));
+	rig_turns_until(r, 200, is_placed(evil(r), good(r)));
+}
+
 /* ---- policies ---- */
 
 static void named(void **state)
@@ -276,6 +309,7 @@ int main(void)
 		T(the_operator_displaces, start_one),
 		T(who_fails_displaces_nobody, start_one),
 		T(who_takes_nothing_leaves_all_the_same, start_one),
+		T(who_failed_is_in_nobodys_way, start_one),
 		T(named, start_named),
 		T(the_busiest, start_busiest),
 		T(taking_turns, start_busiest),
