@@ -44,6 +44,7 @@ struct model_queue {
 
 	struct model_ring fifo; /* device -> driver, or itself while posting */
 	struct packet *fifo_frame[MODEL_FIFO_FRAMES];
+	uint32_t n_older;  /* driver: frames of the FIFO's that it has set aside, and not taken */
 	uint64_t fifo_in;  /* bytes: device */
 	uint64_t fifo_out; /* bytes: who consumes */
 

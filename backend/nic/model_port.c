@@ -186,6 +186,11 @@ struct packet *model_pop_fifo(struct model_queue *q)
 	return p;
 }
 
+void model_count_older(struct nic_place *place, uint32_t n_more)
+{
+	__atomic_store_n(&place->queue.n_older, place->older.n_packets + n_more, __ATOMIC_RELEASE);
+}
+
 static uint32_t take(struct nic_place *place, struct packet *out[], uint32_t n)
 {
 	struct model_queue *q = &place->queue;
@@ -193,6 +198,8 @@ static uint32_t take(struct nic_place *place, struct packet *out[], uint32_t n)
 
 	while (got < n && place->older.head)
 		out[got++] = packet_fifo_pop(&place->older);
+	if (got)
+		model_count_older(place, 0);
 	n_ready = model_is_posting(place) ? 0 : model_ring_ready(&q->fifo);
 	while (got < n && n_ready--)
 		out[got++] = model_pop_fifo(q);
@@ -282,6 +289,7 @@ void model_take_back_injected(struct nic_place *place)
 		model_ring_pop(&q->injected, 1);
 		place->port->n_out--;
 	}
+	model_count_older(place, 0);
 }
 
 static void leave(struct nic_place *place)

@@ -47,6 +47,11 @@ static inline bool model_is_posting(const struct nic_place *place)
 /* The oldest of what the FIFO has, which must have some. */
 struct packet *model_pop_fifo(struct model_queue *q);
 
+/* After 'older' changed, and before so many more are put there: the device counts those as if they
+ * waited there still, so that a queue that changes its way often has no more of its memory than
+ * another. */
+void model_count_older(struct nic_place *place, uint32_t n_more);
+
 /* What was injected and is not delivered, now that the device does not look there, is the first
  * that receive() gives. */
 void model_take_back_injected(struct nic_place *place);

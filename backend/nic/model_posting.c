@@ -23,7 +23,10 @@ void model_begin(struct nic_place *place)
 {
 	struct model_queue *q = &place->queue;
 
-	for (uint32_t n = model_ring_ready(&q->fifo); n; n--)
+	const uint32_t n = model_ring_ready(&q->fifo);
+
+	model_count_older(place, n); /* before there is room for others in the FIFO */
+	for (uint32_t i = 0; i < n; i++)
 		packet_fifo_push(&place->older, model_pop_fifo(q));
 	__atomic_store_n(&q->posting, 1, __ATOMIC_SEQ_CST);
 }

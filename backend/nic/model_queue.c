@@ -56,9 +56,11 @@ void model_spend(struct model_hw *hw, struct packet *p)
 static bool keep(struct model_hw *hw, struct model_queue *q, const struct model_frame *f)
 {
 	uint64_t waiting = q->fifo_in - __atomic_load_n(&q->fifo_out, __ATOMIC_ACQUIRE);
+	uint32_t room = model_ring_room(&q->fifo, MODEL_FIFO_FRAMES);
 	struct packet *p = hw->free;
 
-	if (!p || !model_ring_room(&q->fifo, MODEL_FIFO_FRAMES) ||
+	/* After what room there is: a frame is never in neither. */
+	if (!p || room <= __atomic_load_n(&q->n_older, __ATOMIC_ACQUIRE) ||
 	    waiting + f->size > MODEL_FIFO_BYTES)
 		return false;
 	hw->free = p->next;

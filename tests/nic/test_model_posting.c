@@ -222,6 +222,30 @@ static void too_much_waits(void **state)
 	end_posting(place, 1);
 }
 
+/* However often it changes, and nothing is received: the device's memory is everybody's. */
+static void too_much_waits_of_before(void **state)
+{
+	struct nic_place *place = open_posting(1);
+
+	(void)state;
+	ops->recall(place);
+	for (uint32_t i = 0; i < 3 * MODEL_FIFO_FRAMES; i++) {
+		rig_send_to(0, i);
+		if (i % 256 != 255)
+			continue;
+		AWAIT(rig_status().to_places == i + 1);
+		ops->begin(place);
+		ops->recall(place);
+	}
+	AWAIT(rig_lost(place) == 2 * MODEL_FIFO_FRAMES);
+	for (uint32_t i = 0; i < MODEL_FIFO_FRAMES; i++)
+		assert_int_equal(rig_receive_one(place), i);
+	assert_true(rig_is_dry(place));
+	rig_send_to(0, 77);
+	assert_int_equal(rig_receive_one(place), 77);
+	end_posting(place, 1);
+}
+
 static void descriptors_run_out(void **state)
 {
 	struct nic_place *place = open_posting(1);
@@ -354,6 +378,7 @@ int main(void)
 		CASE(revoked_while_written),
 		CASE(waits_for_buffers),
 		CASE(too_much_waits),
+		CASE(too_much_waits_of_before),
 		CASE(descriptors_run_out),
 		CASE(stuck),
 		CASE(there_and_back),
