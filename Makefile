@@ -9,6 +9,7 @@
 #   PROGRAMS          programs to build; NAME-objs and NAME-libs say from what
 #   TESTS             test programs run by 'make check', same two variables
 #   SCRIPT_TESTS      executable scripts run by 'make check'
+#   ALONE_TESTS       the same, with nothing beside them: they measure
 #   FULL_TESTS        scripts that take minutes, run by 'make check-full' besides
 
 BUILD  ?= build
@@ -42,6 +43,7 @@ endif
 PROGRAMS     :=
 TESTS        :=
 SCRIPT_TESTS :=
+ALONE_TESTS  :=
 FULL_TESTS   :=
 
 .DEFAULT_GOAL := all
@@ -115,7 +117,7 @@ check: deps
 LIMIT      = $(if $(SAN),600,300)
 LONG_TESTS =
 run-check:
-	@VIF_SAN=$(SAN) TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run -t $(LIMIT) $(BUILD) $(LONG_TESTS) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS)
+	@VIF_SAN=$(SAN) TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run -t $(LIMIT) $(BUILD) $(LONG_TESTS) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS) --alone $(ALONE_TESTS)
 
 ## check-full: check, all offload combinations and the soak tests: some ten minutes
 .PHONY: check-full

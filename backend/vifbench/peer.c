@@ -2,6 +2,7 @@
 /* See peer.h. testpmd's words: doc.dpdk.org, "Testpmd Application User Guide" 22.11. */
 #include "backend/vifbench/peer.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -170,7 +171,7 @@ static void command_line(const struct peer *p, const struct peer_taps *taps, int
 	word(w, "--forward-mode=io");
 }
 
-static int start(struct peer *p, bool yields, struct words *w)
+static int start(struct peer *p, struct words *w)
 {
 	int in[2], out[2];
 
@@ -187,8 +188,6 @@ static int start(struct peer *p, bool yields, struct words *w)
 		dup2(in[0], STDIN_FILENO);
 		dup2(out[1], STDOUT_FILENO);
 		dup2(out[1], STDERR_FILENO);
-		if (yields)
-			sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 });
 		execvp(w->argv[0], w->argv);
 		_exit(127);
 	}
@@ -216,6 +215,28 @@ static int await_links(struct peer *p)
 	return -ETIMEDOUT;
 }
 
+/* Each of its threads has what time nobody else wants, from now on: until it forwards it waits for
+ * us more than we for it, and would not come to its prompt where somebody never rests. */
+static int yield_to_all(const struct peer *p)
+{
+	char path[64];
+	struct dirent *entry;
+	int err = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", p->pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return -errno;
+	while (!err && (entry = readdir(tasks)))
+		if (entry->d_name[0] != '.' &&
+		    sched_setscheduler((pid_t)strtol(entry->d_name, NULL, 10), SCHED_IDLE,
+				       &(struct sched_param){ 0 }))
+			err = -errno;
+	closedir(tasks);
+	return err;
+}
+
 static int join(struct peer *p, const struct peer_taps *taps)
 {
 	static const char *const order[PEER_N] = { "0,1,3,2", "0,1,2,3" };
@@ -235,7 +256,8 @@ static int join(struct peer *p, const struct peer_taps *taps)
 	if (err || !taps)
 		return err;
 	snprintf(line, sizeof(line), "set portlist %s", order[p->kind]);
-	return peer_say(p, line, NULL, 0);
+	err = peer_say(p, line, NULL, 0);
+	return err ? err : yield_to_all(p);
 }
 
 static bool have_program(const char *name)
@@ -278,7 +300,7 @@ int peer_open(struct peer *p, enum peer_kind kind, const struct peer_taps *taps,
 	snprintf(p->socket, sizeof(p->socket), "/run/vifbench-%d-%d%s", getpid() % 1000000, kind,
 		 taps ? "t" : "");
 	command_line(p, taps, cpu, &w);
-	err = start(p, taps, &w);
+	err = start(p, &w);
 	if (!err && (err = await_prompt(p, answer, sizeof(answer))))
 		complaint(answer, said, sizeof(said));
 	if (!err)

@@ -11,8 +11,8 @@
  * once (vhost; memif's client gives its own memory, zero-copy=yes) and looked at by
  * nobody, as in floor_ring().
  *
- * Between two TAPs: TAP, ring, TAP, as vifd and vif-guest stand between theirs. It then
- * has what time nobody else wants (SCHED_IDLE), so that polling keeps nobody waiting: what
+ * Between two TAPs: TAP, ring, TAP, as vifd and vif-guest stand between theirs. Once it is
+ * ready it has what time nobody else wants (SCHED_IDLE), so that polling keeps nobody waiting: what
  * it costs is what it does for packets.
  */
 #ifndef VIFBENCH_PEER_H

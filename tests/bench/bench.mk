@@ -14,4 +14,4 @@ TESTS += test_host
 test_host-objs := tests/bench/test_host.c backend/vifbench/host.c backend/vifbench/tally.c \
 		  backend/client.c
 test_host-libs := -lcmocka -ljansson -ldl
-SCRIPT_TESTS += tests/bench/test_vifbench.sh tests/bench/test_lacking.sh
+ALONE_TESTS  += tests/bench/test_vifbench.sh tests/bench/test_lacking.sh

@@ -363,3 +363,9 @@ bool rig_is_dry(struct nic_place *place)
 
 	return !ops->receive(place, &p, 1);
 }
+
+bool rig_is_quiet(struct nic_place *place)
+{
+	assert_true(rig_is_dry(place));
+	return !rig_is_readable(place);
+}

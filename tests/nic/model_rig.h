@@ -89,6 +89,9 @@ bool rig_is_readable(const struct nic_place *place);
 /* The next frame's number, waiting for it; it is given back. */
 uint32_t rig_receive_one(struct nic_place *place);
 bool rig_is_dry(struct nic_place *place);
+/* Dry, and does not say otherwise: what the device was about to say of frames that were taken
+ * already is for once, after another look it is quiet. */
+bool rig_is_quiet(struct nic_place *place);
 /* Takes what waits, which is this one, if anything does. */
 bool rig_took(struct nic_place *place, uint32_t number);
 

@@ -27,9 +27,10 @@ test-model-posting-objs = tests/nic/test_model_posting.c $(model-test-objs)
 test-model-posting-libs = -lcmocka
 test-model-send-objs = tests/nic/test_model_send.c $(model-test-objs)
 test-model-send-libs = -lcmocka
-SCRIPT_TESTS += tests/nic/test_transmit.sh tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_faults.sh tests/nic/test_bridge.sh tests/nic/test_swaps.sh
+ALONE_TESTS  += tests/nic/test_transmit.sh tests/nic/test_transmit_model.sh tests/nic/test_swaps.sh tests/nic/test_lent.sh
+SCRIPT_TESTS += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_faults.sh tests/nic/test_bridge.sh
 SCRIPT_TESTS += tests/nic/test_places_steered.sh tests/nic/test_steered.sh
-SCRIPT_TESTS += tests/nic/test_posted.sh tests/nic/test_lent.sh tests/nic/test_transmit_model.sh
+SCRIPT_TESTS += tests/nic/test_posted.sh
 TESTS += test-rules
 test-rules-objs = tests/nic/test_rules.c tests/nic/ethtool_rig.c tests/lab/nic_driver.c $(addprefix backend/nic/,ethtool.c rules_ntuple.c)
 test-rules-libs = -lcmocka -Wl,--wrap=ioctl

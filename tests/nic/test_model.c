@@ -98,8 +98,7 @@ static void in_order(void **state)
 			rig_send_to(0, i);
 		for (uint32_t i = 0; i < 400; i++)
 			assert_int_equal(rig_receive_one(place), i);
-		assert_true(rig_is_dry(place));
-		assert_false(rig_is_readable(place));
+		AWAIT(rig_is_quiet(place));
 	}
 	assert_int_equal(rig_lost(place), 0);
 	rig_close_place(place, 0);
