@@ -106,7 +106,7 @@ demo: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/lab/run-demo $(BUILD)
 
-## check: build everything and run the tests, some three minutes (root)
+## check: build everything and run the tests, some eight minutes (root)
 .PHONY: check
 check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
@@ -119,7 +119,7 @@ LONG_TESTS =
 run-check:
 	@VIF_SAN=$(SAN) TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run -t $(LIMIT) $(BUILD) $(LONG_TESTS) $(addprefix $(BUILD)/,$(TESTS)) $(SCRIPT_TESTS) --alone $(ALONE_TESTS)
 
-## check-full: check, all offload combinations and the soak tests: some ten minutes
+## check-full: check, all offload combinations and the soak tests: some fifteen minutes
 .PHONY: check-full
 check-full: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
