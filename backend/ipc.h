@@ -62,7 +62,7 @@
 #define IPC_WORKERS_MAX	 16
 #define IPC_QUEUES_MAX	 4096 /* slots in the shared memfd */
 #define IPC_VIFS_MAX	 IPC_QUEUES_MAX
-#define IPC_VERSION	 4
+#define IPC_VERSION	 5
 #define IPC_FDS_MAX	 (1 + IPC_WORKERS_MAX)
 #define IPC_NICS_MAX	 8
 
@@ -206,6 +206,8 @@ struct ipc_nic {
 	uint32_t tag_off;  /* PLACE_JOIN: the guest is not to see its tag */
 	uint32_t transmit; /* PLACE_JOIN: what the guest sends may leave by the NIC */
 	uint8_t mac[6];	   /* and the source address it then has */
+	uint32_t own_tag;  /* and whether it then has a tag of that VLAN from the guest already; */
+	uint32_t tag_on;   /* or gets one for the wire: not both, and without a VLAN neither */
 	uint32_t mtu;	 /* PLACE_JOIN: the vif's; another one is another place */
 	uint32_t lend;	 /* PLACE_JOIN: enum ipc_lend */
 };

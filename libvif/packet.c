@@ -11,9 +11,13 @@
  */
 #include "packet.h"
 
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#define VLAN_ID 0x0fff
 
 #define HEADROOM    ((size_t)XEN_PAGE)
 #define BUFFER_SIZE (HEADROOM + DIV_ROUND_UP((size_t)PACKET_FRAME_MAX, XEN_PAGE) * XEN_PAGE)
@@ -74,6 +78,32 @@ void packet_put(struct packet_pool *pool, struct packet *p)
 	p->next = pool->free;
 	pool->free = p;
 	pool->n_free++;
+}
+
+bool packet_has_tag(const struct packet *p, uint16_t vlan)
+{
+	uint16_t tag[2];
+
+	if (p->size < ETH_HLEN + sizeof(tag))
+		return false;
+	memcpy(tag, p->frame + 2 * ETH_ALEN, sizeof(tag));
+	return tag[0] == htons(ETH_P_8021Q) && (ntohs(tag[1]) & VLAN_ID) == vlan;
+}
+
+uint32_t packet_copy_tagged(uint8_t *to, const struct packet *p, uint16_t vlan)
+{
+	const uint16_t tag[2] = { htons(ETH_P_8021Q), htons(vlan) };
+	const uint32_t addresses = 2 * ETH_ALEN;
+
+	static_assert(sizeof(tag) == PACKET_TAG_SIZE, "ethertype and word");
+	if (!vlan) {
+		memcpy(to, p->frame, p->size);
+		return p->size;
+	}
+	memcpy(to, p->frame, addresses);
+	memcpy(to + addresses, tag, sizeof(tag));
+	memcpy(to + addresses + sizeof(tag), p->frame + addresses, p->size - addresses);
+	return p->size + PACKET_TAG_SIZE;
 }
 
 void packet_fifo_push(struct packet_fifo *fifo, struct packet *p)

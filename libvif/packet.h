@@ -20,6 +20,9 @@
  */
 #define PACKET_FRAME_MAX (65535u + 14u + 8u)
 
+/* Of a VLAN tag (IEEE 802.1Q): its ethertype, then priority and VLAN. */
+#define PACKET_TAG_SIZE 4u
+
 /* In front of the frame: the 10-byte header a TAP uses by default (TUNSETVNETHDRSZ). */
 #define PACKET_VNET_SIZE sizeof(struct virtio_net_hdr)
 
@@ -62,6 +65,17 @@ static inline bool packet_is_of(const struct packet_pool *pool, const struct pac
 {
 	return p >= pool->all && p < pool->all + pool->n_packets;
 }
+
+/* Whether the frame begins with an 802.1Q tag of this VLAN, of whatever priority, and is all
+ * there up to the ethertype behind it. */
+bool packet_has_tag(const struct packet *p, uint16_t vlan);
+
+/*
+ * Copies p's frame, an Ethernet header or more, to 'to', where PACKET_TAG_SIZE bytes more are
+ * room; behind its addresses with a tag of this VLAN, priority 0 (0: without). p stays as it is.
+ * Returns the copy's size.
+ */
+uint32_t packet_copy_tagged(uint8_t *to, const struct packet *p, uint16_t vlan);
 
 /* A packet's name in completions: 0..n_packets-1, for as long as the pool lives. */
 static inline uint32_t packet_index(const struct packet_pool *pool, const struct packet *p)

@@ -47,7 +47,7 @@ static void tell_of_guests(struct control *c, struct telling *t)
 			continue;
 		v->placement.n_sent_told = n_sent;
 		t->ifindex = v->netdev.ifindex;
-		tell(t, v->keys.mac, 0);
+		tell(t, v->keys.mac, v->placement.form.vlan);
 	}
 }
 

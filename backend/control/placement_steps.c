@@ -191,11 +191,10 @@ void placement_check_filters(struct nic *n, uint64_t now_ns)
 	}
 }
 
-/* In a bridge that filters VLANs the way back is another question; of what comes by a locked
- * port the bridge looks who sends it. */
-static bool may_transmit(const struct vif *v, const struct nic *n, const struct vlan_form *form)
+/* Of what comes by a locked port the bridge looks who sends it. */
+static bool may_transmit(const struct vif *v, const struct nic *n)
 {
-	return nic_transmits(n) && !form->vlan && !v->link.locked;
+	return nic_transmits(n) && !v->link.locked;
 }
 
 void placement_join(struct control *c, struct vif *v, struct nic *n, uint64_t now_ns)
@@ -212,9 +211,11 @@ void placement_join(struct control *c, struct vif *v, struct nic *n, uint64_t no
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
 	msg.nic.vlan = form->vlan;
-	p->transmit = may_transmit(v, n, form);
+	p->transmit = may_transmit(v, n);
 	msg.nic.transmit = p->transmit;
 	memcpy(msg.nic.mac, v->keys.mac, sizeof(msg.nic.mac));
+	msg.nic.own_tag = form->on_wire && !form->tag_off;
+	msg.nic.tag_on = form->tag_off;
 	msg.nic.tag_off = form->tag_off && !device_untags;
 	msg.nic.lend = placement_lend(n, v);
 	p->lent = msg.nic.lend == IPC_LEND_NOW;
@@ -288,7 +289,7 @@ bool placement_is_to_leave(struct control *c, const struct vif *v, uint64_t now_
 	assert(p->nic); /* who is on a NIC, or on the way there, has one */
 	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
 	       !same_form(&form, &p->form) || v->link.mtu != p->mtu ||
-	       may_transmit(v, p->nic, &form) != p->transmit;
+	       may_transmit(v, p->nic) != p->transmit;
 }
 
 static void on_joined(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)

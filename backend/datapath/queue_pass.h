@@ -69,8 +69,9 @@ void queue_place_hold(struct queue *q);
 
 /* ---- queue_transmit.c: what the guest sends, by the NIC ---- */
 
-/* For a queue that joins a place: with the vif's own address. 0 or -errno. */
-int transmit_open(struct queue *q, const struct shared_nic *nic, const uint8_t mac[6]) must_check;
+/* For a queue that joins a place: with the vif's own address, in its own VLAN. 0 or -errno. */
+int transmit_open(struct queue *q, const struct shared_nic *nic,
+		  const struct ipc_nic *how) must_check;
 /* The place is left: whether all that went by the NIC has left the host, or was waited for long
  * enough. If not, ask again in each pass. */
 bool transmit_has_ended(struct queue *q) must_check;

@@ -37,12 +37,9 @@
  */
 #include "queue_pass.h"
 
-#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <stdio.h>
 #include <string.h>
-
-#define VLAN_ID 0x0fff
 
 /* Frames taken in before the place is read: from the filter on until the TAPs are drained, as
  * a port has little room in a place. One that can post keeps them on the device. */
@@ -65,7 +62,7 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 	__atomic_store_n(q->buffers, IPC_BUFFERS_NONE, __ATOMIC_RELAXED);
 	err = ops->authorise ? posted_open(q, how->mtu) : 0;
 	if (!err && how->transmit)
-		err = transmit_open(q, q->shared_nic, how->mac);
+		err = transmit_open(q, q->shared_nic, how);
 	if (!err)
 		err = lent_open(q, how, &lent);
 	if (err)
@@ -221,16 +218,11 @@ static void note_sender(struct queue *q, const struct packet *p)
  * br_handle_vlan()). The header moves, the rest stays. */
 static void take_tag_off(const struct queue *q, struct packet *p)
 {
-	uint16_t tag[2]; /* ETH_P_8021Q; priority and VLAN */
-
-	if (p->size < ETH_HLEN + sizeof(tag))
-		return;
-	memcpy(tag, p->frame + 2 * ETH_ALEN, sizeof(tag));
-	if (tag[0] != htons(ETH_P_8021Q) || (ntohs(tag[1]) & VLAN_ID) != q->place_vlan)
+	if (!packet_has_tag(p, q->place_vlan))
 		return; /* not what the filter is said to match */
-	memmove(p->frame + sizeof(tag), p->frame, 2 * ETH_ALEN);
-	p->frame += sizeof(tag);
-	p->size -= (uint32_t)sizeof(tag);
+	memmove(p->frame + PACKET_TAG_SIZE, p->frame, 2 * ETH_ALEN);
+	p->frame += PACKET_TAG_SIZE;
+	p->size -= PACKET_TAG_SIZE;
 	memset(packet_vnet(p), 0, PACKET_VNET_SIZE);
 }
 

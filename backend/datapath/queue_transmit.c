@@ -5,10 +5,13 @@
  * cheaply (a GSO frame, which the kernel cuts late or never), goes to the TAP as ever.
  *
  * Trust: a frame leaves by the NIC with the vif's own source address only. What is looked at
- * is our copy, which no guest can write to, and that copy is what is sent.
+ * is our copy, which no guest can write to, and that copy is what is sent. In a bridge that
+ * filters VLANs it leaves in the vif's own one only: the tag is put on in the device's copy, by
+ * what control says, or the guest's own is that tag and the only one. What a guest tagged in any
+ * other way, a priority without a VLAN included, is the bridge's to judge.
  *
  * Two ways could reorder a flow. A flow here is what has the same two IP addresses, so that an
- * IP fragment belongs to it as well; other frames, one destination. It goes one way at a time:
+ * IP fragment belongs to it as well, and so does what is tagged; other frames, one destination. It goes one way at a time:
  *
  *	NIC -> bridge	as soon as the device is done with its last frame: that has left the
  *			host. Until then the frame waits, and with it all behind it, for no
@@ -46,6 +49,8 @@ struct flow {
 struct queue_transmit {
 	const struct shared_nic *nic;
 	uint8_t mac[ETH_ALEN]; /* the vif's */
+	uint16_t vlan;	       /* of the bridge's: it sends in that one; 0: the bridge has none */
+	bool own_tag, tag_on;  /* its frames have that VLAN's tag; or get it, by the NIC */
 	uint64_t rest_until_ns, rested_ns;
 	uint64_t wait_until_ns; /* it waits, if nothing leaves before; 0: nothing waits */
 	uint64_t last;		/* of all flows' by_nic */
@@ -61,14 +66,17 @@ struct queue_transmit {
 
 /* ---- life ---- */
 
-int transmit_open(struct queue *q, const struct shared_nic *nic, const uint8_t mac[ETH_ALEN])
+int transmit_open(struct queue *q, const struct shared_nic *nic, const struct ipc_nic *how)
 {
 	struct queue_transmit *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
 	t->nic = nic;
-	memcpy(t->mac, mac, ETH_ALEN);
+	memcpy(t->mac, how->mac, ETH_ALEN);
+	t->vlan = (uint16_t)how->vlan;
+	t->own_tag = how->own_tag;
+	t->tag_on = how->tag_on;
 	q->transmit = t;
 	return 0;
 }
@@ -132,16 +140,27 @@ static uint32_t hash_of(const uint8_t *bytes, uint32_t n)
 	return hash ^ hash >> 16;
 }
 
+/* Behind up to two tags, which need not be all frames' of a flow: the bytes of the header that a
+ * frame without them would have had, and those before it in *skip. */
+static uint32_t untagged_size(const struct packet *p, uint32_t *skip)
+{
+	*skip = 0;
+	while (*skip < 2 * PACKET_TAG_SIZE && frame_is_tagged(p->frame + *skip, p->size - *skip))
+		*skip += PACKET_TAG_SIZE;
+	return p->size - *skip;
+}
+
 static struct flow *flow_of(struct queue_transmit *t, const struct packet *p)
 {
-	const uint8_t *ip = p->frame + ETH_HLEN;
-	uint16_t ethertype;
-	uint32_t hash;
+	uint32_t skip, size = untagged_size(p, &skip), hash;
+	const uint8_t *ip = p->frame + skip + ETH_HLEN;
+	uint16_t ethertype = 0;
 
-	memcpy(&ethertype, ip - sizeof(ethertype), sizeof(ethertype));
-	if (ethertype == htons(ETH_P_IP) && p->size >= ETH_HLEN + 20)
+	if (size >= ETH_HLEN)
+		memcpy(&ethertype, ip - sizeof(ethertype), sizeof(ethertype));
+	if (ethertype == htons(ETH_P_IP) && size >= ETH_HLEN + 20)
 		hash = hash_of(ip + 12, 2 * 4);
-	else if (ethertype == htons(ETH_P_IPV6) && p->size >= ETH_HLEN + 40)
+	else if (ethertype == htons(ETH_P_IPV6) && size >= ETH_HLEN + 40)
 		hash = hash_of(ip + 8, 2 * 16);
 	else
 		hash = hash_of(p->frame, ETH_ALEN);
@@ -189,16 +208,36 @@ static bool may_wait(const struct queue *q)
 	return !until_ns || q->env->now_ns < until_ns;
 }
 
-/* Whether the NIC may have it and can do with it as it is, but for the checksum. */
+/* Whether its bridge would take it to be of t->vlan. With the guest's own tag: not if there is
+ * another behind it, whatever the bridge would say. */
+static bool is_of_its_vlan(const struct queue_transmit *t, const struct packet *p)
+{
+	if (!t->vlan)
+		return true;
+	if (!t->own_tag)
+		return !frame_is_tagged(p->frame, p->size);
+	return packet_has_tag(p, t->vlan) &&
+	       !frame_is_tagged(p->frame + PACKET_TAG_SIZE, p->size - PACKET_TAG_SIZE);
+}
+
+/* Whether it is not too long: a tag, of the guest's or to come, does not count (Linux'
+ * is_skb_forwardable()). */
+static bool has_room(const struct queue_transmit *t, const struct packet *p)
+{
+	uint32_t most = __atomic_load_n(&t->nic->frame_max, __ATOMIC_RELAXED);
+
+	return p->size <= NIC_TRANSMIT_MAX && p->size - (t->own_tag ? PACKET_TAG_SIZE : 0) <= most;
+}
+
+/* Whether the NIC may have it and can do with it as it is, but for checksum and tag. */
 static bool is_fit(struct queue *q, const struct packet *p)
 {
 	const struct queue_transmit *t = q->transmit;
-	uint32_t most = __atomic_load_n(&t->nic->frame_max, __ATOMIC_RELAXED);
 
-	return q->place_state == QUEUE_PLACE_READING && p->size <= MIN(most, NIC_TRANSMIT_MAX) &&
+	return q->place_state == QUEUE_PLACE_READING && is_of_its_vlan(t, p) && has_room(t, p) &&
 	       packet_vnet(p)->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
 	       !memcmp(p->frame + ETH_ALEN, t->mac, ETH_ALEN) &&
-	       stations_is_behind(&t->nic->behind, p->frame, 0) && !is_stuck(q);
+	       stations_is_behind(&t->nic->behind, p->frame, t->vlan) && !is_stuck(q);
 }
 
 static enum way bridge_for(struct queue *q, struct flow *f)
@@ -267,7 +306,7 @@ static bool send_batch(struct queue *q)
 {
 	struct queue_transmit *t = q->transmit;
 	struct queue_counters *c = q->counters;
-	uint32_t n = q->nic->transmit(q->port, t->batch, t->n_batch);
+	uint32_t n = q->nic->transmit(q->port, t->batch, t->n_batch, t->tag_on ? t->vlan : 0);
 
 	t->kick_due = q->nic->kick(q->port);
 	counter_add(&c->from_guest_frames, n);

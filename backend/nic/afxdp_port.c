@@ -209,9 +209,9 @@ static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **
 
 /* ---- transmit ---- */
 
-static uint32_t transmit(struct nic_port *port, struct packet *const p[], uint32_t n)
+static uint32_t transmit(struct nic_port *port, struct packet *const p[], uint32_t n, uint16_t vlan)
 {
-	return afxdp_transmit(&port->transmit, p, n);
+	return afxdp_transmit(&port->transmit, p, n, vlan);
 }
 
 static bool kick(struct nic_port *port)

@@ -17,7 +17,7 @@
 
 #define FRAMES AFXDP_TX_FRAMES
 static_assert((FRAMES & (FRAMES - 1)) == 0, "the size of a ring");
-static_assert(NIC_TRANSMIT_MAX <= AFXDP_CHUNK, "a frame fits its chunk");
+static_assert(NIC_TRANSMIT_MAX + PACKET_TAG_SIZE <= AFXDP_CHUNK, "a frame fits its chunk");
 
 int afxdp_transmit_open(struct afxdp_transmit *t, int fd, uint8_t *memory, uint64_t address)
 {
@@ -69,18 +69,19 @@ static void reap(struct afxdp_transmit *t)
 }
 
 /* Short frames are padded: not every driver does. Returns its size. */
-static uint32_t copy(struct afxdp_transmit *t, uint32_t chunk, const struct packet *p)
+static uint32_t copy(struct afxdp_transmit *t, uint32_t chunk, const struct packet *p, uint16_t vlan)
 {
 	uint8_t *to = t->memory + (size_t)chunk * AFXDP_CHUNK;
+	uint32_t size = packet_copy_tagged(to, p, vlan);
 
-	memcpy(to, p->frame, p->size);
-	if (p->size >= ETH_ZLEN)
-		return p->size;
-	memset(to + p->size, 0, ETH_ZLEN - p->size);
+	if (size >= ETH_ZLEN)
+		return size;
+	memset(to + size, 0, ETH_ZLEN - size);
 	return ETH_ZLEN;
 }
 
-uint32_t afxdp_transmit(struct afxdp_transmit *t, struct packet *const p[], uint32_t n)
+uint32_t afxdp_transmit(struct afxdp_transmit *t, struct packet *const p[], uint32_t n,
+			uint16_t vlan)
 {
 	uint32_t at;
 
@@ -95,7 +96,7 @@ uint32_t afxdp_transmit(struct afxdp_transmit *t, struct packet *const p[], uint
 		struct xdp_desc *d = xsk_ring_prod__tx_desc(&t->ring, at + i);
 
 		*d = (struct xdp_desc){ .addr = t->address + (uint64_t)chunk * AFXDP_CHUNK,
-					.len = copy(t, chunk, p[i]) };
+					.len = copy(t, chunk, p[i], vlan) };
 	}
 	xsk_ring_prod__submit(&t->ring, n);
 	return n;

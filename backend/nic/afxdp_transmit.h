@@ -33,7 +33,8 @@ int afxdp_transmit_open(struct afxdp_transmit *t, int fd, uint8_t *memory, uint6
 void afxdp_transmit_close(struct afxdp_transmit *t);
 
 /* As in nic_port_ops. */
-uint32_t afxdp_transmit(struct afxdp_transmit *t, struct packet *const p[], uint32_t n);
+uint32_t afxdp_transmit(struct afxdp_transmit *t, struct packet *const p[], uint32_t n,
+			uint16_t vlan);
 bool afxdp_transmit_kick(struct afxdp_transmit *t);
 void afxdp_transmit_sent(struct afxdp_transmit *t, struct nic_sent *out);
 

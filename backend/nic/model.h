@@ -25,7 +25,6 @@
 /* Frames are at most so long, tag and all: what one slot of the wire's ring, one chunk of the
  * device's memory, and one page of a guest's hold. */
 #define MODEL_FRAME_MAX 3840u
-#define MODEL_TAG_SIZE	4u /* of a VLAN tag */
 
 /* Frames the host has sent wait in the TAP, so many: while the device has no processor, or there
  * is none. */

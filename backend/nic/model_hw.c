@@ -67,9 +67,9 @@ void model_hw_settle(const struct model_regs *regs)
 
 static void take_tag_off(struct model_frame *f)
 {
-	memmove(f->data + MODEL_TAG_SIZE, f->data, 2 * ETH_ALEN);
-	f->data += MODEL_TAG_SIZE;
-	f->size -= MODEL_TAG_SIZE;
+	memmove(f->data + PACKET_TAG_SIZE, f->data, 2 * ETH_ALEN);
+	f->data += PACKET_TAG_SIZE;
+	f->size -= PACKET_TAG_SIZE;
 }
 
 /* The queue whose filter the frame matches, or NULL. A priority without a VLAN is the host's. */
@@ -79,7 +79,7 @@ static struct model_queue *sort(const struct model_hw *hw, struct model_frame *f
 	uint64_t match;
 
 	if (f->data[12] == ETH_P_8021Q >> 8 && f->data[13] == (ETH_P_8021Q & 0xff)) {
-		if (f->size < ETH_HLEN + MODEL_TAG_SIZE)
+		if (f->size < ETH_HLEN + PACKET_TAG_SIZE)
 			return NULL;
 		vlan = (uint16_t)((f->data[14] << 8 | f->data[15]) & 0xfff);
 		if (!vlan)

@@ -71,7 +71,8 @@ uint32_t model_post(struct nic_place *place, const struct nic_buffer buffers[], 
 uint32_t model_reap(struct nic_place *place, struct nic_completion out[], uint32_t n);
 void model_recall(struct nic_place *place);
 int model_inject(struct nic_place *place, const struct packet *frame);
-uint32_t model_transmit(struct nic_port *port, struct packet *const p[], uint32_t n);
+uint32_t model_transmit(struct nic_port *port, struct packet *const p[], uint32_t n,
+			uint16_t vlan);
 bool model_kick(struct nic_port *port);
 void model_sent(struct nic_port *port, struct nic_sent *out);
 

@@ -20,8 +20,8 @@ static void reclaim(struct nic_port *port)
 	}
 }
 
-/* A copy for the device, or NULL: no room now. */
-static struct packet *copy(struct nic_port *port, const struct packet *frame)
+/* A copy for the device, with a tag of this VLAN (0: none), or NULL: no room now. */
+static struct packet *copy(struct nic_port *port, const struct packet *frame, uint16_t vlan)
 {
 	struct packet *p;
 
@@ -33,8 +33,7 @@ static struct packet *copy(struct nic_port *port, const struct packet *frame)
 	port->free = p->next;
 	port->n_free--;
 	port->n_out++;
-	memcpy(p->frame, frame->frame, frame->size);
-	p->size = frame->size;
+	p->size = packet_copy_tagged(p->frame, frame, vlan);
 	return p;
 }
 
@@ -47,7 +46,7 @@ int model_inject(struct nic_place *place, const struct packet *frame)
 		return -EMSGSIZE;
 	if (!model_is_posting(place) || !model_ring_room(&q->injected, MODEL_INJECTED))
 		return -EAGAIN;
-	p = copy(place->port, frame);
+	p = copy(place->port, frame, 0);
 	if (!p)
 		return -EAGAIN;
 	q->injected_frame[q->injected.head % MODEL_INJECTED] = p;
@@ -56,15 +55,15 @@ int model_inject(struct nic_place *place, const struct packet *frame)
 	return 0;
 }
 
-uint32_t model_transmit(struct nic_port *port, struct packet *const p[], uint32_t n)
+uint32_t model_transmit(struct nic_port *port, struct packet *const p[], uint32_t n, uint16_t vlan)
 {
 	struct model_hw *hw = &port->hw;
 	uint32_t taken = 0;
 
-	static_assert(NIC_TRANSMIT_MAX <= MODEL_FRAME_MAX, "it fits a chunk");
+	static_assert(NIC_TRANSMIT_MAX + PACKET_TAG_SIZE <= MODEL_FRAME_MAX, "it fits a chunk");
 	n = MIN(n, model_ring_room(&hw->outgoing, MODEL_OUTGOING));
 	for (; taken < n; taken++) {
-		struct packet *own = copy(port, p[taken]);
+		struct packet *own = copy(port, p[taken], vlan);
 
 		if (!own)
 			break;

@@ -169,9 +169,9 @@ static void insert_tag(struct model_wire *w, struct model_frame *f, const struct
 
 	__atomic_store_n(w->next, *w->next | MODEL_WIRE_CHANGED, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	memmove(f->data - MODEL_TAG_SIZE, f->data, 2 * ETH_ALEN);
-	f->data -= MODEL_TAG_SIZE;
-	f->size += MODEL_TAG_SIZE;
+	memmove(f->data - PACKET_TAG_SIZE, f->data, 2 * ETH_ALEN);
+	f->data -= PACKET_TAG_SIZE;
+	f->size += PACKET_TAG_SIZE;
 	memcpy(f->data + 2 * ETH_ALEN, tag, sizeof(tag));
 }
 
@@ -184,7 +184,7 @@ int model_wire_peek(struct model_wire *w, struct model_frame *out)
 		return 0;
 	*out = (struct model_frame){ (uint8_t *)slot + slot->tp_mac, slot->tp_snaplen };
 	if (status & TP_STATUS_CSUMNOTREADY || slot->tp_snaplen != slot->tp_len ||
-	    slot->tp_len > MODEL_FRAME_MAX - MODEL_TAG_SIZE || slot->tp_len < ETH_HLEN)
+	    slot->tp_len > MODEL_FRAME_MAX - PACKET_TAG_SIZE || slot->tp_len < ETH_HLEN)
 		return -EMSGSIZE;
 	if (status & TP_STATUS_VLAN_VALID)
 		insert_tag(w, out, slot);

@@ -87,7 +87,7 @@ struct nic_caps {
 	bool untested;		/* on hardware */
 };
 
-/* The longest frame transmit() takes. */
+/* The longest frame transmit() takes, without the tag it puts on it. */
 #define NIC_TRANSMIT_MAX 3072u
 
 /* What a port took to transmit, since it was opened, and how much of that, from its
@@ -335,11 +335,13 @@ struct nic_port_ops {
 	/* ---- only where caps.transmit; else NULL ---- */
 
 	/*
-	 * Sends frames by the wire, in order; copies them to memory of the device's. Offloads are
-	 * finished: an ordinary frame with its checksums, of NIC_TRANSMIT_MAX bytes at most. How
-	 * many it took; the rest finds no room now.
+	 * Sends frames by the wire, in order; copies them to memory of the device's, and there
+	 * puts a tag of this VLAN on each (0: none). Offloads are finished: an ordinary frame
+	 * with its checksums, of NIC_TRANSMIT_MAX bytes at most. How many it took; the rest finds
+	 * no room now, and is as it was.
 	 */
-	uint32_t (*transmit)(struct nic_port *port, struct packet *const p[], uint32_t n);
+	uint32_t (*transmit)(struct nic_port *port, struct packet *const p[], uint32_t n,
+			     uint16_t vlan);
 
 	/* Gets the device on with what transmit() took, at the end of a pass. Returns whether
 	 * to call again in a while: the device was too busy for some of it. */

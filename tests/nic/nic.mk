@@ -4,8 +4,11 @@
 PROGRAMS += flows
 flows-objs := tests/nic/flows.c
 TESTS += test-placement test-posted test-transmit
-test-transmit-objs = tests/nic/test_transmit.c $(hostile-objs)
+test-transmit-objs = tests/nic/test_transmit.c tests/nic/transmit_rig.c $(hostile-objs)
 test-transmit-libs = $(hostile-libs)
+TESTS += test-transmit-vlans
+test-transmit-vlans-objs = tests/nic/test_transmit_vlans.c tests/nic/transmit_rig.c $(hostile-objs)
+test-transmit-vlans-libs = $(hostile-libs)
 test-posted-objs = tests/nic/test_posted.c $(hostile-objs)
 test-posted-libs = $(hostile-libs)
 TESTS += test-lending

@@ -78,12 +78,17 @@ static void injected_beside(void **state)
 
 /* ---- to the wire ---- */
 
-static uint32_t transmit(uint32_t place, uint32_t number, uint32_t size)
+static uint32_t transmit_in(uint16_t vlan, uint32_t place, uint32_t number, uint32_t size)
 {
 	struct frame f = rig_frame_to(place, number);
 	struct packet p = { .frame = (uint8_t *)&f, .size = size }, *list[] = { &p };
 
-	return ops->transmit(port, list, 1);
+	return ops->transmit(port, list, 1, vlan);
+}
+
+static uint32_t transmit(uint32_t place, uint32_t number, uint32_t size)
+{
+	return transmit_in(0, place, number, size);
 }
 
 static uint64_t n_done(void)
@@ -120,10 +125,10 @@ static void no_room(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < ARRAY_SIZE(list); i++)
 		list[i] = &p;
-	assert_int_equal(ops->transmit(port, list, ARRAY_SIZE(list)), MODEL_OUTGOING);
+	assert_int_equal(ops->transmit(port, list, ARRAY_SIZE(list), 0), MODEL_OUTGOING);
 	ops->kick(port);
 	AWAIT(n_done() == MODEL_OUTGOING);
-	assert_int_equal(ops->transmit(port, list, 9), 9);
+	assert_int_equal(ops->transmit(port, list, 9, 0), 9);
 }
 
 /* What is for a place does not leave. */
@@ -138,6 +143,44 @@ static void to_a_place(void **state)
 	assert_int_equal(rig_receive_one(place), 1);
 	assert_int_equal(rig_next_number(far_end), 2);
 	rig_close_place(place, 0);
+}
+
+/* Nor does it get to a place in another VLAN, whoever's address it has: a tag is part of what a
+ * filter matches. The wire has it instead, tag and all. */
+static void to_its_vlan_only(void **state)
+{
+	static const struct {
+		uint16_t vlan;
+		uint32_t place;
+	} elsewhere[] = { { 8, 0 }, { 0, 0 }, { 7, 1 }, { 8, 1 } };
+	struct nic_place *place = rig_join_place(0), *same = rig_join_place(1);
+	struct packet *p;
+
+	(void)state;
+	assert_int_equal(rig_add_filter(0, 7), 0);
+	assert_int_equal(rig_add_filter(1, 0), 0);
+	for (uint32_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+		assert_int_equal(transmit_in(elsewhere[i].vlan, elsewhere[i].place, i, RIG_SIZE), 1);
+		ops->kick(port);
+		assert_int_equal(rig_next_number(far_end), i);
+	}
+	assert_int_equal(transmit_in(7, 0, 4, RIG_SIZE), 1);
+	assert_int_equal(transmit_in(0, 1, 5, RIG_SIZE), 1);
+	ops->kick(port);
+	rig_await_place(place);
+	assert_int_equal(ops->receive(place, &p, 1), 1);
+	assert_int_equal(p->size, RIG_SIZE + PACKET_TAG_SIZE);
+	assert_true(packet_has_tag(p, 7));
+	assert_int_equal(((struct frame *)(void *)(p->frame + PACKET_TAG_SIZE))->number, 4);
+	ops->give_back(port, p);
+	assert_int_equal(rig_receive_one(same), 5);
+	assert_true(rig_is_dry(place));
+	assert_true(rig_is_dry(same));
+	rig_del_filter(0, 7);
+	rig_del_filter(1, 0);
+	ops->leave(place);
+	ops->leave(same);
+	assert_int_equal(transmit_in(8, 7, 6, NIC_TRANSMIT_MAX), 1); /* with a tag: it fits */
 }
 
 /* Lost, but over. */
@@ -162,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(injected),	  CASE(injected_beside), CASE(to_the_wire),
 		CASE(no_room),	  CASE(to_a_place),	 CASE(without_a_wire),
+		CASE(to_its_vlan_only),
 	};
 
 	if (geteuid())

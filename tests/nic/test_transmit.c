@@ -4,164 +4,16 @@
  * in which order they reach the wire, and that none does with a source that is not the vif's,
  * whatever the guest does while it is sent.
  */
-#include "tests/hostile/rig.h"
+#include "tests/nic/transmit_rig.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xen/io/netif.h>
 
 #include "backend/datapath/queue.h"
 #include "tests/sim/sim_datapath.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 #include "tests/sim/sim_transmit.h"
-#include "tests/unit/frames.h"
-
-static const uint8_t station[6] = { 2, 0, 0, 0, 0, 7 };
-static const uint8_t own[6] = { 0x00, 0x16, 0x3e, 0x77, 0, EVIL_DOMID };
-static const uint8_t other[6] = { 0x00, 0x16, 0x3e, 0x77, 0, GOOD_DOMID };
-
-/* What has reached the wire, by both ways. */
-static struct wire {
-	uint32_t n_by_nic, n_by_bridge;
-	uint32_t n_foreign_by_nic;
-	uint32_t last, n_late; /* number of the last frame; of those that came after a later one */
-	uint8_t frame[NIC_TRANSMIT_MAX];
-	size_t size;
-} wire;
-
-/* The bridge's queue: frames the guest sent that way and when they leave the host. */
-static struct {
-	uint32_t number;
-	uint64_t leaves_ns;
-} bridge[4096];
-static uint32_t bridge_head, bridge_tail;
-static uint64_t bridge_delay_ns; /* most that a frame takes on its way */
-
-#define NUMBER_AT 40u /* in the frame: TCP's sequence number and what follows is rubbish */
-
-static void reaches_wire(uint32_t number)
-{
-	wire.n_late += number < wire.last;
-	wire.last = number;
-}
-
-static void by_nic(void *arg, const uint8_t *frame, size_t size)
-{
-	uint32_t number;
-
-	(void)arg;
-	wire.n_by_nic++;
-	wire.n_foreign_by_nic += memcmp(frame + 6, own, 6) != 0;
-	memcpy(wire.frame, frame, size);
-	wire.size = size;
-	memcpy(&number, frame + NUMBER_AT, sizeof(number));
-	reaches_wire(number);
-}
-
-static void by_bridge(struct rig *r, const uint8_t *frame, size_t size)
-{
-	wire.n_by_bridge++;
-	assert_true(size > NUMBER_AT + 4);
-	memcpy(&bridge[bridge_head % ARRAY_SIZE(bridge)].number, frame + NUMBER_AT, 4);
-	bridge[bridge_head++ % ARRAY_SIZE(bridge)].leaves_ns =
-	    r->now_ns + (bridge_delay_ns ? (uint64_t)random() % bridge_delay_ns : 0);
-	assert_true(bridge_head - bridge_tail < ARRAY_SIZE(bridge));
-}
-
-/* A queue: none passes another. */
-static void bridge_runs(struct rig *r)
-{
-	while (bridge_tail != bridge_head &&
-	       bridge[bridge_tail % ARRAY_SIZE(bridge)].leaves_ns <= r->now_ns)
-		reaches_wire(bridge[bridge_tail++ % ARRAY_SIZE(bridge)].number);
-}
-
-static void turn(struct rig *r)
-{
-	rig_turn(r);
-	bridge_runs(r);
-}
-
-static struct placement *placed(struct rig *r)
-{
-	return &rig_evil_vif(r)->placement;
-}
-
-static int start(void **state)
-{
-	struct rig *r = rig_start_nic();
-
-	wire = (struct wire){ .last = 0 };
-	bridge_head = bridge_tail = 0;
-	bridge_delay_ns = 0;
-	r->evil_sent = by_bridge;
-	sim_transmit_to(by_nic, NULL);
-	sim_bridge_knows(station, SIM_NIC_IFINDEX);
-	rig_turns_until(r, 100, placed(r)->state == PLACED_NIC);
-	rig_turns(r, 3); /* the queue rests first */
-	*state = r;
-	return 0;
-}
-
-static int end(void **state)
-{
-	sim_transmit_to(NULL, NULL);
-	return rig_teardown(state);
-}
-
-/* ---- frames ---- */
-
-enum kind { PLAIN, BLANK, GSO };
-
-static struct frame built;
-
-/* In the guest's memory: two in each page. */
-static uint8_t *place_of(const struct evil *e, uint32_t number)
-{
-	return e->tx_memory + (size_t)(number % EVIL_PAGES) * XEN_PAGE +
-	       number / EVIL_PAGES % 2 * 1024;
-}
-
-/* Of a flow, numbered. */
-static void put(struct rig *r, enum kind kind, const uint8_t *to, const uint8_t *from,
-		uint32_t number)
-{
-	struct evil *e = &r->evil;
-	uint8_t *at = place_of(e, number);
-
-	frame_build(&built, &(struct frame_spec){ .ip_version = 4, .protocol = IPPROTO_TCP,
-						  .payload = kind == GSO ? 3000 : 100 });
-	put_be16(built.bytes + built.csum_at, frame_checksum(&built));
-	memcpy(at, built.bytes, built.size);
-	memcpy(at, to, 6);
-	memcpy(at + 6, from, 6);
-	memcpy(at + NUMBER_AT, &number, sizeof(number));
-	evil_tx(e, number % EVIL_PAGES, (uint16_t)((at - e->tx_memory) % XEN_PAGE),
-		(uint16_t)built.size,
-		kind == GSO   ? NETTXF_extra_info | NETTXF_csum_blank | NETTXF_data_validated :
-		kind == BLANK ? NETTXF_csum_blank | NETTXF_data_validated :
-				0);
-	if (kind == GSO)
-		evil_tx_gso(e, XEN_NETIF_GSO_TYPE_TCPV4, 1000, 0);
-}
-
-static void show(struct rig *r)
-{
-	evil_publish(&r->evil);
-	evil_notify(&r->evil);
-}
-
-static void send_one(struct rig *r, enum kind kind, const uint8_t *to, const uint8_t *from,
-		     uint32_t number)
-{
-	put(r, kind, to, from, number);
-	show(r);
-	turn(r);
-	turn(r);
-}
 
 /* ---- which way ---- */
 
@@ -184,13 +36,9 @@ static void to_a_station_behind_it(void **state)
 static void a_blank_checksum_is_finished(void **state)
 {
 	struct rig *r = *state;
-	uint32_t number = 1;
 
-	send_one(r, BLANK, station, own, number);
+	send_one(r, BLANK, station, own, 1);
 	assert_int_equal(wire.n_by_nic, 1);
-	memcpy(built.bytes, station, 6);
-	memcpy(built.bytes + 6, own, 6);
-	memcpy(built.bytes + NUMBER_AT, &number, sizeof(number));
 	put_be16(built.bytes + built.csum_at, frame_checksum(&built));
 	assert_memory_equal(wire.frame, built.bytes, built.size);
 }
@@ -571,7 +419,7 @@ static void the_end_comes_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define T(name) cmocka_unit_test_setup_teardown(name, transmit_start, transmit_end)
 		T(to_a_station_behind_it),	 T(a_blank_checksum_is_finished),
 		T(all_else_takes_the_bridge),	 T(a_foreign_source_takes_the_bridge),
 		T(a_station_that_moves),	 T(not_without_a_place),

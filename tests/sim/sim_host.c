@@ -374,11 +374,16 @@ static void netdev_neighbours_again(void *ctx)
 	(void)ctx; /* a test says what it wants known */
 }
 
-void sim_bridge_knows(const uint8_t mac[6], int port)
+void sim_bridge_knows_in(const uint8_t mac[6], uint16_t vlan, int port)
 {
 	assert_true(n_news < ARRAY_SIZE(news));
-	news[n_news] = (struct neighbour){ .bridge = SIM_BRIDGE, .port = port };
+	news[n_news] = (struct neighbour){ .bridge = SIM_BRIDGE, .port = port, .vlan = vlan };
 	memcpy(news[n_news++].mac, mac, 6);
+}
+
+void sim_bridge_knows(const uint8_t mac[6], int port)
+{
+	sim_bridge_knows_in(mac, 0, port);
 }
 
 void sim_bridge_news_lost(void)

@@ -24,6 +24,7 @@ uint64_t sim_learned(const uint8_t mac[6], uint16_t vlan);
 /* The bridge says that a station is behind a port of it, or (0) behind none; or that it could
  * not say all. */
 void sim_bridge_knows(const uint8_t mac[6], int port);
+void sim_bridge_knows_in(const uint8_t mac[6], uint16_t vlan, int port);
 void sim_bridge_news_lost(void);
 
 /* What the bridge makes of the wire's frames for vif<domid>.<devid>. */

@@ -6,7 +6,7 @@
 
 static struct {
 	uint32_t size;
-	uint8_t bytes[NIC_TRANSMIT_MAX];
+	uint8_t bytes[NIC_TRANSMIT_MAX + PACKET_TAG_SIZE];
 } frames[SIM_TRANSMIT_SIZE];
 static struct nic_sent counts;
 static bool is_busy;
@@ -18,7 +18,7 @@ uint32_t sim_transmit_waiting(void)
 	return (uint32_t)(counts.taken - counts.done);
 }
 
-uint32_t sim_transmit(struct nic_port *port, struct packet *const p[], uint32_t n)
+uint32_t sim_transmit(struct nic_port *port, struct packet *const p[], uint32_t n, uint16_t vlan)
 {
 	uint32_t i;
 
@@ -26,11 +26,10 @@ uint32_t sim_transmit(struct nic_port *port, struct packet *const p[], uint32_t 
 	for (i = 0; i < n && sim_transmit_waiting() < SIM_TRANSMIT_SIZE; i++) {
 		uint32_t at = counts.taken++ % SIM_TRANSMIT_SIZE;
 
-		assert(p[i]->size <= sizeof(frames[at].bytes));
+		assert(p[i]->size <= NIC_TRANSMIT_MAX);
 		assert(!(packet_vnet(p[i])->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM));
 		assert(!packet_vnet(p[i])->gso_type);
-		memcpy(frames[at].bytes, p[i]->frame, p[i]->size);
-		frames[at].size = p[i]->size;
+		frames[at].size = packet_copy_tagged(frames[at].bytes, p[i], vlan);
 	}
 	return i;
 }

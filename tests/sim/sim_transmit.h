@@ -10,7 +10,7 @@
 #define SIM_TRANSMIT_SIZE 64u /* frames that wait */
 
 /* Of nic_port_ops, whatever port: there is one. */
-uint32_t sim_transmit(struct nic_port *port, struct packet *const p[], uint32_t n);
+uint32_t sim_transmit(struct nic_port *port, struct packet *const p[], uint32_t n, uint16_t vlan);
 bool sim_transmit_kick(struct nic_port *port);
 void sim_transmit_sent(struct nic_port *port, struct nic_sent *out);
 
