@@ -135,6 +135,8 @@ static void show_one(const json_t *answer)
 	if (number(placement, "vlan"))
 		printf(" for VLAN %jd, %stagged on the wire", number(placement, "vlan"),
 		       number(placement, "wire_vlan") ? "" : "un");
+	if (json_is_true(json_object_get(placement, "transmit")))
+		printf(", sends by it");
 	if (json_is_string(json_object_get(placement, "buffers")))
 		show_buffers(text(placement, "buffers"));
 	if (json_is_string(json_object_get(placement, "why_not")))

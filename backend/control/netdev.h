@@ -144,8 +144,9 @@ struct netdev_ops {
 	void (*neighbours_again)(void *ctx);
 
 	/*
-	 * What frames that its bridge delivers to nd look like on the wire behind 'uplink',
-	 * another port of that bridge: zeroed where the bridge does not filter VLANs.
+	 * What frames that its bridge delivers to nd, or takes from it, look like on the wire
+	 * behind 'uplink', another port of that bridge: zeroed where the bridge does not filter
+	 * VLANs.
 	 * NULL and *out, or why there is no such thing, for people.
 	 */
 	const char *(*wire_form)(void *ctx, const struct netdev *nd, int uplink,

@@ -192,9 +192,9 @@ void placement_check_filters(struct nic *n, uint64_t now_ns)
 }
 
 /* Of what comes by a locked port the bridge looks who sends it. */
-static bool may_transmit(const struct vif *v, const struct nic *n)
+static bool may_transmit(const struct vif *v, const struct nic *n, const struct vlan_form *form)
 {
-	return nic_transmits(n) && !v->link.locked;
+	return nic_transmits(n) && !form->one_way && !v->link.locked;
 }
 
 void placement_join(struct control *c, struct vif *v, struct nic *n, uint64_t now_ns)
@@ -211,7 +211,7 @@ void placement_join(struct control *c, struct vif *v, struct nic *n, uint64_t no
 	msg.slot = v->queue[p->queue].slot;
 	msg.nic.place = p->place;
 	msg.nic.vlan = form->vlan;
-	p->transmit = may_transmit(v, n);
+	p->transmit = may_transmit(v, n, form);
 	msg.nic.transmit = p->transmit;
 	memcpy(msg.nic.mac, v->keys.mac, sizeof(msg.nic.mac));
 	msg.nic.own_tag = form->on_wire && !form->tag_off;
@@ -289,7 +289,7 @@ bool placement_is_to_leave(struct control *c, const struct vif *v, uint64_t now_
 	assert(p->nic); /* who is on a NIC, or on the way there, has one */
 	return placement_choose(c, v, &form, now_ns, &why_not) != p->nic ||
 	       !same_form(&form, &p->form) || v->link.mtu != p->mtu ||
-	       may_transmit(v, p->nic) != p->transmit;
+	       may_transmit(v, p->nic, &form) != p->transmit;
 }
 
 static void on_joined(struct control *c, struct vif *v, const struct worker_event *e, uint64_t now_ns)

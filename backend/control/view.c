@@ -147,10 +147,11 @@ static json_t *view_placement(const struct control *c, const struct vif *v)
 	if (p->nic)
 		buffers = ipc_buffers_name(__atomic_load_n(&q->buffers, __ATOMIC_RELAXED));
 
-	return json_pack("{s:s, s:s?, s:i, s:i, s:i, s:s?, s:s?, s:s?, s:I}", "wish",
+	return json_pack("{s:s, s:s?, s:i, s:i, s:i, s:b, s:s?, s:s?, s:s?, s:I}", "wish",
 			 placement_wish_name(p->wish), "nic", p->nic ? p->nic->config.name : NULL,
 			 "queue", p->nic ? (int)p->queue : 0, "vlan", p->nic ? p->form.vlan : 0, "wire_vlan",
-			 p->nic ? p->form.on_wire : 0, "buffers", buffers, "why_not",
+			 p->nic ? p->form.on_wire : 0, "transmit", p->nic && p->transmit, "buffers",
+			 buffers, "why_not",
 			 p->state == PLACED_BRIDGE ? p->why_not : NULL, "failure",
 			 p->failure[0] ? p->failure : NULL, "moves", (json_int_t)p->n_moves);
 }

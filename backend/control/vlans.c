@@ -250,6 +250,7 @@ const char *vlans_form(const struct vlans *v, int port, int uplink, struct vlan_
 		return "its VLAN is tagged for the guest and untagged on the wire";
 	*out = (struct vlan_form){ .vlan = vlan,
 				   .on_wire = native ? 0 : vlan,
-				   .tag_off = !native && !tagged };
+				   .tag_off = !native && !tagged,
+				   .one_way = !p->pvid && !tagged };
 	return NULL;
 }

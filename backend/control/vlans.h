@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Rank 79: which VLANs the ports of bridges are in, as rtnetlink tells, and what frames for
- * one port look like on the wire behind another.
+ * one port, and from it, look like on the wire behind another.
  *
  * links.c asks and listens, and hands the messages on. Of a bridge that does not filter VLANs
  * the table says nothing that counts.
@@ -40,7 +40,8 @@ struct vlans {
 struct vlan_form {
 	uint16_t vlan;	  /* which; 0: their bridge knows of none */
 	uint16_t on_wire; /* the VLAN of their tag; 0: they have none */
-	bool tag_off;	  /* which the guest is not to see */
+	bool tag_off;	  /* which the guest is not to see, and not to put on */
+	bool one_way;	  /* what the guest sends in it does not look like what it receives */
 };
 
 /* The whole table was asked for; what it turns out not to have is gone. */
@@ -55,8 +56,9 @@ void vlans_fini(struct vlans *v);
 
 /*
  * What frames that the bridge delivers to 'port' look like on the wire behind 'uplink',
- * another of its ports. If the port has several VLANs, those of the one its guest has without
- * tags. NULL and *out, or why that cannot be said of them, for people.
+ * another of its ports, and, unless one_way, those that it takes from 'port'. If the port has
+ * several VLANs, those of the one its guest has without tags. NULL and *out, or why that cannot
+ * be said of them, for people.
  */
 const char *vlans_form(const struct vlans *v, int port, int uplink,
 		       struct vlan_form *out) must_check;

@@ -11,7 +11,8 @@
  * other way, a priority without a VLAN included, is the bridge's to judge.
  *
  * Two ways could reorder a flow. A flow here is what has the same two IP addresses, so that an
- * IP fragment belongs to it as well, and so does what is tagged; other frames, one destination. It goes one way at a time:
+ * IP fragment belongs to it as well, whatever tags it has; other frames, one destination. It goes
+ * one way at a time:
  *
  *	NIC -> bridge	as soon as the device is done with its last frame: that has left the
  *			host. Until then the frame waits, and with it all behind it, for no

@@ -71,6 +71,14 @@ static void is(const struct vlans *v, uint16_t vlan, uint16_t on_wire, bool tag_
 	assert_int_equal(form.tag_off, tag_off);
 }
 
+static void is_one_way(const struct vlans *v, bool expected)
+{
+	struct vlan_form form;
+
+	assert_null(vlans_form(v, VIF, UPLINK, &form));
+	assert_int_equal(form.one_way, expected);
+}
+
 static void is_not(const struct vlans *v, const char *reason)
 {
 	struct vlan_form form;
@@ -134,6 +142,28 @@ static void a_trunk(void **state)
 	ADD(VIF, 31);
 	is_not(&v, "several VLANs");
 	DEL(VIF, 31, .last = 50);
+	is(&v, 30, 30, false);
+	vlans_fini(&v);
+}
+
+/* Without a PVID the bridge drops what has no tag, whatever it takes off on the other way. */
+static void one_way(void **state)
+{
+	struct vlans v = { .port = NULL };
+
+	(void)state;
+	ADD(UPLINK, 30, .last = 40);
+	ADD(VIF, 30, .flags = UNTAGGED);
+	is_one_way(&v, true);
+	is(&v, 30, 30, true);
+	ADD(UPLINK, 30, .flags = ACCESS);
+	is_one_way(&v, true);
+	is(&v, 30, 0, false);
+	ADD(VIF, 30, .flags = ACCESS);
+	is_one_way(&v, false);
+	ADD(UPLINK, 30);
+	ADD(VIF, 30, .flags = 0); /* a trunk */
+	is_one_way(&v, false);
 	is(&v, 30, 30, false);
 	vlans_fini(&v);
 }
@@ -232,6 +262,7 @@ int main(void)
 		cmocka_unit_test(an_access_port),
 		cmocka_unit_test(a_hybrid_port),
 		cmocka_unit_test(a_trunk),
+		cmocka_unit_test(one_way),
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(spanning_trees),
 		cmocka_unit_test(the_table_is_read_again),

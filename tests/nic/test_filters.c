@@ -2,7 +2,7 @@
 /*
  * What the filters of real providers match, and in what form it arrives: frames byte by byte
  * from the other end of a cable, in a network namespace. What no filter matches is the
- * host's, as it was. Root.
+ * host's, as it was. And in what form arrives there what is sent. Root.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 #include "backend/nic/nic.h"
 
 #define DEADLINE_MS 5000
-#define FRAME_SIZE  100u
+#define FRAME_SIZE  1518u /* with a tag */
 #define PLACES	    3u
 
 struct provider {
@@ -33,12 +33,15 @@ struct provider {
 	struct nic_config config;
 };
 
-static const struct provider afxdp = { &afxdp_device_ops, &afxdp_port_ops, { .name = "nic" } };
+static const struct provider afxdp = {
+	&afxdp_device_ops, &afxdp_port_ops, { .name = "nic", .transmit = true }
+};
 static const struct provider model = {
 	&model_device_ops, &model_port_ops, { .name = "nictap", .wire = "nic" }
 };
 
 static const uint8_t ours[6] = { 0x00, 0x16, 0x3e, 1, 2, 3 }, others[6] = { 0x00, 0x16, 0x3e, 1, 2, 4 };
+static const uint8_t station[6] = { 2, 0, 0, 0, 0, 1 }; /* at the other end */
 
 struct rig {
 	const struct provider *p;
@@ -152,7 +155,7 @@ static struct frame frame(const uint8_t mac[6], const uint32_t *tags, uint8_t nu
 	struct frame f = { .size = 12 };
 
 	memcpy(f.data, mac, 6);
-	memcpy(f.data + 6, "\2\0\0\0\0\1", 6);
+	memcpy(f.data + 6, station, 6);
 	for (; tags && *tags; tags++, f.size += 4) {
 		uint32_t tag = htonl(*tags);
 
@@ -193,10 +196,10 @@ static void got(const struct rig *r, uint32_t i, struct frame expected)
 	r->p->port->give_back(r->port, packet);
 }
 
-/* The host's next frame of our ethertype: the tag that Linux keeps apart put back. */
-static void host_got(const struct rig *r, struct frame expected)
+/* A socket's next frame from there: the tag that Linux keeps apart put back. */
+static void socket_got(int fd, const void *source, struct frame expected)
 {
-	struct pollfd p = { .fd = r->host, .events = POLLIN };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	union {
 		char room[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 		struct cmsghdr align;
@@ -213,11 +216,11 @@ static void host_got(const struct rig *r, struct frame expected)
 		ssize_t size;
 
 		if (!poll(&p, 1, DEADLINE_MS))
-			fail_msg("the host got nothing");
-		size = recvmsg(r->host, &msg, 0);
+			fail_msg("nothing came");
+		size = recvmsg(fd, &msg, 0);
 		said = CMSG_FIRSTHDR(&msg);
 		assert_true(size > 14 && said);
-		if (!said || memcmp(data + 4 + 6, "\2\0\0\0\0\1", 6))
+		if (!said || memcmp(data + 4 + 6, source, 6))
 			continue; /* the namespace's own */
 		memcpy(&aux, CMSG_DATA(said), sizeof(aux));
 		if (!(aux.tp_status & TP_STATUS_VLAN_VALID)) {
@@ -231,6 +234,11 @@ static void host_got(const struct rig *r, struct frame expected)
 		same(&expected, data, (size_t)size + 4);
 		return;
 	}
+}
+
+static void host_got(const struct rig *r, struct frame expected)
+{
+	socket_got(r->host, station, expected);
 }
 
 static struct nic_filter filter(const uint8_t mac[6], uint16_t vlan, bool tag_off)
@@ -305,6 +313,55 @@ static void the_device_takes_the_tag_off(void **state)
 	host_got(r, frame(ours, TAGS(TAG(20)), 4));
 }
 
+/* ---- what is sent ---- */
+
+/* From a guest to the other end, or the other way round. */
+static struct frame turned(struct frame f)
+{
+	uint8_t to[6];
+
+	memcpy(to, f.data, 6);
+	memcpy(f.data, f.data + 6, 6);
+	memcpy(f.data + 6, to, 6);
+	return f;
+}
+
+static void transmit(const struct rig *r, struct frame f, uint16_t vlan)
+{
+	struct packet p = { .frame = f.data, .size = (uint32_t)f.size }, *list[] = { &p };
+	const struct frame before = f;
+
+	assert_int_equal(r->p->port->transmit(r->port, list, 1, vlan), 1);
+	same(&before, f.data, p.size); /* into a copy */
+	for (int i = 0; r->p->port->kick(r->port); i++) {
+		assert_true(i < DEADLINE_MS);
+		usleep(1000);
+	}
+}
+
+static void sent_with_a_tag(void **state)
+{
+	struct rig *r = *state;
+	struct frame full = frame(ours, NULL, 7), tagged = frame(ours, TAGS(TAG(10)), 7);
+
+	full.size = FRAME_SIZE - 4;
+	tagged.size = FRAME_SIZE;
+	memset(full.data + 74, 7, full.size - 74);
+	memset(tagged.data + 78, 7, tagged.size - 78);
+	transmit(r, turned(frame(ours, NULL, 1)), 0);
+	socket_got(r->wire, ours, turned(frame(ours, NULL, 1)));
+	transmit(r, turned(frame(ours, NULL, 2)), 10);
+	socket_got(r->wire, ours, turned(frame(ours, TAGS(TAG(10)), 2)));
+	transmit(r, turned(frame(ours, NULL, 3)), 4094);
+	socket_got(r->wire, ours, turned(frame(ours, TAGS(TAG(4094)), 3)));
+	transmit(r, turned(frame(ours, TAGS(TAG(PRIORITY | 10)), 4)), 0);
+	socket_got(r->wire, ours, turned(frame(ours, TAGS(TAG(PRIORITY | 10)), 4)));
+	transmit(r, turned(frame(ours, TAGS(TAG(20)), 5)), 10);
+	socket_got(r->wire, ours, turned(frame(ours, TAGS(TAG(10), TAG(20)), 5)));
+	transmit(r, turned(full), 10); /* the MTU's, and the tag */
+	socket_got(r->wire, ours, turned(tagged));
+}
+
 int main(void)
 {
 #define T(name, provider) { #name " (" #provider ")", name, start_##provider, stop, NULL }
@@ -312,6 +369,7 @@ int main(void)
 		T(untagged_ones_only, afxdp), T(untagged_ones_only, model),
 		T(each_vlan_its_own, afxdp),  T(each_vlan_its_own, model),
 		T(the_device_takes_the_tag_off, model),
+		T(sent_with_a_tag, afxdp),    T(sent_with_a_tag, model),
 	};
 #undef T
 

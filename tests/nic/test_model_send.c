@@ -160,7 +160,8 @@ static void to_its_vlan_only(void **state)
 	assert_int_equal(rig_add_filter(0, 7), 0);
 	assert_int_equal(rig_add_filter(1, 0), 0);
 	for (uint32_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
-		assert_int_equal(transmit_in(elsewhere[i].vlan, elsewhere[i].place, i, RIG_SIZE), 1);
+		assert_int_equal(transmit_in(elsewhere[i].vlan, elsewhere[i].place, i, RIG_SIZE),
+				 1);
 		ops->kick(port);
 		assert_int_equal(rig_next_number(far_end), i);
 	}

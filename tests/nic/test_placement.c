@@ -528,7 +528,7 @@ static void tagged_on_the_wire(void **state)
 
 	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
 	assert_int_equal(good(r)->filter.vlan, 0);
-	form_of_good()->form = (struct vlan_form){ 10, 10, true };
+	form_of_good()->form = (struct vlan_form){ 10, 10, .tag_off = true };
 	rig_turns_until(r, 100, good(r)->state == PLACED_NIC && good(r)->n_moves >= 3);
 	assert_int_equal(good(r)->filter.vlan, 10);
 	assert_int_equal(evil(r)->filter.vlan, 0);
@@ -542,7 +542,7 @@ static void there_and_back_tagged(void **state)
 {
 	struct rig *r = *state;
 
-	form_of_good()->form = (struct vlan_form){ 4094, 4094, true };
+	form_of_good()->form = (struct vlan_form){ 4094, 4094, .tag_off = true };
 	there_and_back(state);
 	assert_int_equal(good(r)->filter.vlan, 4094);
 }
@@ -554,7 +554,7 @@ static void the_bridge_learns_of_its_vlans(void **state)
 	uint8_t frame[60] = { 0 };
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 10 };
 
-	sim_netdev_form(EVIL_DOMID, 0)->form = (struct vlan_form){ 30, 0, false };
+	sim_netdev_form(EVIL_DOMID, 0)->form = (struct vlan_form){ .vlan = 30 };
 	rig_turns_until(r, 100, evil(r)->state == PLACED_NIC && evil(r)->form.vlan == 30);
 	memcpy(frame + 6, mac, sizeof(mac));
 	assert_true(sim_nic_give(r->datapath, EVIL_DOMID, 0, frame, sizeof(frame)));
@@ -565,7 +565,8 @@ static void the_bridge_learns_of_its_vlans(void **state)
 static void moves_to_another_vlan(void **state)
 {
 	static const struct vlan_form forms[] = {
-		{ 10, 10, true }, { 20, 20, true }, { 20, 0, false }, { 0, 0, false }, { 20, 20, true }
+		{ 10, 10, .tag_off = true }, { 20, 20, .tag_off = true }, { .vlan = 20 },
+		{ .vlan = 0 },		     { 20, 20, .tag_off = true },
 	};
 	struct rig *r = *state;
 	uint64_t moves;

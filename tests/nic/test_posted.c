@@ -74,7 +74,7 @@ static void no_byte_is_copied_in_a_vlan(void **state)
 	struct rig *r = *state;
 
 	sim_nic_take_tags(true);
-	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, true };
+	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, .tag_off = true };
 	rig_turns_until(r, 100, good(r)->form.vlan == 10);
 	no_byte_is_copied(state);
 	assert_true(good(r)->filter.tag_off);
@@ -86,7 +86,7 @@ static void tags_are_taken_off_a_copy(void **state)
 	struct rig *r = *state;
 	struct queue_counters before, after;
 
-	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, true };
+	sim_netdev_form(GOOD_DOMID, 0)->form = (struct vlan_form){ 10, 10, .tag_off = true };
 	rig_turns_until(r, 100, good(r)->form.vlan == 10 && good(r)->state == PLACED_NIC);
 	before = rig_counters(r, GOOD_DOMID);
 	rig_good_carries(r, 500);

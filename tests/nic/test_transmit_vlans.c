@@ -15,10 +15,10 @@
 #include "tests/sim/sim_transmit.h"
 
 /* The guest's frames have no tag, those on the wire that of VLAN 10; neither has one; both do. */
-static const struct vlan_form access_port = { 10, 10, true }, native = { 10, 0, false },
-			      trunk = { 10, 10, false };
+static const struct vlan_form access_port = { 10, 10, .tag_off = true }, native = { .vlan = 10 },
+			      trunk = { .vlan = 10, .on_wire = 10 };
 
-#define Q(word) (0x81000000u | (word))
+#define Q(word)	 (0x81000000u | (word))
 #define AD(word) (0x88a80000u | (word))
 #define PRIORITY 0xa000u
 
@@ -86,6 +86,27 @@ static void without_one_as_it_is(void **state)
 	send_one(r, PLAIN, station, own, 1);
 	assert_int_equal(wire.n_by_nic, 1);
 	has_got(0);
+}
+
+/* The bridge takes the guest's frames in another form than it gives them: it has all of them. */
+static void not_one_way(void **state)
+{
+	const struct vlan_form forms[] = { { 10, 10, .tag_off = true, .one_way = true },
+					   { .vlan = 10, .one_way = true } };
+	struct rig *r = *state;
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		join_in(r, forms[i]);
+		sim_bridge_knows_in(station, 10, SIM_NIC_IFINDEX);
+		rest(r);
+		send_one(r, PLAIN, station, own, i + 1);
+	}
+	/* Nothing else of the place may change when that ends. */
+	join_in(r, native);
+	rest(r);
+	assert_int_equal(wire.n_by_bridge, 2);
+	send_one(r, PLAIN, station, own, 3);
+	assert_int_equal(wire.n_by_nic, 1);
 }
 
 /* The same station may be elsewhere in another VLAN, or unknown there. */
@@ -337,7 +358,8 @@ static void rewrite(struct rig *r, xengnttab_grant_copy_segment_t *ops, uint32_t
 		uint8_t *at = place_of(&r->evil, i);
 
 		memcpy(at + 6, random() % 4 ? own : other, 6);
-		memcpy(at + 12, headers[(size_t)random() % ARRAY_SIZE(headers)], sizeof(headers[0]));
+		memcpy(at + 12, headers[(size_t)random() % ARRAY_SIZE(headers)],
+		       sizeof(headers[0]));
 	}
 	n_rewritten++;
 }
@@ -412,8 +434,10 @@ static enum kind any_kind(void)
  * take the bridge; the device is busy, the bridge slow. */
 static void moved_under_way(void **state)
 {
-	static const struct vlan_form forms[] = { { 10, 10, true }, { 20, 20, true },
-						  { 30, 0, false }, { 0, 0, false } };
+	static const struct vlan_form forms[] = { { 10, 10, .tag_off = true },
+						  { 20, 20, .tag_off = true },
+						  { .vlan = 30 },
+						  { .vlan = 0 } };
 	struct rig *r = *state;
 	uint32_t number = 1;
 
@@ -459,6 +483,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, transmit_start, transmit_end)
 		T(the_tag_is_put_on),
 		T(without_one_as_it_is),
+		T(not_one_way),
 		T(known_in_its_vlan),
 		T(the_bridge_remembers_the_guest),
 		T(tags_of_an_access_port),

@@ -27,7 +27,7 @@ static struct {
 } bridge[4096];
 static uint32_t bridge_head, bridge_tail;
 
-#define NUMBER_AT 40u /* in the frame, without tags: TCP's sequence number and what follows is rubbish */
+#define NUMBER_AT 40u /* without tags: TCP's sequence number and what follows is rubbish */
 #define TAG	  PACKET_TAG_SIZE
 
 static void reaches_wire(uint32_t number)

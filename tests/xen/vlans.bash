@@ -109,8 +109,8 @@ give_program()
 		chmod +x /run/xen-frames"
 }
 
-# frame PLACE TAGS TEXT [BYTES]: from there to all, or to the address $to, with these tags before the ethertype
-# and the text, padded to a payload of so many bytes.
+# frame PLACE TAGS TEXT [BYTES]: from there, or the address $from, to all, or to the address $to, with
+# these tags before the ethertype and the text, padded to a payload of so many bytes.
 frame()
 {
 	local source text
@@ -119,7 +119,7 @@ frame()
 	*) source=00163e000${1: -1}1${1:1:1} ;;
 	esac
 	printf -v text "%-${4:-46}s" "$3"
-	echo "${to:-ffffffffffff}$source${2}88b5$(printf %s "$text" | od -An -v -tx1 | tr -d ' \n')"
+	echo "${to:-ffffffffffff}${from:-$source}${2}88b5$(printf %s "$text" | od -An -v -tx1 | tr -d ' \n')"
 }
 
 tag() { printf '8100%04x' "$1"; }
