@@ -349,14 +349,17 @@ struct reading {
 	unsigned set_on[ARRAY_SIZE(keys)]; /* line, 0: not set */
 	unsigned error_line;
 	struct config_error error;
+	int read_error; /* errno */
 };
 
 static char *read_line(char *str, int num, void *stream)
 {
 	struct reading *r = stream;
 
-	if (!fgets(str, num, r->file))
+	if (!fgets(str, num, r->file)) {
+		r->read_error = ferror(r->file) ? errno : 0;
 		return NULL;
+	}
 	r->line++;
 	r->continues = str[0] == ' ' || str[0] == '\t';
 	if (!strchr(str, '\n') && !feof(r->file) && !r->error_line) {
@@ -422,9 +425,12 @@ int config_read(struct config *c, const char *file, struct config_error *err)
 		error_set(err, "%.255s:%d: neither '[section]', 'key = value' nor a # comment", file,
 			  bad_line);
 		rc = -EINVAL;
-	} else if (bad_line < 0 || ferror(r.file)) {
+	} else if (r.read_error) {
+		error_set(err, "%s: %s", file, strerror(r.read_error));
+		rc = -r.read_error;
+	} else if (bad_line < 0) { /* inih's own memory */
 		error_set(err, "%s: cannot be read", file);
-		rc = -EIO;
+		rc = -ENOMEM;
 	}
 	fclose(r.file);
 	return rc;

@@ -63,9 +63,16 @@ static int set_filters(struct nic_config *n, const char *value)
 	return config_uint(value, 1, NIC_PLACES_MAX, &n->filters);
 }
 
+/* Linux net/core/dev.c:dev_valid_name(), but for blanks, which part devices here. */
+static bool valid_name(const char *name)
+{
+	return *name && strlen(name) < NIC_NAME_SIZE && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0 && !strpbrk(name, "/:");
+}
+
 static int set_wire(struct nic_config *n, const char *value)
 {
-	if (!value[0] || strlen(value) >= sizeof(n->wire))
+	if (!valid_name(value))
 		return -EINVAL;
 	strcpy(n->wire, value);
 	return 0;
@@ -140,7 +147,9 @@ static const struct option *find_option(const char *text)
 	return NULL;
 }
 
-static int set_option(struct nic_config *n, const char *text, char *why, size_t why_size)
+/* 'seen': a bit for each option. */
+static int set_option(struct nic_config *n, const char *text, unsigned *seen, char *why,
+		      size_t why_size)
 {
 	const struct option *o = find_option(text);
 
@@ -150,6 +159,11 @@ static int set_option(struct nic_config *n, const char *text, char *why, size_t 
 			say(why, why_size, "%s %s=", i ? "," : "", options[i].name);
 		return -EINVAL;
 	}
+	if (*seen & 1u << (o - options)) {
+		say(why, why_size, "%s= is there twice", o->name);
+		return -EINVAL;
+	}
+	*seen |= 1u << (o - options);
 	text = strchr(text, '=') + 1;
 	if (!(o->words ? choose(o, n, text) : o->set(n, text)))
 		return 0;
@@ -170,6 +184,8 @@ static int fit(const struct nic_config *n, char *why, size_t why_size)
 		say(why, why_size, "provider=model needs wire=, the device behind it");
 	else if (!is_model && n->wire[0])
 		say(why, why_size, "wire= goes with provider=model only");
+	else if (is_model && !strcmp(n->name, n->wire))
+		say(why, why_size, "wire= is another device, the one behind it");
 	else if (is_model && n->steering != NIC_STEERING_PROGRAM)
 		say(why, why_size, "steering= does not go with provider=model");
 	else
@@ -180,22 +196,23 @@ static int fit(const struct nic_config *n, char *why, size_t why_size)
 int config_nic_parse(struct nic_config *n, const char *text, char *why, size_t why_size)
 {
 	char *copy = strdup(text), *rest = copy, *name = strsep(&rest, ",");
+	unsigned seen = 0;
 	int rc = 0;
 
 	*n = (struct nic_config){ .filters = 0 };
 	why[0] = '\0';
-	if (!name || !*name || strlen(name) >= sizeof(n->name)) {
-		say(why, why_size, "'%.40s': a device's name has 1 to %zu characters",
-		    name ? name : "", sizeof(n->name) - 1);
-		rc = -EINVAL;
-	} else if (*name == '#') {
+	if (name && *name == '#') {
 		say(why, why_size, "a comment has a line of its own");
+		rc = -EINVAL;
+	} else if (!name || !valid_name(name)) {
+		say(why, why_size, "'%.40s': a device's name has 1 to %d characters, no '/' or ':'",
+		    name ? name : "", NIC_NAME_SIZE - 1);
 		rc = -EINVAL;
 	} else {
 		strcpy(n->name, name);
 	}
 	while (rest && !rc)
-		rc = set_option(n, strsep(&rest, ","), why, why_size);
+		rc = set_option(n, strsep(&rest, ","), &seen, why, why_size);
 	free(copy);
 	return rc ? rc : fit(n, why, why_size);
 }

@@ -29,6 +29,7 @@ printf '[vifd]\nworkers = many\n' >$tmp/bad.conf
 printf '[vifd]\nworkers = 3\n' >$tmp/good.conf
 case_ "a wrong value: file, line, what is allowed" \
 	says "$tmp/bad.conf:2: workers = 'many': must be a number, 1 to 16" 2 "$build"/vifd --config $tmp/bad.conf
+case_ "a folder in place of the file" says "vifd: $tmp: Is a directory" 2 "$build"/vifd --config $tmp
 case_ "--check-config finds it as well" status 2 "$build"/vifd --check-config --config $tmp/bad.conf
 case_ "--check-config shows the settings" says "workers = 3" 0 "$build"/vifd --check-config --config $tmp/good.conf
 case_ "a flag overrides the file" says "workers = 5" 0 "$build"/vifd --check-config --config $tmp/good.conf --workers 5

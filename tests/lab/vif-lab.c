@@ -213,7 +213,8 @@ static void take_run_option(struct lab *lab, struct lab_run *run, int option, co
 		break;
 	case RUN_STEERING:
 		if (strcmp(value, "program") && strcmp(value, "device") && strcmp(value, "auto"))
-			errx(LAB_EXIT_FAILED, "--steering is program, device or auto, not '%s'", value);
+			errx(LAB_EXIT_FAILED, "--steering is program, device or auto, not '%s'",
+			     value);
 		strcpy(lab->steering, value);
 		break;
 	case RUN_NICE:
