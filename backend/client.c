@@ -36,6 +36,36 @@ static FILE *connect_to(const char *path)
 	return fdopen(fd, "r+");
 }
 
+static void explain_connect(int err, const char *path, char *why, size_t why_size)
+{
+	if (err == EAGAIN) /* its queue of callers is full, and stays so */
+		snprintf(why, why_size, "vifd at %s takes no calls: it is stopped, or hangs", path);
+	else if (err == EACCES || err == EPERM)
+		snprintf(why, why_size, "cannot reach vifd at %s: %s: run it as root", path,
+			 strerror(err));
+	else
+		snprintf(why, why_size, "cannot reach vifd at %s: %s%s", path, strerror(err),
+			 err == ENOENT || err == ECONNREFUSED
+			     ? ": does it run? (--socket names another place)"
+			     : "");
+}
+
+/* 'err': of the last read; 0: there was none to blame. */
+static void explain_silence(FILE *conn, int err, const char *path, char *why, size_t why_size)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t size = sizeof(peer);
+
+	getsockopt(fileno(conn), SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	if (err == EAGAIN)
+		snprintf(why, why_size,
+			 "vifd at %s (pid %d) gave no answer within %d s: it is stopped, or hangs",
+			 path, (int)peer.pid, PATIENCE_S);
+	else
+		snprintf(why, why_size, "vifd at %s (pid %d) gave no answer: %s", path,
+			 (int)peer.pid, err ? strerror(err) : "it ended, or is no vifd");
+}
+
 json_t *client_ask(const char *socket_path, json_t *request, char *why, size_t why_size)
 {
 	FILE *conn = connect_to(socket_path);
@@ -44,19 +74,17 @@ json_t *client_ask(const char *socket_path, json_t *request, char *why, size_t w
 	size_t size = 0;
 
 	if (!conn) {
-		snprintf(why, why_size, "cannot reach vifd at %s: %s%s", socket_path, strerror(errno),
-			 errno == ENOENT || errno == ECONNREFUSED
-			     ? ": does it run? (--socket names another place)"
-			     : "");
+		explain_connect(errno, socket_path, why, why_size);
 		json_decref(request);
 		return NULL;
 	}
 	json_dumpf(request, conn, JSON_COMPACT);
 	fputc('\n', conn);
+	errno = 0;
 	if (!fflush(conn) && getline(&line, &size, conn) > 0)
 		answer = json_loads(line, 0, NULL);
 	if (!answer)
-		snprintf(why, why_size, "vifd at %s gave no answer", socket_path);
+		explain_silence(conn, ferror(conn) ? errno : 0, socket_path, why, why_size);
 	free(line);
 	fclose(conn);
 	json_decref(request);

@@ -9,7 +9,7 @@
 
 #define CLIENT_DEFAULT_SOCKET "/run/vifd/vifd.sock"
 
-/* Asks, waiting up to 10 s. Takes the request: {"command": ..., ...}. Returns the answer, a
+/* Asks, waiting up to 10 s for it to answer. Takes the request: {"command": ..., ...}. Returns the answer, a
  * new object, whatever it says; or NULL with the reason in why. */
 json_t *client_ask(const char *socket_path, json_t *request, char *why, size_t why_size);
 

@@ -14,7 +14,7 @@
 
 #include "backend/client.h"
 
-enum { EXIT_OK = 0, EXIT_NO_SUCH_VIF = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+enum { EXIT_OK = 0, EXIT_NO_SUCH_VIF = 1, EXIT_UNWRITTEN = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 static const char help[] =
 	"Usage: vifctl list | show VIF | stats [VIF] | nic | model VIF MODEL\n"
@@ -30,7 +30,8 @@ static const char help[] =
 	"  --json       vifd's answer as it is, for programs: see vifctl(8)\n"
 	"  --socket     vifd's socket, instead of " CLIENT_DEFAULT_SOCKET "\n"
 	"  --help, --version\n\n"
-	"Exit status: 0; 1 no such vif; 2 wrong use; 3 vifd cannot be reached.\n";
+	"Exit status: 0; 1 no such vif, or the answer could not be written; 2 wrong use; 3\n"
+	"vifd cannot be reached.\n";
 
 /* ---- showing ---- */
 
@@ -305,6 +306,10 @@ static void show_nic(const json_t *answer)
 {
 	const json_t *nic, *list = json_object_get(answer, "nics");
 
+	if (!json_array_size(list)) {
+		puts("vifd has no NIC: nics in vifd.conf(5) names those it is to serve guests by");
+		return;
+	}
 	printf("%-16s %-9s %-5s %7s %-8s %7s  %-12s %-10s %-8s %s\n", "NIC", "PROVIDER", "OPEN", "FILTERS",
 	       "POLICY", "WORKER", "STEERING", "RECEIVE", "TRANSMIT", "VIFS");
 	for (size_t i = 0; (nic = json_array_get(list, i)); i++) {
@@ -410,6 +415,10 @@ static int run(const char *socket_path, bool json, const struct command *command
 		command->show(answer);
 	}
 	json_decref(answer);
+	if (fflush(stdout) || ferror(stdout)) {
+		perror("vifctl: standard output");
+		return EXIT_UNWRITTEN;
+	}
 	return status;
 }
 

@@ -18,6 +18,7 @@
 #include "log.h"
 
 #define OPTIONS_MAX	 16
+#define LOCK_FILE	 "/run/vifd/vifd.lock"
 #define LOCK_PATIENCE_NS (5 * NS_PER_S)
 
 enum { OPT_CONFIG = 256, OPT_CHECK, OPT_HELP, OPT_VERSION, OPT_KEYS };
@@ -140,16 +141,27 @@ static void raise_fd_limit(void)
 	}
 }
 
-static int listen_for_operator(const struct config *c, int *lock_fd)
+/* Two would take each other's guests, whatever their sockets. */
+static int lock_others_out(void)
 {
 	long holder = 0;
-	int fd = api_listen(c->socket_path, LOCK_PATIENCE_NS, lock_fd, &holder);
+	int fd = api_lock(LOCK_FILE, LOCK_PATIENCE_NS, &holder);
 
 	if (fd == -EBUSY)
-		log_error(LOG_NOBODY, "another vifd serves at %s (pid %ld): stop it first, or give this "
-			  "one a socket of its own", c->socket_path, holder);
+		log_error(LOG_NOBODY, "another vifd serves this domain's guests (pid %ld): stop it first",
+			  holder);
 	else if (fd < 0)
-		log_error(LOG_NOBODY, "socket %s: %s", c->socket_path, strerror(-fd));
+		log_error(LOG_NOBODY, LOCK_FILE ": %s", strerror(-fd));
+	return fd;
+}
+
+static int listen_for_operator(const struct config *c)
+{
+	int fd = api_listen(c->socket_path);
+
+	if (fd < 0)
+		log_error(LOG_NOBODY, "socket %s: %s%s", c->socket_path, strerror(-fd),
+			  fd == -EEXIST ? ", and is no socket" : "");
 	return fd;
 }
 
@@ -199,12 +211,14 @@ static enum vifd_exit serve(const struct config *config, uint32_t uid, uint32_t 
 		free(c);
 		return VIFD_EXIT_ENVIRONMENT;
 	}
-	env.api_listener = listen_for_operator(config, &process.keep_fd);
+	process.keep_fd = lock_others_out();
+	env.api_listener = process.keep_fd < 0 ? -1 : listen_for_operator(config);
 	if (env.api_listener >= 0) {
 		status = run_control(c, config, &env, signal_fd);
 		unlink(config->socket_path);
-		close(process.keep_fd);
 	}
+	if (process.keep_fd >= 0)
+		close(process.keep_fd);
 	netdev_kernel_fini(&kernel);
 	free(c);
 	return status;

@@ -257,7 +257,6 @@ static int bind_listener(const char *path)
 	if (fd < 0)
 		return -errno;
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	unlink(path); /* the lock is ours: whoever made it is gone */
 	before = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, API_CLIENTS_MAX) ? -errno : 0;
 	umask(before);
@@ -266,23 +265,33 @@ static int bind_listener(const char *path)
 	return rc ? rc : fd;
 }
 
-int api_listen(const char *path, uint64_t patience_ns, int *lock_fd, long *holder)
+int api_lock(const char *path, uint64_t patience_ns, long *holder)
 {
-	char lock_path[PATH_MAX];
-	int rc = make_directory_of(path), fd, listener;
+	int rc = make_directory_of(path), fd;
 
 	if (rc)
 		return rc;
-	snprintf(lock_path, sizeof(lock_path), "%s.lock", path);
-	fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	rc = take_lock(fd, patience_ns, holder);
-	listener = rc ? rc : bind_listener(path);
-	if (listener < 0) {
-		close(fd);
-		return listener;
+	if (!rc)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+int api_listen(const char *path)
+{
+	struct stat st;
+	int rc = make_directory_of(path);
+
+	if (rc)
+		return rc;
+	if (!lstat(path, &st)) {
+		if (!S_ISSOCK(st.st_mode))
+			return -EEXIST;
+		unlink(path); /* of this domain's vifds we are the one: whoever made it is gone */
 	}
-	*lock_fd = fd;
-	return listener;
+	return bind_listener(path);
 }

@@ -52,11 +52,16 @@ bool api_has_room(const struct api *a);
 json_t *api_error(const char *code, const char *fmt, ...) printf_like(2, 3);
 
 /*
- * Makes the listening socket at 'path' (0600, its directory too if it is not there) and
- * takes the lock beside it, "<path>.lock", which holds off a second vifd; it waits up to
- * 'patience_ns' for the datapath of a vifd that is gone. The lock's fd goes to *lock_fd.
- * The listener, or -EBUSY: another vifd serves there, *holder is its pid; -errno.
+ * Takes the lock that holds off a second vifd, a file (its directory is made if it is not
+ * there); waits up to 'patience_ns' for the datapath of a vifd that is gone. A descriptor
+ * that holds it, or -EBUSY: another vifd has it, *holder is its pid; -errno.
  */
-int api_listen(const char *path, uint64_t patience_ns, int *lock_fd, long *holder) must_check;
+int api_lock(const char *path, uint64_t patience_ns, long *holder) must_check;
+
+/*
+ * Makes the listening socket at 'path' (0600, its directory too if it is not there), in place
+ * of one that a vifd before us left. The listener, or -EEXIST: something else is there; -errno.
+ */
+int api_listen(const char *path) must_check;
 
 #endif

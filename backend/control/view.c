@@ -410,7 +410,7 @@ static json_t *answer_fault(struct control *c, struct vif *v, const json_t *requ
 		return api_error("bad-request", "there is no model NIC of that name that is open");
 	if (!fault || !json_is_integer(value) || number < 0 || number > UINT32_MAX ||
 	    n->ops->fault(n->device, fault, (uint32_t)number))
-		return api_error("bad-request", "no such fault, or not with that value");
+		return api_error("bad-request", "the faults are pulled 0 or 1, stuck, stray, filter-refused and table-full, each with a number");
 	return ok_with("nic", view_nic(n));
 }
 

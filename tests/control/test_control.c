@@ -243,7 +243,7 @@ static void netback_is_noticed(void **state)
 /* ---- the operator's socket ---- */
 
 struct api_test {
-	char path[64];
+	char path[64], lock[72];
 	int lock_fd;
 	struct api api;
 };
@@ -277,7 +277,10 @@ static int api_setup(void **state)
 
 	assert_non_null(mkdtemp(dir));
 	snprintf(t->path, sizeof(t->path), "%s/s", dir);
-	fd = api_listen(t->path, 0, &t->lock_fd, &holder);
+	snprintf(t->lock, sizeof(t->lock), "%s/lock", dir);
+	t->lock_fd = api_lock(t->lock, 0, &holder);
+	assert_true(t->lock_fd >= 0);
+	fd = api_listen(t->path);
 	assert_true(fd >= 0);
 	api_init(&t->api, fd, echo, NULL);
 	*state = t;
@@ -400,12 +403,22 @@ static void api_is_roots_alone_and_locked(void **state)
 	struct api_test *t = *state;
 	long holder = 0;
 	struct stat st;
-	int lock_fd;
 
 	assert_int_equal(stat(t->path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(api_listen(t->path, NS_PER_S, &lock_fd, &holder), -EBUSY);
+	assert_int_equal(api_lock(t->lock, NS_PER_S, &holder), -EBUSY);
 	assert_int_equal(holder, getpid());
+}
+
+/* A file that is no socket is somebody's. */
+static void api_leaves_files_alone(void **state)
+{
+	struct api_test *t = *state;
+	struct stat st;
+
+	assert_int_equal(api_listen(t->lock), -EEXIST);
+	assert_int_equal(stat(t->lock, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
 }
 
 /* ---- slots, and a datapath played by the test ---- */
@@ -935,6 +948,7 @@ int main(void)
 		API_TEST(api_never_waits_for_a_reader),
 		API_TEST(api_bounds_its_clients),
 		API_TEST(api_is_roots_alone_and_locked),
+		API_TEST(api_leaves_files_alone),
 		WORKERS_TEST(slots_wait_for_ready),
 		WORKERS_TEST(a_queue_brings_its_maps),
 		WORKERS_TEST(a_vifs_queues_go_to_different_workers),

@@ -49,6 +49,7 @@ case_ "a named file that is missing" says "No such file" 2 "$build"/vifd --confi
 case_ "an unknown user" says "there is no such user" 2 "$build"/vifd --user nosuchuserhere
 case_ "--help and --version" says "Usage: vifd" 0 "$build"/vifd --help
 case_ "no xenstored: where it looked" says "cannot reach xenstored" 3 "$build"/vifd
+case_ "a socket's place that is taken" says "socket $tmp/good.conf: File exists, and is no socket" 1 "$build"/vifd --socket $tmp/good.conf
 case_ "no root" says "must be started as root" 3 setpriv --reuid 65534 --clear-groups "$build"/vifd
 case_ "no CAP_NET_ADMIN" says "CAP_NET_ADMIN is missing" 3 \
 	setpriv --bounding-set -net_admin --inh-caps -net_admin "$build"/vifd
@@ -68,7 +69,7 @@ interrupted()
 	for i in 0 1 2 3 5 8 13 21 34 55 89; do
 		"$build"/vifd >>$tmp/vifd.log 2>&1 &
 		pid=$!
-		read -rt "$(printf '0.%03d' "$i")" <> <(:) || true
+		sleep "$(printf '0.%03d' "$i")" # 'read -t' was once seen to wait for ever here
 		kill -TERM $pid
 		end=0
 		wait $pid || end=$?
@@ -82,8 +83,40 @@ case_ "stopped at any moment, it ends cleanly" interrupted
 
 start_vifd --hotplug-timeout-s 1 --max-queues 4
 
-second_vifd() { says "another vifd serves at /run/vifd/vifd.sock (pid $vifd_pid)" 1 "$build"/vifd; }
+# Also on a socket of its own: there are no other guests for it.
+second_vifd()
+{
+	says "another vifd serves this domain's guests (pid $vifd_pid)" 1 "$build"/vifd
+	says "another vifd serves this domain's guests (pid $vifd_pid)" 1 "$build"/vifd --socket $tmp/other.sock
+	[[ ! -e $tmp/other.sock ]]
+}
 case_ "a second vifd is refused" second_vifd
+
+# As many as wait for an answer, and more, which cannot even ask.
+hanging_vifd()
+{
+	local i
+	kill -STOP "$vifd_pid"
+	for i in {1..40}; do
+		{ status 3 ctl list || echo wrong; } >$tmp/hang.$i 2>&1 &
+	done
+	wait $(jobs -p | grep -vx "$vifd_pid") || true
+	kill -CONT "$vifd_pid"
+	! grep wrong $tmp/hang.*
+	grep "vifctl: vifd at /run/vifd/vifd.sock (pid $vifd_pid) gave no answer within 10 s: it is stopped" $tmp/hang.*
+	grep 'takes no calls: it is stopped' $tmp/hang.*
+	until_ 10 is_up
+}
+case_ "vifctl with a vifd that hangs" hanging_vifd
+
+unwritten()
+{
+	ctl list >/dev/full 2>$tmp/unwritten && return 1
+	grep 'vifctl: standard output: No space left' $tmp/unwritten
+}
+case_ "vifctl whose answer finds no room" unwritten
+case_ "vifctl that may not" says "Permission denied: run it as root" 3 setpriv --reuid 65534 --clear-groups "$build"/vifctl list
+case_ "vifctl nic without one" says "vifd has no NIC: nics in vifd.conf" 0 ctl nic
 
 to_init_wait()
 {
@@ -424,7 +457,7 @@ case_ "vifctl --json" schema
 
 case_ "vif 3 never noticed" state_is 3 2
 
-quiet() { read -rt 1.5 _ <> <(:) || true; }
+quiet() { sleep 1.5; }
 
 xenstored_gone()
 {
@@ -434,7 +467,7 @@ xenstored_gone()
 	says "vif3.0" 0 ctl list
 	local before after
 	before=$(awk '{print $14 + $15}' /proc/"$vifd_pid"/stat)
-	read -rt 1 <> <(:) || true
+	sleep 1
 	after=$(awk '{print $14 + $15}' /proc/"$vifd_pid"/stat)
 	((after - before < 10))
 }

@@ -33,7 +33,7 @@ still()
 		ip -n "$ns" neigh flush all
 	done
 	before=$(frames)
-	read -r -t 2 _ <> <(:) || true
+	sleep 2
 	after=$(frames)
 	[ "$before" = "$after" ]
 }
