@@ -214,7 +214,7 @@ bad_input()
 	exits 125 "$lab" run --steering device -- true
 	says 'are of --model mq'
 	exits 125 "$lab" run --model mq --nic model --steering device -- true
-	says 'of --nic afxdp'
+	says 'a model NIC has --steering program'
 	for nice in '' 20 -21 5x; do
 		exits 125 "$lab" run --datapath-nice "$nice" -- true
 		says "from -20 to 19, not '$nice'"

@@ -257,8 +257,8 @@ static int run_main(struct lab *lab, int argc, char **argv)
 		fail("run needs a COMMAND", NULL);
 	if (!lab->mq && (lab->model_nic || lab->n_filters || lab->steering[0]))
 		fail("--nic, --filters and --steering are of --model mq", NULL);
-	if (lab->model_nic && lab->steering[0])
-		fail("--steering is of --nic afxdp", NULL);
+	if (lab->model_nic && lab->steering[0] && strcmp(lab->steering, "program") != 0)
+		fail("a model NIC has --steering program alone", NULL);
 	need_root();
 	need_programs(lab);
 	if (run.logs && mkdir(run.logs, 0755) && errno != EEXIST)
