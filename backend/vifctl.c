@@ -302,6 +302,17 @@ static void show_vifs(const json_t *nic)
 	}
 }
 
+/* Why it serves nobody, or where whom it serves is. */
+static void show_whereabouts(const json_t *nic)
+{
+	if (!json_is_true(json_object_get(nic, "open")))
+		printf("  not open: %s\n", text(nic, "error"));
+	else if (json_is_string(json_object_get(nic, "bridge")))
+		printf("  in bridge %s\n", text(nic, "bridge"));
+	else
+		puts("  in no bridge: it serves no guest until it is");
+}
+
 static void show_nic(const json_t *answer)
 {
 	const json_t *nic, *list = json_object_get(answer, "nics");
@@ -319,9 +330,8 @@ static void show_nic(const json_t *answer)
 		       text(nic, "receive"),
 		       json_is_true(json_object_get(nic, "transmit")) ? "yes" : "no");
 		show_vifs(nic);
-		if (json_is_string(json_object_get(nic, "error")))
-			printf(" %s", text(nic, "error"));
 		putchar('\n');
+		show_whereabouts(nic);
 		if (json_is_true(json_object_get(nic, "untested_on_hardware")))
 			puts("  untested on hardware");
 		show_device(json_object_get(nic, "device"));

@@ -188,6 +188,14 @@ static void follow_link(struct nic *n, const struct netdev_host *now, uint64_t n
 			 now->carrier ? "up" : "down");
 }
 
+/* What is in no bridge is of no use to anybody, and nothing else would say so. */
+static void follow_master(const struct nic *n, const struct netdev_host *now)
+{
+	if (!now->master && (!n->heard || n->host.master))
+		log_warning(LOG_NOBODY, "NIC %s: it is in no bridge: it serves no guest until it is",
+			    n->config.name);
+}
+
 /* Looks at an open device. Returns when to look again, if no news of links come first. */
 static uint64_t look_at(struct control *c, struct nic *n, uint64_t now_ns)
 {
@@ -199,6 +207,7 @@ static uint64_t look_at(struct control *c, struct nic *n, uint64_t now_ns)
 	if (!found)
 		return UINT64_MAX;
 	follow_link(n, &now, now_ns);
+	follow_master(n, &now);
 	n->host = now;
 	n->heard = true;
 	return n->link_ns > now_ns ? n->link_ns : UINT64_MAX;

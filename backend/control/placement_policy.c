@@ -121,7 +121,8 @@ struct nic *placement_choose(struct control *c, const struct vif *v, struct vlan
 	*why_not = unfit(c, v);
 	if (*why_not)
 		return NULL;
-	*why_not = "no NIC of vifd.conf is in its bridge";
+	*why_not = c->nics.n ? "no open NIC of vifd.conf is in its bridge: see vifctl nic" :
+			       "vifd.conf names no NIC";
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		struct nic *n = &c->nics.nic[i];
 

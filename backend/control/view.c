@@ -6,6 +6,7 @@
  */
 #include "backend/control/view.h"
 
+#include <net/if.h>
 #include <string.h>
 
 #include "backend/control/control.h"
@@ -170,9 +171,18 @@ static json_t *view_device(const struct nic *n)
 			 (json_int_t)s.to_host, "from_host", (json_int_t)s.from_host);
 }
 
+/* What the NIC's device is in, a bridge if anything is to come of it; NULL: nothing. */
+static const char *master_of(const struct nic *n, char name[IF_NAMESIZE])
+{
+	return n->device && n->heard && n->host.master ?
+		       if_indextoname((unsigned)n->host.master, name) :
+		       NULL;
+}
+
 static json_t *view_nic(const struct nic *n)
 {
 	struct nic_caps caps = { .n_places = 0 };
+	char master[IF_NAMESIZE];
 	json_t *vifs = json_array(), *lent = json_array();
 
 	if (n->device)
@@ -183,12 +193,12 @@ static json_t *view_nic(const struct nic *n)
 		if (n->place[i] && n->place[i]->placement.lent)
 			json_array_append_new(lent, json_string(n->place[i]->name));
 	}
-	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s, s:s?, s:s?, s:b, s:b, s:o, s:o, s:o?}", "nic",
+	return json_pack("{s:s, s:s, s:b, s:s?, s:i, s:i, s:s, s:s?, s:s?, s:b, s:b, s:o, s:o, s:o?, s:s?}", "nic",
 			 n->config.name, "provider", config_nic_provider(&n->config), "open", n->state == NIC_OPEN, "error",
 			 n->why[0] ? n->why : NULL, "worker", (int)n->worker, "filters",
 			 (int)caps.n_places, "policy", config_nic_policy(&n->config), "steering", caps.steering, "receive", caps.receive,
 			 "transmit", nic_transmits(n), "untested_on_hardware", caps.untested, "vifs", vifs, "lent", lent,
-			 "device", view_device(n));
+			 "device", view_device(n), "bridge", master_of(n, master));
 }
 
 static bool read_netdev(struct control *c, const struct vif *v, struct netdev_stats *out)

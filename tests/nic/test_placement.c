@@ -315,7 +315,7 @@ static void the_nic_goes_and_comes(void **state)
 		rig_good_carries(r, 200);
 		sim_nic_plug(false);
 		rig_turns_until(r, 20, good(r)->state == PLACED_BRIDGE && evil(r)->state == PLACED_BRIDGE);
-		assert_string_equal(good(r)->why_not, "no NIC of vifd.conf is in its bridge");
+		assert_string_equal(good(r)->why_not, "no open NIC of vifd.conf is in its bridge: see vifctl nic");
 		assert_int_equal(sim_nic_n_filters(), 0);
 		rig_turns(r, i * 100);
 		sim_nic_plug(true);

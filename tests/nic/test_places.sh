@@ -69,12 +69,17 @@ datapath_killed()
 	pings "$g"
 }
 
+in_bridge() { vifctl nic | grep "in bridge ${n}br0"; }
+
 out_of_the_bridge()
 {
 	ip link set "$uplink" nomaster
 	await 10 model_is "$g" bridge
-	placement "$g" why_not | grep 'no NIC of vifd.conf is in its bridge'
+	placement "$g" why_not | grep 'no open NIC of vifd.conf is in its bridge: see vifctl nic'
+	vifctl nic | grep 'in no bridge: it serves no guest'
+	grep "warning: NIC $uplink: it is in no bridge" "$VIF_LAB_DIR/vifd.log"
 	ip link set "$uplink" master "${n}br0"
+	await 10 in_bridge
 	await 10 model_is "$g" mq
 	pings "$g"
 }
