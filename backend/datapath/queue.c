@@ -25,6 +25,8 @@ void queue_break(struct queue *q, const char *why)
 	q->broken = true;
 	q->tx_due = false;
 	posted_end(q);
+	if (q->place)
+		q->nic->not_read(q->place);
 	/* Control logs it, as often as it allows the vif; a queue's bucket is as new as the queue. */
 	log_debug(&scope, "disabled: %s", why);
 }

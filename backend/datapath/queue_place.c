@@ -42,7 +42,7 @@
 #include <string.h>
 
 /* Frames taken in before the place is read: from the filter on until the TAPs are drained, as
- * a port has little room in a place. One that can post keeps them on the device. */
+ * a port may have little room in a place, and no more than may be kept. */
 #define EARLY_MAX 4096u
 
 /* As long as a frame may wait in a TAP, where nothing else is configured. */
@@ -228,8 +228,8 @@ static void take_tag_off(const struct queue *q, struct packet *p)
 
 static bool reads_early(const struct queue *q)
 {
-	return q->place_state == QUEUE_PLACE_JOINED && !q->nic->authorise && !q->broken &&
-	       q->place_early.n_packets < EARLY_MAX;
+	return q->place_state == QUEUE_PLACE_JOINED && !q->broken &&
+	       q->place_early.n_packets < EARLY_MAX && q->nic->may_keep(q->place);
 }
 
 static bool receive_early(struct queue *q)
@@ -259,11 +259,11 @@ bool queue_place_receive(struct queue *q)
 
 	if (reads_early(q))
 		return receive_early(q);
-	if (!is_read(q) || q->broken)
+	budget = is_read(q) ? queue_budget(q) : 0;
+	if (!budget) { /* an event, or the pass over from_tap, comes first */
+		q->nic->not_read(q->place);
 		return false;
-	budget = queue_budget(q);
-	if (!budget)
-		return false; /* an event, or the pass over from_tap, comes first */
+	}
 	n = receive(q, p, budget);
 	for (uint32_t i = 0; i < n; i++) {
 		note_sender(q, p[i]);

@@ -6,7 +6,8 @@
  * where the limit of locked memory is low; the datapath only maps it.
  *
  * Where an XDP program picks the place all of a port's queues share one: for each it has what 16
- * places may hold there, and a fill ring's worth: 68 MiB a queue. Where the device picks the
+ * places may hold there, and a fill ring's worth: 68 MiB a queue; and 16 MiB for what a queue
+ * takes in before its place is read. Where the device picks the
  * queue each place has one of its own, 16 MiB, and the port's is for sending only. Behind the
  * port's, in the same file, stands what the datapath is to do with it.
  *
@@ -23,9 +24,16 @@
 #define AFXDP_LENT_RX_FRAMES 2048u /* alike, of one that is lent to */
 #define AFXDP_FILL_FRAMES    1024u /* the kernel has ready */
 #define AFXDP_TX_FRAMES	     1024u /* on their way out */
+#define AFXDP_IN_HANDS	     1024u /* of all places that share, taken to be given to guests now */
+
+/* Where places share a queue's fill ring, it has room for what each of them may take out of it
+ * while nobody looks. */
+#define AFXDP_SHARED_FILL_FRAMES 32768u
+static_assert(AFXDP_SHARED_FILL_FRAMES >= AFXDP_FILL_FRAMES + NIC_PLACES_MAX * AFXDP_RX_FRAMES,
+	      "so it has");
 
 /* Of a place's own UMEM: what a queue takes in before its place is read (queue_place.c) can all
- * wait there. */
+ * wait there. In one that places share there are as many for it, of whichever place. */
 #define AFXDP_PLACE_CHUNKS 4096u
 
 /* The fds of a place with a UMEM of its own; of any other, a socket for each queue. */
@@ -54,8 +62,10 @@ static inline uint32_t afxdp_n_port_queues(const struct afxdp_terms *t)
 
 static inline uint32_t afxdp_n_chunks(const struct afxdp_terms *t)
 {
-	return afxdp_n_port_queues(t) *
-	       ((t->by_device ? 0 : NIC_PLACES_MAX * AFXDP_RX_FRAMES) + AFXDP_FILL_FRAMES);
+	if (t->by_device)
+		return afxdp_n_port_queues(t) * AFXDP_FILL_FRAMES;
+	return t->n_queues * (NIC_PLACES_MAX * AFXDP_RX_FRAMES + AFXDP_FILL_FRAMES) +
+	       AFXDP_PLACE_CHUNKS;
 }
 
 static inline size_t afxdp_umem_size(const struct afxdp_terms *t)

@@ -7,6 +7,11 @@
 
 #include "backend/nic/afxdp_port.h"
 
+static bool has_own_umem(const struct nic_place *place)
+{
+	return place->port->terms.by_device;
+}
+
 /* ---- what is received ---- */
 
 uint32_t afxdp_receive_queue(struct nic_place *place, int queue, struct packet *out[], uint32_t n)
@@ -27,20 +32,84 @@ uint32_t afxdp_receive_queue(struct nic_place *place, int queue, struct packet *
 	return got;
 }
 
+/* Frames that wait in a place, of one of its queues. */
+static uint32_t n_waiting(const struct nic_place *place, int queue)
+{
+	const struct xsk_ring_cons *rx = &place->rx[queue].ring;
+
+	return __atomic_load_n(rx->producer, __ATOMIC_ACQUIRE) - rx->cached_cons;
+}
+
+/* The fill rings that places share: as much as any has, and what those may take of it that nobody
+ * reads. Without the latter one guest that is paused would empty them, and all others' frames find
+ * no chunk: as none of theirs come, nobody would read, and fill. */
+static void refill(struct nic_port *port)
+{
+	for (int i = 0; i < port->n_queues; i++) {
+		uint32_t level = AFXDP_FILL_FRAMES;
+
+		for (const struct nic_place *p = port->sharing; p; p = p->next_sharing)
+			if (p->unread)
+				level += AFXDP_RX_FRAMES - MIN(n_waiting(p, i), AFXDP_RX_FRAMES);
+		afxdp_fill(&port->fill[i], &port->umem[0], MIN(level, AFXDP_SHARED_FILL_FRAMES));
+	}
+}
+
 uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n)
 {
 	uint32_t got = 0;
 
 	if (place->lent)
 		return afxdp_lent_receive(place, out, n);
-	for (int i = 0; i < place->n_queues && got < n; i++) {
-		int at = (place->next + i) % place->n_queues;
-
-		got += afxdp_receive_queue(place, at, out + got, n - got);
-		afxdp_fill(place->fill[at], place->umem, AFXDP_FILL_FRAMES);
-	}
+	for (int i = 0; i < place->n_queues && got < n; i++)
+		got += afxdp_receive_queue(place, (place->next + i) % place->n_queues, out + got,
+					   n - got);
 	place->next = (place->next + 1) % place->n_queues;
+	place->unread = false;
+	if (has_own_umem(place))
+		afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
+	else
+		refill(place->port);
 	return got;
+}
+
+void afxdp_not_read(struct nic_place *place)
+{
+	if (place->unread || has_own_umem(place))
+		return;
+	place->unread = true;
+	refill(place->port);
+}
+
+bool afxdp_may_keep(const struct nic_place *place)
+{
+	const struct nic_port *port = place->port;
+	const struct afxdp_umem *u = place->umem;
+	const uint32_t promised = AFXDP_FILL_FRAMES + port->n_sharing * AFXDP_RX_FRAMES;
+
+	return has_own_umem(place) ||
+	       u->n_out + (uint32_t)port->n_queues * promised + AFXDP_IN_HANDS < u->n_chunks;
+}
+
+static void share(struct nic_place *place)
+{
+	struct nic_port *port = place->port;
+
+	place->unread = true; /* not before the queue is told to */
+	place->next_sharing = port->sharing;
+	port->sharing = place;
+	port->n_sharing++;
+	refill(port);
+}
+
+static void share_no_more(struct nic_place *place)
+{
+	struct nic_place **at = &place->port->sharing;
+
+	while (*at != place)
+		at = &(*at)->next_sharing;
+	*at = place->next_sharing;
+	place->port->n_sharing--;
 }
 
 int afxdp_poll_fd(const struct nic_place *place)
@@ -65,11 +134,6 @@ void afxdp_stats(const struct nic_place *place, struct nic_place_stats *out)
 }
 
 /* ---- life ---- */
-
-static bool has_own_umem(const struct nic_place *place)
-{
-	return place->port->terms.by_device;
-}
 
 /* All but the fds. */
 static void dismantle(struct nic_place *place)
@@ -111,6 +175,8 @@ void afxdp_leave(struct nic_place *place)
 	n = place->n_queues;
 	for (int i = 0; i < n; i++)
 		fd[i] = place->rx[i].fd;
+	if (!has_own_umem(place))
+		share_no_more(place);
 	dismantle(place);
 	while (n > 0)
 		close(fd[--n]);
@@ -137,7 +203,6 @@ static int open_shared(struct nic_place *place, const int fds[], const char **st
 	*step = "joining the device's queue";
 	place->umem = &port->umem[0];
 	for (int i = 0; i < place->n_queues; i++) {
-		place->fill[i] = &port->fill[i];
 		if (afxdp_rx_open(&place->rx[i], fds[i], AFXDP_RX_FRAMES) ||
 		    afxdp_bind(port, fds[i], (uint32_t)i, port->fill[i].fd))
 			return -1;
@@ -175,8 +240,7 @@ static int open_alone(struct nic_place *place, uint32_t number, const int fds[],
 	if (lent ? afxdp_lent_open(place, fds, lent) : map_umem(place, fds[AFXDP_PLACE_MEMORY]))
 		return -1;
 	*step = "making its rings";
-	place->fill[0] = &place->own_fill;
-	if (afxdp_fill_open(&place->own_fill, fd) ||
+	if (afxdp_fill_open(&place->own_fill, fd, AFXDP_FILL_FRAMES) ||
 	    afxdp_rx_open(&place->rx[0], fd, lent ? AFXDP_LENT_RX_FRAMES : AFXDP_RX_FRAMES) ||
 	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, 64))
 		return -1;
@@ -227,7 +291,9 @@ int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fd
 		dismantle(place); /* the fds stay the caller's */
 		return err;
 	}
-	if (has_own_umem(place) && !lent)
+	if (!has_own_umem(place))
+		share(place);
+	else if (!lent)
 		close(fds[AFXDP_PLACE_MEMORY]);
 	*out = place;
 	return 0;

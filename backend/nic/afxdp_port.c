@@ -150,7 +150,8 @@ static int open_queue(struct nic_port *port, int queue, int fd, const char **ste
 	uint64_t behind = (uint64_t)u->n_chunks * AFXDP_CHUNK;
 
 	*step = "making its rings";
-	if (afxdp_fill_open(&port->fill[queue], fd) ||
+	if (afxdp_fill_open(&port->fill[queue], fd,
+			    port->terms.by_device ? AFXDP_FILL_FRAMES : AFXDP_SHARED_FILL_FRAMES) ||
 	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, sends ? AFXDP_TX_FRAMES : 64) ||
 	    afxdp_set_size(fd, XDP_RX_RING, 64))
 		return -1;
@@ -231,6 +232,8 @@ const struct nic_port_ops afxdp_port_ops = {
 	.leave = afxdp_leave,
 	.poll_fd = afxdp_poll_fd,
 	.receive = afxdp_receive,
+	.not_read = afxdp_not_read,
+	.may_keep = afxdp_may_keep,
 	.is_of = is_of,
 	.give_back = give_back,
 	.stats = afxdp_stats,

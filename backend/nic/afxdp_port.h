@@ -5,7 +5,10 @@
  * Where an XDP program picks the place one UMEM, registered by control, is for all: the port has
  * a socket on each queue of the device that holds the queue's fill ring, a place has one on each
  * that shares it. A place holds at most RX_FRAMES of each queue's frames, so a guest that takes
- * none keeps no more than that from the others.
+ * none keeps no more than that from the others; nor by what is taken to be kept, as that leaves so
+ * many to every place there is. What a place that is not read may yet hold is in the fill ring
+ * beside what it has for all (afxdp_place.c refill()): nobody may come to fill it before a frame
+ * for another place needs a chunk.
  *
  * Where the device picks the queue a place has one socket, on the queue that is its own, with a
  * UMEM of its own: what one guest leaves lying there is no other's. Its memory outlives the place
@@ -31,6 +34,8 @@ struct nic_port {
 	struct packet *all; /* for every UMEM, max_chunks each */
 	uint32_t max_chunks;
 	struct afxdp_umem umem[AFXDP_UMEMS];
+	struct nic_place *sharing; /* places that have their frames in the first one */
+	uint32_t n_sharing;
 
 	struct afxdp_transmit transmit;
 };
@@ -43,10 +48,11 @@ struct nic_place {
 	int n_queues;
 	int poll_fd; /* an epoll of the sockets, which whoever polls it does not keep open */
 	struct afxdp_rx rx[NIC_QUEUES_MAX];
-	struct afxdp_fill *fill[NIC_QUEUES_MAX]; /* the port's, or: */
-	struct afxdp_fill own_fill;
+	struct afxdp_fill own_fill; /* with a UMEM of its own; else the port's are filled */
 	uint32_t queue; /* of the port's, where it is one; else 0 */
 	int next; /* queue to look at first: all have their turn */
+	struct nic_place *next_sharing;
+	bool unread;		 /* sharing: nobody takes what comes */
 	struct afxdp_lent *lent; /* NULL: it is not lent to */
 	bool zero_copy;		 /* lent to: the driver itself writes to its memory */
 };
@@ -108,6 +114,8 @@ int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fd
 void afxdp_leave(struct nic_place *place);
 int afxdp_poll_fd(const struct nic_place *place);
 uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n);
+void afxdp_not_read(struct nic_place *place);
+bool afxdp_may_keep(const struct nic_place *place);
 void afxdp_stats(const struct nic_place *place, struct nic_place_stats *out);
 
 #endif

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-#define CHUNK	    AFXDP_CHUNK
-#define FILL_FRAMES AFXDP_FILL_FRAMES
+#define CHUNK AFXDP_CHUNK
 
 /* ---- chunks ---- */
 
@@ -42,18 +41,17 @@ struct packet *afxdp_umem_packet(struct afxdp_umem *u, const struct xdp_desc *d)
 
 /* ---- rings ---- */
 
-int afxdp_fill_open(struct afxdp_fill *f, int fd)
+int afxdp_fill_open(struct afxdp_fill *f, int fd, uint32_t n)
 {
 	struct xdp_mmap_offsets off;
 
 	f->fd = fd;
-	if (afxdp_set_size(fd, XDP_UMEM_FILL_RING, FILL_FRAMES) || afxdp_offsets(fd, &off))
+	if (afxdp_set_size(fd, XDP_UMEM_FILL_RING, n) || afxdp_offsets(fd, &off))
 		return -1;
-	f->map = afxdp_map(fd, XDP_UMEM_PGOFF_FILL_RING, &off.fr, FILL_FRAMES, sizeof(uint64_t),
-			   &f->size);
+	f->map = afxdp_map(fd, XDP_UMEM_PGOFF_FILL_RING, &off.fr, n, sizeof(uint64_t), &f->size);
 	if (!f->map)
 		return -1;
-	afxdp_set_up_producer(&f->ring, f->map, &off.fr, FILL_FRAMES);
+	afxdp_set_up_producer(&f->ring, f->map, &off.fr, n);
 	return 0;
 }
 
@@ -73,10 +71,10 @@ void afxdp_fill_submit(struct afxdp_fill *f, uint32_t n)
 
 void afxdp_fill(struct afxdp_fill *f, struct afxdp_umem *u, uint32_t level)
 {
-	uint32_t n_in = FILL_FRAMES - xsk_prod_nb_free(&f->ring, FILL_FRAMES), n, at;
+	uint32_t n_in = f->ring.size - xsk_prod_nb_free(&f->ring, f->ring.size), n, at;
 
 	n = MIN(level - MIN(n_in, level), u->n_free);
-	if (n < level / 8 || !xsk_ring_prod__reserve(&f->ring, n, &at))
+	if (n < MIN(level, AFXDP_FILL_FRAMES) / 8 || !xsk_ring_prod__reserve(&f->ring, n, &at))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
 		struct packet *p = u->free;

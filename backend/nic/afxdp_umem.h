@@ -39,7 +39,7 @@ void afxdp_umem_put(struct afxdp_umem *u, struct packet *p);
 /* The packet that a descriptor names, as received; or NULL: no frame of these chunks. */
 struct packet *afxdp_umem_packet(struct afxdp_umem *u, const struct xdp_desc *d);
 
-/* The fill ring of a queue, AFXDP_FILL_FRAMES long. */
+/* The fill ring of a queue. */
 struct afxdp_fill {
 	int fd; /* of the socket that has it; whose it is is another's affair */
 	struct xsk_ring_prod ring;
@@ -47,8 +47,8 @@ struct afxdp_fill {
 	size_t size;
 };
 
-/* 0, or -1 with errno. Before the socket is bound. */
-int afxdp_fill_open(struct afxdp_fill *f, int fd) must_check;
+/* Of n entries, a power of two. 0, or -1 with errno. Before the socket is bound. */
+int afxdp_fill_open(struct afxdp_fill *f, int fd, uint32_t n) must_check;
 /* Zeroed, it is accepted. */
 void afxdp_fill_close(struct afxdp_fill *f);
 

@@ -215,6 +215,18 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 	return got;
 }
 
+static void not_read(struct nic_place *place)
+{
+	(void)place; /* the device limits what waits for each */
+}
+
+/* The device has room for more of a place's frames than is for one to keep. */
+static bool may_keep(const struct nic_place *place)
+{
+	(void)place;
+	return false;
+}
+
 static void stats(const struct nic_place *place, struct nic_place_stats *out)
 {
 	const struct model_queue_regs *r = model_regs_of(place);
@@ -319,6 +331,8 @@ const struct nic_port_ops model_port_ops = {
 	.leave = leave,
 	.poll_fd = poll_fd,
 	.receive = receive,
+	.not_read = not_read,
+	.may_keep = may_keep,
 	.is_of = is_of,
 	.give_back = give_back,
 	.stats = stats,

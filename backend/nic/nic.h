@@ -285,6 +285,14 @@ struct nic_port_ops {
 	 * posting). Never waits. */
 	uint32_t (*receive)(struct nic_place *place, struct packet *out[], uint32_t n);
 
+	/* It is not read from now on, until receive() is called: so it is after join(). Frames may
+	 * wait there, without harm to other places. Again and again, at no cost. */
+	void (*not_read)(struct nic_place *place);
+
+	/* Whether frames may be taken that are not given back soon. Not if they wait on the device
+	 * as well, nor if their memory is what other places are promised. */
+	bool (*may_keep)(const struct nic_place *place);
+
 	bool (*is_of)(const struct nic_port *port, const struct packet *p);
 	void (*give_back)(struct nic_port *port, struct packet *p);
 

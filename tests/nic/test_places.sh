@@ -42,6 +42,21 @@ by_the_bridge()
 	wire ping -q -c 5 -i 0.02 -w 5 "fd77::1$g"
 }
 
+# The other guest is paused, as by 'xl pause', and gets more than anybody has room for: no frame of
+# this one's finds less room for it. It is one way only, so nothing else would have vifd look.
+beside_a_paused_one()
+{
+	local o pid
+	o=$(other "$g")
+	pings "$o"
+	pid=$(pgrep -f -- "^[^ ]*vif-guest --domid $o ")
+	# shellcheck disable=SC2064
+	trap "kill -CONT $pid" EXIT
+	kill -STOP "$pid"
+	timeout 3 "$build/flows" udp "$n-wire" "$n-g$o" "10.77.0.1$o" 7003 8 4000 1 >"$work/out.paused" || true
+	"$build/flows" udp "$n-wire" "$n-g$g" "10.77.0.1$g" 7001 8 500 2 || tell_losses
+}
+
 # 8 flows each way while the vif goes there and back.
 swapped()
 {
@@ -195,6 +210,7 @@ g=1
 ok "both guests have a place" await 20 n_placed_is 2
 ok "its frames come past the bridge" past_the_bridge
 ok "groups, other guests and IPv6 reach it" by_the_bridge
+ok "a paused guest beside it keeps no frame from it" beside_a_paused_one
 ok "there and back ${SWAPS:-20} times: nothing lost, doubled, reordered" swapped
 ok "the datapath killed: the bridge serves it, then the NIC again" datapath_killed
 ok "the NIC leaves the bridge and comes back" out_of_the_bridge

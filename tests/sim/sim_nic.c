@@ -444,14 +444,30 @@ static bool give_lent(struct nic_place *place, const uint8_t *frame, size_t size
 	return true;
 }
 
+static void not_read(struct nic_place *place)
+{
+	(void)place; /* each has memory of its own */
+}
+
+static bool keeps(const struct nic_place *place)
+{
+	return place != NULL;
+}
+
+static bool keeps_none(const struct nic_place *place)
+{
+	return !place;
+}
+
 #define ANY_PROVIDER                                                                               \
 	.open = port_open, .close = port_close, .join = join, .leave = leave, .poll_fd = poll_fd,  \
-	.receive = receive, .is_of = is_of, .give_back = give_back, .stats = stats,                \
-	.transmit = sim_transmit, .kick = sim_transmit_kick, .sent = sim_transmit_sent
+	.receive = receive, .not_read = not_read, .is_of = is_of, .give_back = give_back,          \
+	.stats = stats, .transmit = sim_transmit, .kick = sim_transmit_kick,                       \
+	.sent = sim_transmit_sent
 
 const struct nic_port_ops sim_nic_port_ops = {
-	ANY_PROVIDER,	     .begin = lent_begin,   .post = lent_post,
-	.reap = lent_reap,   .recall = lent_recall,
+	ANY_PROVIDER,	   .may_keep = keeps, .begin = lent_begin,
+	.post = lent_post, .reap = lent_reap, .recall = lent_recall,
 };
 
 /* ---- guests' buffers ---- */
@@ -551,8 +567,9 @@ static int inject(struct nic_place *place, const struct packet *frame)
 }
 
 const struct nic_port_ops sim_nic_buffer_ops = {
-	ANY_PROVIDER,	  .authorise = authorise, .revoke = take_page, .begin = begin,
-	.post = post,	  .reap = reap,		  .recall = recall, .inject = inject,
+	ANY_PROVIDER,	     .may_keep = keeps_none, .authorise = authorise,
+	.revoke = take_page, .begin = begin,	     .post = post,
+	.reap = reap,	     .recall = recall,	     .inject = inject,
 };
 
 bool sim_nic_is_readable(const struct nic_place *place)
