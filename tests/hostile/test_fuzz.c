@@ -18,8 +18,10 @@
 struct fuzz {
 	struct rig *r;
 	bool posting; /* to a NIC */
+	bool lent;    /* ... or its memory is that's */
 	uint64_t random;
 	uint32_t n_reconnects;
+	uint32_t n_lent;    /* turns it had such a place */
 	uint32_t n_written; /* turns in which its own buffers had been a NIC's to write to */
 };
 
@@ -411,22 +413,53 @@ static void act(struct fuzz *f)
 
 /* ---- and begins again ---- */
 
+static bool is_lent(const struct fuzz *f)
+{
+	const struct vif *v = rig_evil_vif(f->r);
+
+	return v && v->placement.lent && v->placement.state == PLACED_NIC;
+}
+
+/* However often it made control wait with lending it. */
+static void has_not_changed_its_mind(struct fuzz *f)
+{
+	struct vif *v = rig_evil_vif(f->r);
+
+	if (v && f->lent)
+		v->placement.lend_ns = v->placement.lend_wait_ns = v->placement.since_ns = 0;
+}
+
+/* Of its pages, each once. */
+static void posts_all(struct fuzz *f)
+{
+	struct evil *e = &f->r->evil;
+	uint32_t most = f->lent ? EVIL_PAGES : RING_SLOTS, n = e->rx_prod - e->rx->rsp_prod;
+
+	evil_rx(e, most - MIN(n, most));
+	evil_publish(e);
+}
+
 /* By good conduct, to where its buffers are a NIC's to write to. */
 static void begin_well(struct fuzz *f)
 {
 	struct rig *r = f->r;
 	unsigned n = 0;
 
-	if (!f->posting)
+	if (!f->posting && !f->lent)
 		return;
 	while (rig_evil_vif(r)->placement.state != PLACED_NIC) { /* once what waits is taken */
 		assert_true(n++ < 300);
-		evil_rx(&r->evil, RING_SLOTS - (r->evil.rx_prod - r->evil.rx->rsp_prod));
-		evil_publish(&r->evil);
+		posts_all(f);
 		rig_turn(r);
 	}
 	grants_its_buffers(f);
 	rig_turns(r, 3);
+	for (n = 0; f->lent && !is_lent(f); n++) {
+		assert_true(n < 300);
+		has_not_changed_its_mind(f);
+		posts_all(f);
+		rig_turn(r);
+	}
 	for (uint32_t i = 0; i < 10; i++) {
 		receives_by_wire(f);
 		rig_turn(r);
@@ -443,7 +476,7 @@ static void start_over(struct fuzz *f)
 	sim_toolstack_attach(EVIL_DOMID, 0);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateInitWait);
 	r->evil.split_events = draw(f, 2);
-	r->evil.with_ctrl = f->posting || draw(f, 2);
+	r->evil.with_ctrl = f->posting || f->lent || draw(f, 2);
 	evil_share(&r->evil);
 	sim_frontend_put(EVIL_DOMID, 0, "state", "%u", XenbusStateConnected);
 	rig_turns_until(r, 500, rig_evil_state() == XenbusStateConnected);
@@ -457,12 +490,14 @@ static struct rig *start(const struct fuzz *f, uint64_t seed)
 
 	if (f->posting)
 		return rig_start_posting(n_queues, 1);
+	if (f->lent)
+		return rig_start_lent(2, 1);
 	return seed % 2 ? rig_start_ctrl(n_queues) : rig_start(false);
 }
 
 static void live(uint64_t seed, uint32_t n_steps)
 {
-	struct fuzz f = { .random = seed * 2 + 1, .posting = seed % 3 == 0 };
+	struct fuzz f = { .random = seed * 2 + 1, .posting = seed % 3 == 0, .lent = seed % 3 == 1 };
 	struct good *g;
 	uint32_t broken = 0;
 
@@ -472,9 +507,11 @@ static void live(uint64_t seed, uint32_t n_steps)
 	begin_well(&f);
 	for (uint32_t i = 0; i < n_steps; i++) {
 		act(&f);
+		has_not_changed_its_mind(&f);
 		g->goal += draw(&f, 3);
 		rig_turn(f.r);
 		f.n_written += rig_evil_vif(f.r) && rig_evil_counters(f.r).to_guest_nic_written;
+		f.n_lent += is_lent(&f);
 		broken = rig_evil_state() == XenbusStateConnected ? 0 : broken + 1;
 		if (broken > 15) {
 			start_over(&f);
@@ -482,7 +519,8 @@ static void live(uint64_t seed, uint32_t n_steps)
 		}
 	}
 	rig_good_carries(f.r, 100);
-	assert_true(!f.posting || f.n_written > n_steps / 20);
+	assert_true((!f.posting && !f.lent) || f.n_written > n_steps / 20);
+	assert_true(!f.lent || f.n_lent > n_steps / 40);
 	assert_int_equal(sim_nic_n_faults(), 0);
 	f.r->lazy_nic = false;
 	sim_nic_be_lazy(false);
