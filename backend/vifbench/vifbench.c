@@ -3,9 +3,12 @@
  * vifbench: cycles per packet of vifd's I/O models, beside native Linux's. See vifbench(1).
  */
 #include <getopt.h>
+#include <libgen.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backend/client.h"
@@ -66,15 +69,18 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static const char *const commands[] = { "lab", "peers", "xen", "host", "report" };
-
 struct arguments {
 	struct lab_options lab;
 	struct host_options host;
 	bool json;
 	const char *output;
 	const char *directory;
+	uint32_t given; /* BIT(OPT_*), as below */
+	char **argv;	/* all of it, for a vifbench inside a lab */
+	char **words;	/* behind the command, NULL-terminated */
 };
+
+#define BIT_OF(option) (1u << ((option) - OPT_QUICK))
 
 static __attribute__((noreturn)) void usage_error(const char *what, const char *value)
 {
@@ -108,8 +114,11 @@ static void parse(int argc, char **argv, struct arguments *a)
 	int c;
 
 	*a = (struct arguments){ .lab = { .n_runs = 8, .cpu = -1 }, .directory = ".",
-				 .host = { .interval_s = 1, .socket_path = CLIENT_DEFAULT_SOCKET } };
+				 .host = { .interval_s = 1, .socket_path = CLIENT_DEFAULT_SOCKET },
+				 .argv = argv };
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c >= OPT_QUICK)
+			a->given |= BIT_OF(c);
 		switch (c) {
 		case OPT_QUICK:
 			a->lab.quick = true;
@@ -118,7 +127,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 			a->lab.n_runs = number_of(optarg, 1, LAB_RUNS_MAX, "--runs takes 1..16, not");
 			break;
 		case OPT_LIMIT:
-			a->lab.limit_s = number_of(optarg, 1, 86400, "--limit takes seconds, not");
+			a->lab.limit_s = number_of(optarg, 1, 86400, "--limit takes 1..86400 seconds, not");
 			break;
 		case OPT_CPU:
 			a->lab.cpu = (int)number_of(optarg, 0, 4095, "--cpu takes a processor, not");
@@ -148,9 +157,31 @@ static void parse(int argc, char **argv, struct arguments *a)
 			puts("vifbench " VIFD_VERSION);
 			exit(0);
 		default:
+			fputs("vifbench: 'vifbench --help' tells more\n", stderr);
 			exit(EXIT_USAGE);
 		}
 	}
+}
+
+/* Before minutes are spent on what cannot be written then. 0 or -errno. */
+static int can_write(const char *file)
+{
+	char copy[PATH_MAX];
+	struct stat st;
+
+	if (strlen(file) >= sizeof(copy))
+		return -ENAMETOOLONG;
+	if (!stat(file, &st))
+		return S_ISDIR(st.st_mode) ? -EISDIR : access(file, W_OK) ? -errno : 0;
+	strcpy(copy, file);
+	return errno != ENOENT || access(dirname(copy), W_OK) ? -errno : 0;
+}
+
+static bool cpu_is_ours(int cpu)
+{
+	cpu_set_t set;
+
+	return cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof(set), &set) && CPU_ISSET(cpu, &set);
 }
 
 #define LIMIT_S	      560u
@@ -164,13 +195,16 @@ static int give(const json_t *report, const struct arguments *a)
 	}
 	if (!a->json)
 		table_print(report, stdout);
-	else if (json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) || putchar('\n') < 0)
-		return 1;
-	return 0;
+	else if (!json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)))
+		putchar('\n');
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	perror("vifbench: standard output");
+	return 1;
 }
 
 /* 'lab' and 'peers': from outside, in labs started for it. */
-static int command_lab(const struct arguments *a, char **argv)
+static int command_lab(const struct arguments *a)
 {
 	struct lab_options o = a->lab;
 	char why[256] = "";
@@ -182,10 +216,15 @@ static int command_lab(const struct arguments *a, char **argv)
 			a->lab.peers ? "peers" : "lab");
 		return 1;
 	}
+	if (o.cpu >= 0 && !cpu_is_ours(o.cpu)) {
+		fprintf(stderr, "vifbench: processor %d is not there, or not ours to use (nproc, taskset -p $$)\n",
+			o.cpu);
+		return 1;
+	}
 	if (!o.limit_s)
 		o.limit_s = o.quick ? LIMIT_QUICK_S : LIMIT_S;
 	if (!getenv("VIF_LAB_NAME"))
-		report = labs_measure(argv, &o);
+		report = labs_measure(a->argv, &o);
 	else if (!(report = labs_measure_part(&o, why, sizeof(why))))
 		fprintf(stderr, "vifbench: %s\n", why);
 	if (!report)
@@ -209,8 +248,9 @@ static const char *run_rig(void)
 	return system(command) ? NULL : result;
 }
 
-static int command_xen(const struct arguments *a, const char *file)
+static int command_xen(const struct arguments *a)
 {
+	const char *file = a->words[0];
 	char why[256] = "the bench under emulated Xen failed: it needs vifd's sources, root and "
 			"'make bench-xen'";
 	json_t *report;
@@ -244,15 +284,19 @@ static json_t *load_report(const char *file)
 	return NULL;
 }
 
-static int command_report(const struct arguments *a, char *const files[])
+static int command_host(const struct arguments *a)
 {
-	json_t *reports[REPORTS_MAX];
+	return host_run(&a->host);
+}
+
+static int command_report(const struct arguments *a)
+{
+	char *const *files = a->words;
+	json_t *reports[REPORTS_MAX] = { NULL };
 	size_t n = 0;
 	int err = 0;
 
 	for (; files[n] && !err; n++) {
-		if (n == REPORTS_MAX)
-			usage_error("too many reports", files[n]);
 		reports[n] = load_report(files[n]);
 		if (!reports[n])
 			err = -EINVAL;
@@ -264,26 +308,68 @@ static int command_report(const struct arguments *a, char *const files[])
 	return err ? 1 : 0;
 }
 
+#define OF_LAB                                                                                     \
+	(BIT_OF(OPT_QUICK) | BIT_OF(OPT_RUNS) | BIT_OF(OPT_LIMIT) | BIT_OF(OPT_CPU) |              \
+	 BIT_OF(OPT_JSON) | BIT_OF(OPT_OUTPUT))
+
+static const struct command {
+	const char *name;
+	int words_min, words_max;
+	const char *takes; /* what they are */
+	uint32_t options;
+	int (*run)(const struct arguments *a);
+} commands[] = {
+	{ "lab", 0, 0, "lab takes options only", OF_LAB, command_lab },
+	{ "peers", 0, 0, "peers takes options only", OF_LAB, command_lab },
+	{ "xen", 0, 1, "xen takes one FILE at most", BIT_OF(OPT_JSON) | BIT_OF(OPT_OUTPUT),
+	  command_xen },
+	{ "host", 0, 0, "host takes options only",
+	  BIT_OF(OPT_INTERVAL) | BIT_OF(OPT_COUNT) | BIT_OF(OPT_JSON) | BIT_OF(OPT_SOCKET),
+	  command_host },
+	{ "report", 1, REPORTS_MAX, "report takes 1 to 16 FILEs", BIT_OF(OPT_DIRECTORY),
+	  command_report },
+};
+static_assert(REPORTS_MAX == 16, "as it says");
+
+static const struct command *find_command(const char *name)
+{
+	if (!name)
+		usage_error("what to measure?", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	usage_error("no such command", name);
+}
+
+/* An option that would do nothing is a mistake. */
+static void check_options(const struct command *command, uint32_t given)
+{
+	for (const struct option *o = options; o->name; o++)
+		if (given & BIT_OF(o->val) & ~command->options) {
+			fprintf(stderr, "vifbench: %s takes no --%s ('vifbench --help' tells more)\n",
+				command->name, o->name);
+			exit(EXIT_USAGE);
+		}
+}
+
 int main(int argc, char **argv)
 {
+	const struct command *command;
 	struct arguments a;
-	const char *command;
+	int n_words, err;
 
 	parse(argc, argv, &a);
-	command = argv[optind];
-	if (!command)
-		usage_error("what to measure?", NULL);
-	a.lab.peers = !strcmp(command, "peers");
-	if ((a.lab.peers || !strcmp(command, "lab")) && optind + 1 == argc)
-		return command_lab(&a, argv);
-	if (!strcmp(command, "xen") && optind + 2 >= argc)
-		return command_xen(&a, argv[optind + 1]);
-	if (!strcmp(command, "host") && optind + 1 == argc)
-		return host_run(&a.host);
-	if (!strcmp(command, "report") && optind + 2 <= argc)
-		return command_report(&a, argv + optind + 1);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(command, commands[i]))
-			usage_error("wrong words for", command);
-	usage_error("no such command", command);
+	command = find_command(argv[optind]);
+	check_options(command, a.given);
+	a.words = argv + optind + 1;
+	n_words = argc - optind - 1;
+	if (n_words < command->words_min || n_words > command->words_max)
+		usage_error(command->takes, NULL);
+	err = a.output ? can_write(a.output) : 0;
+	if (err) {
+		fprintf(stderr, "vifbench: %s: %s\n", a.output, strerror(-err));
+		return 1;
+	}
+	a.lab.peers = !strcmp(command->name, "peers");
+	return command->run(&a);
 }

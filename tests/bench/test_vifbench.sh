@@ -45,21 +45,37 @@ no_sources()
 	[ $? = 1 ] && grep -q "the lab comes with vifd's sources" "$dir/said"
 }
 
+full()
+{
+	"$build/vifbench" xen "$dir/empty.json" >/dev/full 2>"$dir/said"
+	[ $? = 1 ] && grep -q "standard output: No space left" "$dir/said"
+}
+
 check "no command" refuses 2 "what to measure"
 check "an unknown command" refuses 2 "no such command: moon" moon
 check "an unknown option" refuses 2 "unrecognized option" lab --moon
 check "0 runs" refuses 2 "1..16" lab --runs 0
-check "no time" refuses 2 "takes seconds" lab --limit 0
+check "no time" refuses 2 "takes 1..86400 seconds" lab --limit 0
+check "an option without a value" refuses 2 "'vifbench --help' tells more" lab --runs
+check "another command's option: lab" refuses 2 "lab takes no --interval" lab --interval 2
+check "another command's option: host" refuses 2 "host takes no --quick" host --quick
+check "another command's option: report" refuses 2 "report takes no --json" report --json x
+check "words for lab" refuses 2 "lab takes options only" lab 64
+check "no words for report" refuses 2 "report takes 1 to 16 FILEs" report
+check "an output that cannot be written, before anything is measured" refuses 1 "$dir/no/out: No such file" lab --output "$dir/no/out"
+check "an output that is a folder" refuses 1 "$dir: Is a directory" peers --output "$dir"
 check "a report of nothing" refuses 1 "moon.json" report "$dir/moon.json"
 echo '{"a": 1}' >"$dir/odd.json"
 check "a report of something else" refuses 1 "not a report" report "$dir/odd.json"
 check "no Xen" refuses 1 "in dom0 of a Xen host" host --count 1
+echo '{"rows": []}' >"$dir/empty.json"
+check "a table that finds no room" full
 check "xen of something else" refuses 1 "not what make bench-xen writes" xen "$dir/odd.json"
 check "an odd interval" refuses 2 "0.01 to 3600" host --interval soon
 check "not root: lab" nobody lab
 check "not root: peers" nobody peers
 check "installed without the lab" no_sources
-check "a processor that is not there" refuses 1 "is not ours to use" lab --quick --cpu 4095
+check "a processor that is not there" refuses 1 "processor 4095 is not there, or not ours to use" lab --quick --cpu 4095
 check "--help" refuses 0 "Usage: vifbench" --help
 
 check "a lab measured" run
