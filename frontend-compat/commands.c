@@ -35,7 +35,9 @@ static bool take_connect(struct commands *c, char *words)
 	char text[REMOTE_LINE_MAX];
 
 	if (wrong) {
-		snprintf(text, sizeof(text), "error: %.200s", wrong);
+		snprintf(text, sizeof(text),
+			 "error: %.100s: connect takes frontend=NAME, queues=1..%u and without=LIST, "
+			 "as vif-guest(1) has them", wrong, c->n_queues_max);
 		remote_say(&c->remote, text);
 		return false;
 	}
@@ -51,7 +53,7 @@ static bool take_headroom(struct commands *c, char *text)
 	unsigned long n = strtoul(text, &end, 10);
 
 	if (*text < '0' || *text > '9' || *end || n > HEADROOM_MAX) {
-		remote_say(&c->remote, "error: headroom 0..32767");
+		remote_say(&c->remote, "error: headroom takes 0..32767");
 		return false;
 	}
 	if (netfront_set_headroom(c->nf, (uint16_t)n) < 0) {
@@ -89,7 +91,7 @@ bool commands_take(struct commands *c)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (strlen(commands[i].word) == size && !strncmp(commands[i].word, line, size))
 			return commands[i].take(c, rest);
-	remote_say(&c->remote, "error: connect, headroom or stats");
+	remote_say(&c->remote, "error: the commands are connect, headroom and stats");
 	return false;
 }
 

@@ -478,6 +478,9 @@ says_what_is_wrong()
 {
 	not_out as 1 "$build/vif-guest" --domid 1 --netns nowhere
 	[[ $out == *"network namespace nowhere: No such file"* ]]
+	echo mine >"$tmp/mine"
+	not_out as 1 "$build/vif-guest" --domid 1 --ifname other0 --control "$tmp/mine"
+	[[ $out == *"--control $tmp/mine: Address already in use"* && $(<"$tmp/mine") == mine ]]
 	not_out env XENSTORED_RUNDIR=/nonexistent "$build/vif-guest"
 	[[ $out == *"xenstore: "* ]]
 	not_out "$build/vif-guest" --ip 10.0.0.1

@@ -183,7 +183,7 @@ each_feature_off()
 		done
 	done
 	[[ $(told connects) == 8 && $(told to_guest_gso_frames) -gt 0 ]]
-	[[ $(vif-lab guest tell 1 connect without=jumbo) == "error: without=jumbo" ]]
+	[[ $(vif-lab guest tell 1 connect without=jumbo) == "error: without=jumbo: connect takes frontend=NAME, queues=1.."* ]]
 }
 
 # arrived N: what reaches the guest of ten datagrams to group 239.1.2.N.

@@ -148,6 +148,8 @@ static void hear_init(struct user *u)
 		u->commanded = true;
 		return;
 	}
+	if (u->ending)
+		return; /* of a lab that fails all its processes may say so */
 	u->status = m.kind == LAB_ENDED ? m.value : LAB_EXIT_FAILED;
 	if (m.kind == LAB_FAILED || (u->run->logs && u->status))
 		save_logs(u);

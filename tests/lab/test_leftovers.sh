@@ -103,6 +103,7 @@ daemon_died()
 			sh -c "kill -9 \$(cat /run/vif-lab/pids/$victim); sleep 1000"
 		says "$victim was killed by signal 9"
 		says "logs are in $work/logs.$victim"
+		refused says '^cp: ' # not a second time, when there are none any more
 		[ -s "$work/logs.$victim/vifd.log" ]
 		gone "$(name g)"
 	done
