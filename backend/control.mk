@@ -14,7 +14,7 @@ CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,bridge.c environme
 
 # Providers of NICs, and the half of each that the datapath has.
 MODEL_PORT_OBJS := $(addprefix backend/nic/,model_port.c model_posting.c model_send.c model_hw.c model_queue.c model_iommu.c model_wire.c)
-NIC_PORT_OBJS	:= $(addprefix backend/nic/,afxdp_port.c afxdp_place.c afxdp_lent.c afxdp_umem.c afxdp_transmit.c) $(MODEL_PORT_OBJS)
+NIC_PORT_OBJS	:= $(addprefix backend/nic/,afxdp_port.c afxdp_place.c afxdp_lent.c afxdp_closer.c afxdp_umem.c afxdp_transmit.c) $(MODEL_PORT_OBJS)
 NIC_OBJS	:= $(NIC_PORT_OBJS) $(addprefix backend/nic/,afxdp_device.c afxdp_program.c guest_queues.c ethtool.c \
 		   rules_ntuple.c rules_flower.c model_device.c)
 

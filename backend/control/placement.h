@@ -93,7 +93,8 @@ struct placement {
 	uint64_t lend_ns;      /* not before */
 	uint64_t lend_wait_ns; /* how long it had to wait the last time */
 	/* As its worker has them; closed after it has left, as who closes the last one waits for the
-	 * kernel. Of a place lent to until there is a filter: its worker is to know that all is over. */
+	 * kernel. Of a place lent to until there is a filter, or is to be none: there a thread of the
+	 * datapath's waits (nic/afxdp_closer.h), since its worker is to know that all is over. */
 	int fds[NIC_FDS_MAX], n_fds;
 	uint64_t settled_ns;	     /* the step in which the device settled last */
 	uint64_t until_ns;	     /* of SETTLING_*, REJOINING; 0: not known yet */

@@ -37,9 +37,10 @@ static void close_fds(int fds[], int *n)
 		close(fds[--*n]);
 }
 
-void placement_close_fds(struct placement *p)
+void placement_close_lent(struct placement *p)
 {
-	close_fds(p->fds, &p->n_fds);
+	if (p->lent)
+		close_fds(p->fds, &p->n_fds);
 }
 
 void placement_close_parted(struct nic *n, uint32_t place)
@@ -161,6 +162,9 @@ static bool close_nic(struct control *c, struct nic *n, uint64_t now_ns, const c
 {
 	const struct ipc_msg msg = { .type = IPC_NIC_CLOSE, .slot = n->number };
 
+	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
+		if (n->place[i])
+			placement_close_lent(&n->place[i]->placement);
 	if (n->state != NIC_CLOSED && workers_ready(&c->workers) &&
 	    workers_say(&c->workers, n->worker, &msg, NULL, 0))
 		return false;

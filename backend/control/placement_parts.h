@@ -19,8 +19,8 @@
 
 /* ---- placement_nic.c ---- */
 
-/* Of p's place. */
-void placement_close_fds(struct placement *p);
+/* The fds of p's place, if that is lent to: before its worker is to end it. */
+void placement_close_lent(struct placement *p);
 
 /* p gives its place on p->nic up, before its worker may have left it: that closes its copies of
  * the place's fds first, or most probably so. */

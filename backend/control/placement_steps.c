@@ -72,10 +72,8 @@ static void give_place(struct placement *p)
 {
 	p->nic->place[p->place] = NULL;
 	p->nic->n_places--;
-	if (p->lent)
-		placement_close_fds(p);
-	else
-		placement_part_fds(p);
+	placement_close_lent(p);
+	placement_part_fds(p);
 	p->nic = NULL;
 	p->to_tell = p->to_hear = 0;
 	p->lent = false;
@@ -251,12 +249,12 @@ static void fail_to_lend(struct vif *v, uint64_t now_ns, const char *why)
 static void direct(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
-	int rc;
+	int rc = -ENODEV; /* its NIC is about to be closed, by placement_nic.c */
 
 	assert(p->nic); /* who has joined a place has one */
-	rc = p->nic->ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
-	if (p->lent)
-		placement_close_fds(p);
+	if (p->n_fds)
+		rc = p->nic->ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
+	placement_close_lent(p);
 	if (rc) {
 		fail_to_join(v, now_ns, "adding its filter: ", strerror(-rc));
 		log_warning(SCOPE(v), "NIC %s: %s", p->nic->config.name, p->failure);
@@ -298,6 +296,7 @@ static void on_joined(struct control *c, struct vif *v, const struct worker_even
 	const char *why = e->why[0] ? e->why : strerror(-e->status);
 
 	if (!e->status && placement_is_to_leave(c, v, now_ns)) {
+		placement_close_lent(p);
 		enter(v, PLACED_LEAVING); /* nothing was ever directed to it */
 	} else if (!e->status && p->lent) {
 		enter(v, PLACED_KEEPING_OFF);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "backend/ipc.h"
+#include "backend/nic/afxdp_closer.h"
 #include "log.h"
 #include "sandbox.h"
 #include "uring.h"
@@ -220,6 +221,11 @@ int datapath_main(void)
 		free(d);
 		return 1;
 	}
+	err = afxdp_closer_start();
+	if (err) {
+		log_error(LOG_NOBODY, "starting the thread that closes sockets: %s", strerror(-err));
+		_exit(1);
+	}
 	for (uint32_t i = 1; i < d->hello.n_workers; i++) {
 		err = pthread_create(&d->threads[i], NULL, worker_thread, &d->workers[i]);
 		if (err) {
@@ -230,6 +236,7 @@ int datapath_main(void)
 	worker_thread(&d->workers[0]);
 	for (uint32_t i = 1; i < d->hello.n_workers; i++)
 		pthread_join(d->threads[i], NULL);
+	afxdp_closer_stop();
 	munmap(d->shared, sizeof(*d->shared));
 	free(d);
 	return 0;

@@ -154,6 +154,7 @@ struct queue {
 	struct packet_fifo place_early; /* read from the place before its time */
 	uint16_t place_vlan;	/* of the bridge's, of frames that come by it; 0: it has none */
 	bool place_unasked;	/* of LAST: control has not said so */
+	bool place_forgotten;	/* of LAST: lent to, and its port goes */
 	bool place_tag_off;	/* the guest is not to see its tag */
 	struct queue_posted *posted;	/* the guest's buffers there; NULL: it takes none */
 	uint32_t *buffers;		/* shared: what becomes of them */
@@ -199,8 +200,9 @@ struct queue_fds {
 int queue_open(struct queue_env *env, const struct ipc_msg *msg, struct ipc_shared *shared,
 	       struct queue_fds fds, struct queue **out, char *why, size_t why_size) must_check;
 
-/* Gives everything back; frames still queued are counted as dropped. Between passes all
- * answers are published: there is nothing more to tell the guest. NULL is accepted. */
+/* Gives everything back, after queue_grants_release(); frames still queued are counted as dropped.
+ * Between passes all answers are published: there is nothing more to tell the guest. NULL is
+ * accepted. */
 void queue_close(struct queue *q);
 
 /* The guest (or nobody: spurious) signalled this port. */
@@ -248,9 +250,10 @@ void queue_grants_apply(struct queue *q);
 /* Whether that came to an end since the last call, with *status 0 or -errno. */
 bool queue_grants_applied(struct queue *q, int *status) must_check;
 
-/* For a queue to be closed soon, which has no passes any more: gives back some of its static
- * grants. Returns whether any are left: a guest that has many holds up nobody. */
-bool queue_grants_release(struct queue *q) must_check;
+/* For a queue to be closed, which has no passes any more: gives back some of its static grants,
+ * and what it lent to a NIC, which lets go in its own time. Returns when to call it again: a guest
+ * that has much holds up nobody. UINT64_MAX: nothing is left, it may be closed. */
+uint64_t queue_grants_release(struct queue *q) must_check;
 
 /* How many frames the outer loop may read from the TAP now, 0..QUEUE_READ_MAX: as many as the
  * guest may have buffers for, and one that waits for them, or more while the only queue's path
@@ -292,7 +295,7 @@ void queue_release(struct queue *q);
 /* The IPC_PLACE_* that is to be answered, once; 0: none. */
 enum ipc_type queue_place_answer(struct queue *q);
 
-/* The port goes, and all of its frames with it. */
+/* The port goes, and all of its frames with it. A place lent to is left as soon as that can be. */
 void queue_place_forget(struct queue *q);
 
 /* Reads what waits in the place, as far as the guest has buffers. Returns whether the queue

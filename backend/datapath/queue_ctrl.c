@@ -237,10 +237,12 @@ void queue_grants_apply(struct queue *q)
 	q->grants_due = !q->broken;
 }
 
-bool queue_grants_release(struct queue *q)
+uint64_t queue_grants_release(struct queue *q)
 {
 	posted_end(q);
-	return q->grants && static_grants_release(&q->grants->pages);
+	if (q->grants && static_grants_release(&q->grants->pages))
+		return q->env->now_ns;
+	return posted_is_recalled(q) ? q->env->now_ns + LENT_LOOK_NS : UINT64_MAX;
 }
 
 struct static_grants *queue_static_grants(const struct queue *q)

@@ -6,6 +6,9 @@
  *	join	all writable static grants of the queue are mapped once more, in one piece, as
  *		the device knows one piece of memory from the beginning to the end
  *	ON	a request is posted as the page its reference names, each page once at a time
+ *	end	recalled. A device lets go in its own time, some 10 ms and more: meanwhile what is
+ *		posted is its, the static grants stay, and the queue waits, to be left or closed. Its
+ *		worker does not
  *	leave	the device has let go: the piece is unmapped
  *
  * What was posted cannot be taken back, nor can a frame of ours be put between: all that speaks
@@ -46,6 +49,7 @@ struct queue_lent {
 	uint64_t told_ns;   /* since then */
 	uint64_t tell_ns;   /* it is to be told otherwise then; 0: it is not */
 	uint64_t grants_ns; /* another list of static grants waits since; 0: none does */
+	uint64_t look_ns;   /* recalled: when to look again whether the device has let go */
 
 	/* of a place lent to */
 	void *memory; /* NULL: it is an ordinary one */
@@ -198,18 +202,33 @@ void lent_check(struct queue *q)
 	}
 	/* No filter directs anything here any more. What was begun is brought to where it can be
 	 * ended without loss first. */
-	if (q->place_state == QUEUE_PLACE_LAST && posted_is_on(q))
+	if (posted_is_recalled(q) || (q->place_state == QUEUE_PLACE_LAST && !posted_is_begun(q)))
 		posted_end(q);
+}
+
+bool lent_has_come_back(struct queue *q)
+{
+	q->lent->look_ns = q->env->now_ns + LENT_LOOK_NS;
+	return q->nic->hold(q->place) == NIC_LET_GO;
+}
+
+bool lent_was_ended(const struct queue *q)
+{
+	return lent_is(q) && q->nic->hold(q->place) != NIC_HOLDS;
 }
 
 uint64_t lent_deadline(const struct queue *q)
 {
 	const struct queue_lent *l = q->lent;
-	uint64_t tell = l && l->tell_ns ? l->tell_ns : UINT64_MAX;
+	uint64_t next = UINT64_MAX;
 
-	return l && l->grants_ns && q->place_state != QUEUE_PLACE_LAST ?
-		       MIN(tell, l->grants_ns + GRANTS_MAX_NS) :
-		       tell;
+	if (l && l->tell_ns && q->place_state == QUEUE_PLACE_READING)
+		next = l->tell_ns;
+	if (l && l->grants_ns && q->place_state != QUEUE_PLACE_LAST)
+		next = MIN(next, l->grants_ns + GRANTS_MAX_NS);
+	if (l && posted_is_recalled(q))
+		next = MIN(next, l->look_ns);
+	return next;
 }
 
 /* ---- its pages ---- */

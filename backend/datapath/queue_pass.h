@@ -121,12 +121,20 @@ void queue_prepare(struct queue *q, struct to_guest_frame *f, struct packet *p, 
 
 /* With a place whose provider takes buffers, if frames of this MTU fit them. 0 or -ENOMEM. */
 int posted_open(struct queue *q, uint32_t mtu) must_check;
-/* Before the place is left: the device has nothing of the guest's from now on. */
+/* Before the place is left: the device has nothing of the guest's from now on. Not while it is
+ * recalled. */
 void posted_close(struct queue *q);
 
-/* At the beginning of a pass; before anything changes that the guest's buffers rest on. */
+/* At the beginning of a pass; before anything changes that the guest's buffers rest on. Of a place
+ * lent to, the latter is to be called until it is recalled no more. */
 void posted_check(struct queue *q);
 void posted_end(struct queue *q);
+
+/* The place gives what came before its buffers were posted. */
+bool posted_is_begun(const struct queue *q);
+
+/* Of a place lent to, that was ended: it is still the device's. */
+bool posted_is_recalled(const struct queue *q);
 
 /* While it is on, that is the pass to the guest. ring_pending()'s error or 0. */
 bool posted_is_on(const struct queue *q);
@@ -173,6 +181,12 @@ bool lent_may_begin(const struct queue *q);
 /* At the beginning of a pass, of a place lent to. */
 void lent_check(struct queue *q);
 uint64_t lent_deadline(const struct queue *q);
+
+/* Recalled: whether the device has let go. If not, ask again, LENT_LOOK_NS later. */
+#define LENT_LOOK_NS NS_PER_MS
+bool lent_has_come_back(struct queue *q) must_check;
+/* Whether it has ended it, or lets go of it. */
+bool lent_was_ended(const struct queue *q);
 
 /* Whether the queue's static grants cannot change now. */
 bool lent_holds_grants(struct queue *q);

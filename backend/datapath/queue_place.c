@@ -81,7 +81,7 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 	q->place_vlan = (uint16_t)how->vlan;
 	q->place_tag_off = how->tag_off;
 	q->place_lost = 0;
-	q->place_unasked = false;
+	q->place_unasked = q->place_forgotten = false;
 	q->place_end_ns = 0;
 	q->place_state = QUEUE_PLACE_JOINED;
 	return 0;
@@ -178,12 +178,11 @@ static void give_up(struct queue *q)
 		drain_place_gone(q, stays_held);
 }
 
-void queue_place_forget(struct queue *q)
+static void drop_place_frames(struct queue *q)
 {
 	struct packet_fifo others = { 0 };
 	struct packet *p;
 
-	posted_close(q);
 	/* Not by wait_pop(): the others stay. */
 	while ((p = packet_fifo_pop(&q->from_tap))) {
 		if (!queue_is_place_frame(q, p)) {
@@ -196,9 +195,30 @@ void queue_place_forget(struct queue *q)
 	while ((p = packet_fifo_pop(&q->place_early)))
 		queue_put_frame(q, p);
 	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
+}
+
+/* Returns whether the place is left now. */
+static bool end_forgotten(struct queue *q)
+{
+	posted_end(q);
+	if (posted_is_recalled(q))
+		return false;
+	posted_close(q);
+	drop_place_frames(q);
 	queue_place_quit(q);
 	q->port = NULL;
+	return true;
+}
+
+void queue_place_forget(struct queue *q)
+{
 	q->place_answer = 0;
+	if (end_forgotten(q))
+		return;
+	drop_place_frames(q);
+	transmit_close(q);
+	q->place_state = QUEUE_PLACE_LAST;
+	q->place_unasked = q->place_forgotten = true;
 }
 
 void queue_place_hear(struct queue *q, const uint8_t source[6])
@@ -257,6 +277,11 @@ bool queue_place_receive(struct queue *q)
 	struct packet *p[QUEUE_READ_MAX];
 	uint32_t budget, n;
 
+	if (q->place_forgotten && q->place && end_forgotten(q)) {
+		if (!q->place_unasked)
+			drain_place_gone(q, true);
+		return true;
+	}
 	if (reads_early(q))
 		return receive_early(q);
 	budget = is_read(q) ? queue_budget(q) : 0;

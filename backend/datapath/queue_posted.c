@@ -11,8 +11,9 @@
  *	ENDING	recalled. The slots that were not filled are the guest's requests as before.
  *		Injected frames may still wait on the device, older than all in the TAP and in
  *		'held': the place is read until there is no more, then it is OFF
- *	OVER	of a place lent to (queue_lent.c), which has no ENDING and nothing injected: it
- *		was recalled, and is to be left
+ *	RECALLED of a place lent to (queue_lent.c), which has no ENDING and nothing injected: what
+ *		is posted is still the device's, and nothing gets past it
+ *	OVER	it has let go, and the place is to be left
  *
  * A slot whose reference is one of the queue's static grants, mapped and writable, is posted
  * as the guest's own page: Xen proved, when it was mapped, that this guest granted it to us to
@@ -99,6 +100,7 @@ void posted_close(struct queue *q)
 	if (!p)
 		return;
 	posted_end(q);
+	assert(p->state != POSTED_RECALLED); /* its owner waited */
 	if (p->state == POSTED_ENDING)
 		end_ending(q);
 	for (uint32_t i = 0; i < STATIC_GRANTS_MAX; i++)
@@ -131,33 +133,46 @@ static void end_slots(struct queue *q)
 		queue_publish(q, &q->rx, q->rx_port, &q->counters->to_guest_notifies);
 }
 
+/* Of RECALLED: the device has let go. */
+static void end_recalled(struct queue *q)
+{
+	struct queue_posted *p = q->posted;
+	struct packet *packet;
+
+	end_slots(q);
+	while ((packet = packet_fifo_pop(&p->held)))
+		packet_fifo_push(&q->from_tap, packet);
+	q->rx_due = q->from_tap.head != NULL;
+	p->state = POSTED_OVER;
+}
+
 static void end_lent(struct queue *q)
 {
 	struct queue_posted *p = q->posted;
 
-	while (p->state == POSTED_ON && posted_reap(q))
-		; /* what is there now needs no memory that recall() may take with it */
-	q->nic->recall(q->place);
-	if (p->state == POSTED_ON)
-		end_slots(q);
-	p->since_ns = 0;
-	if (p->held.head)
-		q->from_tap = p->held; /* ON has nothing else there */
-	q->rx_due = q->from_tap.head != NULL;
-	p->held = (struct packet_fifo){ 0 };
-	p->state = POSTED_OVER;
+	if (p->state == POSTED_OVER || !q->place)
+		return;
+	if (p->state != POSTED_RECALLED) {
+		while (p->state == POSTED_ON && posted_reap(q))
+			; /* what is there now the guest has now */
+		q->nic->recall(q->place);
+		p->since_ns = 0;
+		p->state = POSTED_RECALLED;
+	}
+	if (lent_has_come_back(q))
+		end_recalled(q);
 }
 
 void posted_end(struct queue *q)
 {
 	struct queue_posted *p = q->posted;
 
-	if (!p || (p->state != POSTED_BEGUN && p->state != POSTED_ON))
-		return;
-	if (lent_is(q)) {
+	if (p && lent_is(q)) {
 		end_lent(q);
 		return;
 	}
+	if (!p || (p->state != POSTED_BEGUN && p->state != POSTED_ON))
+		return;
 	q->nic->recall(q->place);
 	p->since_ns = 0;
 	p->dry = false;
@@ -195,11 +210,28 @@ bool posted_is_on(const struct queue *q)
 	return q->posted && q->posted->state == POSTED_ON;
 }
 
+bool posted_is_begun(const struct queue *q)
+{
+	return q->posted && q->posted->state == POSTED_BEGUN;
+}
+
+bool posted_is_recalled(const struct queue *q)
+{
+	return q->posted && q->posted->state == POSTED_RECALLED;
+}
+
 int posted_pass(struct queue *q)
 {
 	uint32_t n_reaped = posted_reap(q), n_injected = 0;
-	int err = posted_post_all(q);
+	int err;
 
+	if (lent_was_ended(q)) { /* by the device, before its time */
+		posted_refuse(q);
+		posted_end(q);
+		queue_publish(q, &q->rx, q->rx_port, &q->counters->to_guest_notifies);
+		return 0;
+	}
+	err = posted_post_all(q);
 	if (err)
 		return err;
 	if (!lent_is(q))
@@ -239,6 +271,7 @@ int posted_go_on(struct queue *q)
 			end_ending(q);
 		return 0;
 	case POSTED_ON:
+	case POSTED_RECALLED:
 	case POSTED_OVER:
 		break;
 	}
@@ -252,7 +285,7 @@ bool posted_reads_place(const struct queue *q)
 	const struct queue_posted *p = q->posted;
 
 	return !p || p->state == POSTED_OFF || p->state == POSTED_OVER ||
-	       (p->state != POSTED_ON && !p->dry);
+	       (p->state != POSTED_ON && p->state != POSTED_RECALLED && !p->dry);
 }
 
 bool posted_note_read(struct queue *q, struct packet *const packets[], uint32_t n, bool dry)
@@ -273,7 +306,7 @@ bool posted_note_read(struct queue *q, struct packet *const packets[], uint32_t 
 
 bool posted_watches_place(const struct queue *q)
 {
-	if (q->posted && q->posted->state == POSTED_OVER)
+	if (q->posted && q->posted->state >= POSTED_RECALLED)
 		return false;
 	return posted_is_on(q) ? posted_n(q) > 0 : !q->from_tap.head && !q->rx_starved;
 }
@@ -282,7 +315,8 @@ struct packet_fifo *posted_tap_fifo(struct queue *q)
 {
 	struct queue_posted *p = q->posted;
 
-	return p && (p->state == POSTED_ENDING || (p->state == POSTED_ON && lent_is(q))) ?
+	return p && (p->state == POSTED_ENDING || p->state == POSTED_RECALLED ||
+		     (p->state == POSTED_ON && lent_is(q))) ?
 		       &p->held :
 		       &q->from_tap;
 }
@@ -291,5 +325,6 @@ bool posted_holds_tap(const struct queue *q)
 {
 	const struct queue_posted *p = q->posted;
 
-	return p && (p->state == POSTED_ENDING || (p->state == POSTED_ON && p->held.head));
+	return p && (p->state == POSTED_ENDING ||
+		     ((p->state == POSTED_ON || p->state == POSTED_RECALLED) && p->held.head));
 }

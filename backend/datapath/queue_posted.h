@@ -8,7 +8,14 @@
 
 #include "queue_pass.h"
 
-enum posted_state { POSTED_OFF, POSTED_BEGUN, POSTED_ON, POSTED_ENDING, POSTED_OVER };
+enum posted_state {
+	POSTED_OFF,
+	POSTED_BEGUN,
+	POSTED_ON,
+	POSTED_ENDING,
+	POSTED_RECALLED, /* of a place lent to, as OVER */
+	POSTED_OVER,
+};
 
 struct posted_slot {
 	uint16_t id;
@@ -28,7 +35,8 @@ struct queue_posted {
 	bool dry;	  /* of BEGUN, ENDING: the place has been read until there was no more */
 	bool refused;	  /* not in this place any more */
 	uint32_t n_older; /* of ENDING: frames that may yet be older than those held */
-	struct packet_fifo held; /* of ENDING, and ON in a place lent to: what was read from the TAP */
+	/* Of ENDING, and ON and RECALLED in a place lent to: what was read from the TAP. */
+	struct packet_fifo held;
 	uint32_t held_cut_at;
 
 	/* of ON: frames wait for the guest since then, of which so many are still to come */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- life ---- */
@@ -48,10 +49,27 @@ int worker_open(struct worker *w, uint32_t id, int sock, struct ipc_shared *shar
 	return 0;
 }
 
+/* Waits for it, at the end: NICs have got the word of all queues by then. */
+static void give_back(struct queue *q)
+{
+	const struct timespec nap = { .tv_nsec = NS_PER_MS };
+	uint64_t again;
+
+	while ((again = queue_grants_release(q)) != UINT64_MAX)
+		if (again > q->env->now_ns)
+			nanosleep(&nap, NULL);
+}
+
 void worker_close(struct worker *w)
 {
 	for (uint32_t i = 0; w->by_slot && i < IPC_QUEUES_MAX; i++)
+		if (w->by_slot[i])
+			(void)!queue_grants_release(w->by_slot[i]);
+	for (uint32_t i = 0; w->by_slot && i < IPC_QUEUES_MAX; i++) {
+		if (w->by_slot[i])
+			give_back(w->by_slot[i]);
 		queue_close(w->by_slot[i]);
+	}
 	for (uint32_t i = 0; i < IPC_NICS_MAX; i++)
 		if (w->nic[i].port)
 			w->nic[i].ops->close(w->nic[i].port);
@@ -220,14 +238,18 @@ static void on_attach(struct worker *w, const struct ipc_msg *msg, const int fds
 	worker_say(w, &answer);
 }
 
-/* At once, or a little in each pass. */
+/* At once, or a little in each pass, and as soon as a NIC lets go of what is its guest's. */
 static void detach(struct worker *w, struct queue *q)
 {
+	uint64_t again = queue_grants_release(q);
+
 	q->detaching = true;
-	if (queue_grants_release(q))
-		worker_mark_ready(w, q);
-	else
+	if (again == UINT64_MAX)
 		w->tap->detach(w->loop, q);
+	else if (again > w->env.now_ns)
+		timers_set(&w->timers, q, again);
+	else
+		worker_mark_ready(w, q);
 }
 
 static void on_detach(struct worker *w, const struct ipc_msg *msg)

@@ -58,7 +58,7 @@ int worker_open(struct worker *w, uint32_t id, int sock, struct ipc_shared *shar
 		size_t why_size) must_check;
 
 /* Closes every queue, publishing what was answered, then the handles. The outer loop must
- * have no transfer under way. */
+ * have no transfer under way. Waits until NICs let go of what they were lent. */
 void worker_close(struct worker *w);
 
 /* Control's socket is readable: obeys all messages that wait. Sets stop when control says

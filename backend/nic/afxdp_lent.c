@@ -14,13 +14,15 @@
  *		for what it posts next, as those of begin are for what it posts first, and more at
  *		each reap(), until it has been in time for a while. So frames wait for a late guest
  *		as they would in an ordinary place, and are copied like there
- *	recall	the socket is closed, and nothing is in the kernel's hands
+ *	recall	the socket is to be closed, by a thread that can wait for it (afxdp_closer.h). What
+ *		the receive ring has by then is kept; once the kernel has nothing any more it is
+ *		reaped, and received
  *
  * The order is the kernel's where it copies: it takes a chunk for a frame that has come, and one
  * it could not use after all is the next it takes (net/xdp/xsk.c __xsk_rcv(), xsk_buff_pool.c
  * xp_free()). A driver that has zero-copy may recycle a chunk behind others, for a frame that
- * the XDP program let pass; so each descriptor is compared with what was posted, and at the first
- * that is not the next one all is over: the socket is closed, what was posted and not filled is
+ * the XDP program let pass; so each descriptor is compared with what was posted, and the first
+ * that is not the next one ends it all, as recall() does: then what was posted and not filled is
  * completed with -ECANCELED, and the queue is better off with an ordinary place.
  *
  * After close() of a bound socket nothing is written any more where the kernel copies:
@@ -28,7 +30,7 @@
  * the driver is told later, by deferred work (xp_release_deferred()), which is over when another
  * socket can be bound to the queue: so one is. The rings have to be unmapped
  * first, as each mapping keeps the socket open; and so would a poll of it, see nic_place.poll_fd,
- * and control, which closes its copies once there is a filter.
+ * and control, which closes its copies once there is a filter, or is to be none.
  *
  * The pages are pinned, and with them their grants: who unmaps them before the kernel has let go
  * waits for that in gntdev.
@@ -40,8 +42,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/nic/afxdp_closer.h"
 #include "backend/nic/afxdp_port.h"
-#include "log.h"
 
 #define CHUNK AFXDP_CHUNK
 
@@ -81,7 +83,7 @@ struct afxdp_lent {
 	uint8_t *pages;
 	uint32_t n_pages;
 	uint32_t first_page; /* its chunk */
-	bool begun, closed;
+	bool begun, closed;  /* of 'closed' the kernel may have some until 'closing' is over */
 	bool failed;	     /* closed, and the order is not known */
 	uint32_t n_early;    /* begun: of the receive ring, what is receive()'s */
 	uint32_t n_unpaired; /* begun: chunks of ours to be filled that no buffer is posted for */
@@ -92,7 +94,7 @@ struct afxdp_lent {
 	uint32_t calm;	    /* late: until n_in_time is that; 0: it was not, since begin() */
 	struct posted posted[AFXDP_FILL_FRAMES];
 	uint64_t lost; /* closed: by the socket */
-	int last;      /* AFXDP_PLACE_LAST_SOCKET, until it is closed */
+	struct afxdp_closing closing; /* .next: AFXDP_PLACE_LAST_SOCKET */
 
 	/* closed: what the receive ring had */
 	uint32_t n_left, next_left;
@@ -170,7 +172,7 @@ void afxdp_lent_start(struct nic_place *place, const int fds[AFXDP_PLACE_FDS])
 	struct xdp_options options = { .flags = 0 };
 	socklen_t size = sizeof(options);
 
-	place->lent->last = fds[AFXDP_PLACE_LAST_SOCKET];
+	place->lent->closing.next = fds[AFXDP_PLACE_LAST_SOCKET];
 	place->zero_copy =
 	    getsockopt(fds[AFXDP_PLACE_SOCKET], SOL_XDP, XDP_OPTIONS, &options, &size) ||
 	    options.flags & XDP_OPTIONS_ZEROCOPY;
@@ -185,19 +187,8 @@ static uint64_t count_lost(const struct nic_place *place)
 	return stats.lost;
 }
 
-/* Once another socket is bound to the queue the driver has let go of the one before. */
-static void await_driver(struct nic_place *place)
-{
-	struct afxdp_lent *l = place->lent;
-
-	if (place->zero_copy && afxdp_bind(place->port, l->last, place->queue, AFXDP_BIND_COPY))
-		log_error(LOG_NOBODY, "AF_XDP: the driver keeps a guest's memory: %s",
-			  strerror(errno));
-	close(l->last);
-}
-
-/* The kernel has nothing any more. What the receive ring has for reap() is kept. */
-static void close_socket(struct nic_place *place)
+/* What the receive ring has for reap() is kept. */
+static void begin_to_close(struct nic_place *place)
 {
 	struct afxdp_lent *l = place->lent;
 	struct afxdp_rx *rx = &place->rx[0];
@@ -211,15 +202,31 @@ static void close_socket(struct nic_place *place)
 		l->left[l->n_left++] = *xsk_ring_cons__rx_desc(&rx->ring, at + i);
 	afxdp_rx_close(rx);
 	afxdp_fill_close(&place->own_fill);
-	close(rx->fd);
-	await_driver(place);
+	l->closing.socket = rx->fd;
+	l->closing.by_driver = place->zero_copy;
+	l->closing.where = afxdp_address(place->port, place->queue);
+	l->closing.where.sxdp_flags = AFXDP_BIND_FLAGS_COPY;
+	afxdp_closer_take(&l->closing);
 	place->n_queues = 0;
 	l->closed = true;
 }
 
+static bool is_over(const struct afxdp_lent *l)
+{
+	return l->closed && afxdp_closing_is_over(&l->closing);
+}
+
+enum nic_hold afxdp_hold(struct nic_place *place)
+{
+	const struct afxdp_lent *l = place->lent;
+
+	return !l->closed ? NIC_HOLDS : is_over(l) ? NIC_LET_GO : NIC_LETS_GO;
+}
+
 void afxdp_lent_close(struct nic_place *place)
 {
-	close_socket(place);
+	begin_to_close(place);
+	afxdp_closing_await(&place->lent->closing);
 	free(place->lent);
 	place->lent = NULL;
 }
@@ -256,7 +263,7 @@ uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint3
 	uint32_t before = rx->cached_cons, got;
 
 	if (l->closed)
-		return receive_left(place, out, n);
+		return is_over(l) ? receive_left(place, out, n) : 0;
 	got = afxdp_receive_queue(place, 0, out, l->begun ? MIN(n, l->n_early) : n);
 	if (l->begun)
 		l->n_early -= rx->cached_cons - before;
@@ -405,7 +412,7 @@ uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32
 	struct afxdp_lent *l = place->lent;
 	uint32_t got = 0;
 
-	while (got < n && l->n_reaped != l->n_posted) {
+	while (got < n && l->n_reaped != l->n_posted && (!l->closed || is_over(l))) {
 		const struct posted *b = &l->posted[l->n_reaped % ARRAY_SIZE(l->posted)];
 		struct xdp_desc d;
 
@@ -413,8 +420,9 @@ uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32
 			if (!next_filled(place, &d))
 				break;
 			if (!complete(place, b, &d, &out[got])) {
-				close_socket(place);
+				begin_to_close(place);
 				l->failed = true;
+				continue;
 			}
 		}
 		if (l->failed)
@@ -432,5 +440,5 @@ uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32
 
 void afxdp_recall(struct nic_place *place)
 {
-	close_socket(place);
+	begin_to_close(place);
 }

@@ -165,9 +165,11 @@ static void give_back_waiting(struct nic_place *place)
 void afxdp_leave(struct nic_place *place)
 {
 	int fd[NIC_QUEUES_MAX], n;
+	struct nic_port *port;
 
 	if (!place)
 		return;
+	port = place->port;
 	if (!has_own_umem(place))
 		give_back_waiting(place);
 	if (place->lent)
@@ -178,6 +180,7 @@ void afxdp_leave(struct nic_place *place)
 	if (!has_own_umem(place))
 		share_no_more(place);
 	dismantle(place);
+	afxdp_place_gone(port);
 	while (n > 0)
 		close(fd[--n]);
 }
@@ -295,6 +298,7 @@ int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fd
 		share(place);
 	else if (!lent)
 		close(fds[AFXDP_PLACE_MEMORY]);
+	port->n_places++;
 	*out = place;
 	return 0;
 }

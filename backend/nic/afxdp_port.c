@@ -19,6 +19,13 @@ int afxdp_fail(char *why, size_t size, const char *step)
 	return err;
 }
 
+struct sockaddr_xdp afxdp_address(const struct nic_port *port, uint32_t queue)
+{
+	return (struct sockaddr_xdp){ .sxdp_family = AF_XDP,
+				      .sxdp_ifindex = (uint32_t)port->ifindex,
+				      .sxdp_queue_id = port->terms.first_queue + queue };
+}
+
 /*
  * Without XDP_COPY the kernel tries zero-copy first and copies where the driver has none
  * (net/xdp/xsk_buff_pool.c xp_assign_dev()), and every socket that shares the memory follows.
@@ -29,16 +36,15 @@ int afxdp_fail(char *why, size_t size, const char *step)
 int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd)
 {
 	const struct timespec nap = { .tv_nsec = BIND_NAP_NS };
-	struct sockaddr_xdp addr = { .sxdp_family = AF_XDP,
-				     .sxdp_ifindex = (uint32_t)port->ifindex,
-				     .sxdp_queue_id = port->terms.first_queue + queue };
+	struct sockaddr_xdp addr = afxdp_address(port, queue);
 	int rc;
 
 	if (umem_fd >= 0) {
 		addr.sxdp_flags = XDP_SHARED_UMEM;
 		addr.sxdp_shared_umem_fd = (uint32_t)umem_fd;
 	} else {
-		addr.sxdp_flags = XDP_USE_NEED_WAKEUP | (umem_fd == AFXDP_BIND_COPY ? XDP_COPY : 0);
+		addr.sxdp_flags = umem_fd == AFXDP_BIND_COPY ? AFXDP_BIND_FLAGS_COPY :
+							       XDP_USE_NEED_WAKEUP;
 	}
 	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
 	for (int i = 1; rc && errno == EBUSY && i < BIND_TRIES; i++) {
@@ -115,16 +121,20 @@ static int make_packets(struct nic_port *port, int memfd)
 
 /* ---- life ---- */
 
-/* The fds but the rings. */
 static void free_port(struct nic_port *port)
 {
-	for (int i = 0; i < port->n_queues; i++)
-		afxdp_fill_close(&port->fill[i]);
-	afxdp_transmit_close(&port->transmit);
 	for (uint32_t i = 0; i < AFXDP_UMEMS; i++)
 		unmap(&port->umem[i]);
 	free(port->all);
 	free(port);
+}
+
+/* Of its own sockets; the fds stay. */
+static void unmap_rings(struct nic_port *port)
+{
+	for (int i = 0; i < port->n_queues; i++)
+		afxdp_fill_close(&port->fill[i]);
+	afxdp_transmit_close(&port->transmit);
 }
 
 static void port_close(struct nic_port *port)
@@ -136,9 +146,19 @@ static void port_close(struct nic_port *port)
 	n = port->n_queues;
 	for (int i = 0; i < n; i++)
 		fd[i] = port->fill[i].fd;
-	free_port(port);
+	unmap_rings(port);
+	port->closed = true;
+	if (!port->n_places)
+		free_port(port);
 	while (n > 0)
 		close(fd[--n]);
+}
+
+void afxdp_place_gone(struct nic_port *port)
+{
+	port->n_places--;
+	if (port->closed && !port->n_places)
+		free_port(port);
 }
 
 /* The first queue's socket has the UMEM, every one has fill and completion rings of its own, and
@@ -198,7 +218,8 @@ static int port_open(int ifindex, const int fds[], int n_fds, struct nic_port **
 		if (open_queue(port, port->n_queues, fds[1 + port->n_queues], &step))
 			err = afxdp_fail(why, why_size, step);
 	if (err) {
-		free_port(port); /* the fds stay the caller's */
+		unmap_rings(port); /* the fds stay the caller's */
+		free_port(port);
 		return err;
 	}
 	for (int i = 0; i < port->n_queues; i++)
@@ -241,6 +262,7 @@ const struct nic_port_ops afxdp_port_ops = {
 	.post = afxdp_post,
 	.reap = afxdp_reap,
 	.recall = afxdp_recall,
+	.hold = afxdp_hold,
 	.transmit = transmit,
 	.kick = kick,
 	.sent = sent,

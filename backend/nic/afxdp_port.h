@@ -31,6 +31,9 @@ struct nic_port {
 	int n_queues; /* that the port has itself; counted from terms.first_queue on */
 	struct afxdp_fill fill[NIC_QUEUES_MAX];
 
+	uint32_t n_places; /* joined and not left */
+	bool closed;	   /* it ends with the last of them */
+
 	struct packet *all; /* for every UMEM, max_chunks each */
 	uint32_t max_chunks;
 	struct afxdp_umem umem[AFXDP_UMEMS];
@@ -66,12 +69,19 @@ enum {
 	AFXDP_BIND_COPY = -2,
 };
 
+/* Of a queue of the device's, counted from the port's first. */
+struct sockaddr_xdp afxdp_address(const struct nic_port *port, uint32_t queue);
+#define AFXDP_BIND_FLAGS_COPY (XDP_USE_NEED_WAKEUP | XDP_COPY)
+
 /*
  * Binds the socket to a queue of the device, counted from the port's first, sharing the UMEM of
  * 'umem_fd', or AFXDP_BIND_*. Waits for the kernel to let go of a socket that was there, some
  * tens of milliseconds; no longer than 200. 0, or -1 with errno.
  */
 int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd) must_check;
+
+/* One of its places is left: the port may go with it. */
+void afxdp_place_gone(struct nic_port *port);
 
 /* A UMEM nobody uses, or NULL; its packets. */
 struct afxdp_umem *afxdp_free_umem(struct nic_port *port);
@@ -91,7 +101,7 @@ int afxdp_lent_open(struct nic_place *place, const int fds[AFXDP_PLACE_FDS],
 		    const struct nic_memory *lent) must_check;
 /* The place is bound: hands it chunks. Takes the fds' other socket. */
 void afxdp_lent_start(struct nic_place *place, const int fds[AFXDP_PLACE_FDS]);
-/* Ends all that nic_port_ops.recall does, if it did not, and more: 'lent' is NULL. */
+/* What nic_port_ops.recall begins, if that was not called; waits for its end. 'lent' is NULL then. */
 void afxdp_lent_close(struct nic_place *place);
 
 uint32_t afxdp_lent_receive(struct nic_place *place, struct packet *out[], uint32_t n);
@@ -105,6 +115,7 @@ void afxdp_begin(struct nic_place *place);
 uint32_t afxdp_post(struct nic_place *place, const struct nic_buffer buffers[], uint32_t n);
 uint32_t afxdp_reap(struct nic_place *place, struct nic_completion out[], uint32_t n);
 void afxdp_recall(struct nic_place *place);
+enum nic_hold afxdp_hold(struct nic_place *place);
 
 /* ---- as in nic_port_ops ---- */
 

@@ -79,7 +79,7 @@ struct nic_caps {
 	bool tag_off;		/* nic_filter.tag_off may be true; else the datapath does it */
 	bool guest_buffers;	/* nic_port_ops.post and its company are there */
 	bool guest_memory;	/* nic_port_ops.join takes some; of that company there are then post,
-				 * reap, begin and recall */
+				 * reap, begin, recall and hold */
 	bool transmit;		/* nic_port_ops.transmit is */
 	/* For people: */
 	const char *steering;	/* who picks the queue: "XDP program" */
@@ -136,8 +136,11 @@ struct nic_place_stats {
  *	  reap() has nothing: it is for whoever has posted some. What finds no room there
  *	  either is lost and counted;
  *	- recall() is for the end: when no filter directs anything to it any more, or what comes may
- *	  be lost. Nothing comes after it; what waited for buffers that were not posted is
- *	  received, once nothing is left to reap. Then leave() is next;
+ *	  be lost. Nothing comes after it, but the device lets go of the memory in its own time,
+ *	  which may be long. Until hold() says that it has, there is nothing to reap or receive, and
+ *	  what is posted is not the caller's. Then what is left is reaped, and what waited for
+ *	  buffers that were not posted is received; then leave() is next;
+ *	- a device that breaks its order ends it by itself, as if it was recalled;
  *	- nothing is injected: whoever else has frames for that queue of the guest's waits for its
  *	  end.
  */
@@ -151,6 +154,13 @@ struct nic_memory {
 	void *start;	  /* mapped in one piece, writable: proved to be that guest's, granted and
 			   * not read-only; stays mapped until leave() has returned */
 	uint32_t n_pages; /* 1.. */
+};
+
+/* Whose it is. */
+enum nic_hold {
+	NIC_HOLDS,   /* the device's */
+	NIC_LETS_GO, /* still: it was recalled, or has ended it */
+	NIC_LET_GO,  /* the caller's: nobody else writes there */
 };
 
 /* Pages that can be authorised at a time of one place, at least: what a queue may have mapped
@@ -172,7 +182,7 @@ struct nic_completion {
 	int32_t status; /* 0, or the frame is lost: -EFAULT: the page was not, or not any more,
 			 * the device's to write, and nothing was; -EMSGSIZE: the buffer is too
 			 * small for the frame; -ECANCELED, of all that are posted, in a place lent
-			 * to: the device broke its order, and all was taken from it */
+			 * to: the device broke its order, and let go of all */
 	uint32_t size;	/* of the frame; of status 0 only */
 	uint16_t offset; /* where it begins in the page; alike */
 	bool copied;	 /* there by the port, not written there by the device; alike */
@@ -263,7 +273,8 @@ struct nic_port_ops {
 	int (*open)(int ifindex, const int fds[], int n_fds, struct nic_port **out, char *why,
 		    size_t why_size);
 
-	/* No place is left, and every packet was given back. NULL is accepted. */
+	/* No place is left but such as were lent to, which may yet be; every packet was given back.
+	 * NULL is accepted. */
 	void (*close)(struct nic_port *port);
 
 	/* place_fds() of that place. Takes the fds on success. 'lent' is what place_fds() was told
@@ -273,7 +284,7 @@ struct nic_port_ops {
 		    size_t why_size);
 
 	/* What still waits in the place is lost; its filter is gone and settled, every page was
-	 * revoked. */
+	 * revoked. Of one lent to waits until the device has let go, if it has not. */
 	void (*leave)(struct nic_place *place);
 
 	/* Readable while receive() or reap() has something; for poll only. */
@@ -328,9 +339,12 @@ struct nic_port_ops {
 	 * From now on the place is ordinary. The device lets go of what is posted and not done
 	 * with: once reap() has given what is left, which it does until it gives 0, the other
 	 * buffers are the caller's again, and the device writes there no more. May wait for a
-	 * write that is under way, but never for a frame.
+	 * write that is under way, but never for a frame; of a place lent to not at all, see there.
 	 */
 	void (*recall)(struct nic_place *place);
+
+	/* Of a place lent to. Never waits, and nobody tells when the answer is another. */
+	enum nic_hold (*hold)(struct nic_place *place);
 
 	/*
 	 * Transmit switching, while it is posting: the device delivers a frame of ours to the

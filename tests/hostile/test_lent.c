@@ -32,6 +32,7 @@ static int start(void **state)
 static int end(void **state)
 {
 	sim_nic_settles(NULL, 0);
+	sim_lent_get_stuck(false);
 	rig_end(*state);
 	return 0;
 }
@@ -381,6 +382,115 @@ static void closed_while_lent(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* The device takes a second to let go. Until then its guest's pages are the device's: nobody is
+ * told otherwise, and nobody else waits. */
+static void a_second_passes(struct rig *r)
+{
+	for (uint64_t end = r->now_ns + NS_PER_S; r->now_ns < end;) {
+		rig_good_carries(r, 1);
+		rig_turn(r);
+	}
+}
+
+static bool is_closed(void)
+{
+	return !strcmp(sim_backend_get(EVIL_DOMID, 0, "state"), "6");
+}
+
+static void closed_while_the_device_is_stuck(void **state)
+{
+	struct rig *r = *state;
+
+	start_lending(r);
+	sim_lent_get_stuck(true);
+	(void)!give(r);
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	a_second_passes(r);
+	assert_false(is_closed());
+	sim_lent_get_stuck(false);
+	rig_turns_until(r, 50, is_closed());
+	rig_good_carries(r, 100);
+}
+
+/* It asks for another list: by then the page is its own. */
+static void a_grant_is_taken_back_meanwhile(void **state)
+{
+	struct rig *r = *state;
+	struct evil *e = &r->evil;
+	RING_IDX before;
+
+	start_lending(r);
+	sim_lent_get_stuck(true);
+	before = e->ctrl->rsp_prod;
+	evil_set_list(r, e->rx_gref + 60, 4, 0);
+	evil_ctrl_put(e, XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING, 0, e->ctrl_gref[0], 4);
+	evil_ctrl_publish(e);
+	for (unsigned i = 0; i < 3; i++)
+		a_second_passes(r); /* its queue leaves by itself meanwhile */
+	assert_int_equal(e->ctrl->rsp_prod, before);
+	sim_lent_get_stuck(false);
+	rig_turns_until(r, 50, e->ctrl->rsp_prod == before + 1);
+	rig_turns_until(r, 1000, is_ordinary(r));
+	carry(r, 200);
+	rig_expect_alive(r);
+}
+
+/* Out of bounds, meanwhile: it is disabled, and closed when that can be. */
+static void broken_while_the_device_is_stuck(void **state)
+{
+	struct rig *r = *state;
+
+	start_lending(r);
+	sim_lent_get_stuck(true);
+	placed(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 50, placed(r)->state == PLACED_LEAVING);
+	a_second_passes(r);
+	assert_int_equal(placed(r)->state, PLACED_LEAVING);
+	r->evil.tx_prod += 2 * RING_SLOTS;
+	evil_publish(&r->evil);
+	evil_notify(&r->evil);
+	a_second_passes(r);
+	sim_lent_get_stuck(false);
+	rig_expect_disabled(r, "impossible ring indices");
+}
+
+/* It has broken its order. */
+static void skipped_and_stuck(void **state)
+{
+	struct rig *r = *state;
+
+	start_lending(r);
+	sim_lent_get_stuck(true);
+	sim_lent_fail(SIM_LENT_SKIPS);
+	(void)!give(r);
+	a_second_passes(r);
+	assert_false(has_response(r));
+	sim_lent_get_stuck(false);
+	rig_turns_until(r, 10, has_response(r));
+	look(r);
+	assert_int_equal(flow.n_errors, 1);
+	flow.next = flow.n_given;
+	flow.n_errors = 0;
+	expect_refused(r);
+}
+
+/* The device is taken away, and another one put there. */
+static void unplugged_while_the_device_is_stuck(void **state)
+{
+	struct rig *r = *state;
+
+	start_lending(r);
+	sim_lent_get_stuck(true);
+	sim_nic_plug(false);
+	rig_turns(r, 100);
+	sim_nic_plug(true);
+	rig_turns(r, 200);
+	rig_good_forgets(r);
+	sim_lent_get_stuck(false);
+	rig_turns_until(r, 5000, is_lent(r));
+	rig_expect_alive(r);
+}
+
 /* It spreads its flows itself from now on: no queue can be kept off. */
 static void it_sets_its_own_hash(void **state)
 {
@@ -414,6 +524,11 @@ int main(void)
 		T(a_device_that_skips_a_buffer),
 		T(a_device_that_lies),
 		T(closed_while_lent),
+		T(closed_while_the_device_is_stuck),
+		T(a_grant_is_taken_back_meanwhile),
+		T(broken_while_the_device_is_stuck),
+		T(skipped_and_stuck),
+		T(unplugged_while_the_device_is_stuck),
 		T(it_sets_its_own_hash),
 #undef T
 	};

@@ -59,7 +59,7 @@ SCRIPT_TESTS += tests/nic/test_changed.sh tests/nic/test_workers.sh
 TESTS += test_afxdp_lent
 test_afxdp_lent-objs = tests/nic/test_afxdp_lent.c tests/nic/ethtool_rig.c tests/lab/nic_driver.c \
 		       $(NIC_OBJS) backend/bpf/nic_object.c
-test_afxdp_lent-libs := -lcmocka -lbpf -lmnl -lcap-ng -Wl,--wrap=ioctl,--wrap=bind
+test_afxdp_lent-libs := -lcmocka -lbpf -lmnl -lcap-ng -Wl,--wrap=ioctl,--wrap=bind,--wrap=close
 # Root.
 TESTS += test_afxdp_shared
 test_afxdp_shared-objs = tests/nic/test_afxdp_shared.c $(NIC_OBJS) backend/bpf/nic_object.c

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/nic/afxdp_closer.h"
 #include "backend/nic/afxdp_port.h"
 #include "tests/nic/ethtool_rig.h"
 
@@ -35,6 +36,7 @@
 #define OFFSET	    256u /* XDP_PACKET_HEADROOM */
 #define EARLY	    NIC_EARLY_FRAMES
 #define IN_TIME	    2048u /* frames, after which who was late a few times is no more */
+#define SLOW_MS	    300u
 #define BESIDE	    ((size_t)AFXDP_PLACE_CHUNKS * AFXDP_CHUNK)
 
 static const struct nic_device_ops *const dev = &afxdp_device_ops;
@@ -52,7 +54,10 @@ static uint32_t sent; /* frames: the number of the next */
 
 /* ---- whom the queue belongs to ---- */
 
+#define FDS_MAX 1024
+
 static uint32_t n_bound; /* sockets, to a queue */
+static bool is_bound[FDS_MAX];
 
 int __real_bind(int fd, const struct sockaddr *a, socklen_t size);
 int __wrap_bind(int fd, const struct sockaddr *a, socklen_t size);
@@ -61,8 +66,36 @@ int __wrap_bind(int fd, const struct sockaddr *a, socklen_t size)
 {
 	int rc = __real_bind(fd, a, size);
 
-	n_bound += a->sa_family == AF_XDP && !rc;
+	if (a->sa_family != AF_XDP || rc)
+		return rc;
+	assert_in_range(fd, 0, FDS_MAX - 1);
+	is_bound[fd] = true;
+	n_bound++;
 	return rc;
+}
+
+/* ---- a kernel that takes its time ---- */
+
+static struct timespec slow; /* to close a socket that is bound */
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+int __wrap_close(int fd)
+{
+	if (fd >= 0 && fd < FDS_MAX && is_bound[fd]) {
+		nanosleep(&slow, NULL);
+		is_bound[fd] = false;
+	}
+	return __real_close(fd);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 /* ---- the guest's memory ---- */
@@ -147,6 +180,23 @@ static void leave(void)
 	dev->settle(device);
 	port_ops->leave(place);
 	place = NULL;
+}
+
+static void await_end(void)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+
+	for (int i = 0; port_ops->hold(place) == NIC_LETS_GO && i < DEADLINE_MS; i++)
+		nanosleep(&nap, NULL);
+	assert_int_equal(port_ops->hold(place), NIC_LET_GO);
+}
+
+static void recall(void)
+{
+	assert_int_equal(port_ops->hold(place), NIC_HOLDS);
+	port_ops->recall(place);
+	assert_int_not_equal(port_ops->hold(place), NIC_HOLDS);
+	await_end();
 }
 
 /* ---- frames ---- */
@@ -396,6 +446,20 @@ static int teardown(void **state)
 	dev->close(device);
 	close(wire);
 	unmap_memory();
+	slow = (struct timespec){ 0 };
+	return 0;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return afxdp_closer_start();
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	afxdp_closer_stop();
 	return 0;
 }
 
@@ -532,7 +596,7 @@ static void a_guest_that_never_comes(void **state)
 	none_is_reaped();
 	post(0, N_PAGES);
 	reaped(0, sent - 2000, N_PAGES);
-	port_ops->recall(place);
+	recall();
 	received(sent - 2000 + N_PAGES, waited - N_PAGES);
 	assert_int_equal(lost(), 2000 - waited);
 }
@@ -576,7 +640,7 @@ static void recalled(void **state)
 	post(0, 5);
 	lost_before = (uint32_t)lost();
 	n_bound = 0;
-	port_ops->recall(place);
+	recall();
 	assert_int_equal(n_bound, 0);
 	assert_int_equal(n_fds(), before + 1); /* it can be polled still */
 	send_frames(20);		       /* to the host */
@@ -619,6 +683,54 @@ static void left_at_any_time(void **state)
 	}
 }
 
+/* Nobody waits for the kernel, which may be in no hurry; but for the place to be over, as its
+ * memory is the kernel's until then. */
+static void recalled_slowly(void **state)
+{
+	struct nic_completion c;
+	struct packet *p;
+	uint64_t begun;
+
+	(void)state;
+	start_lent();
+	send_frames(N_PAGES);
+	reaped(0, sent - N_PAGES, N_PAGES / 2);
+	slow.tv_nsec = SLOW_MS * (long)NS_PER_MS;
+	begun = now_ns();
+	port_ops->recall(place);
+	port_ops->recall(place);
+	while (port_ops->hold(place) == NIC_LETS_GO && now_ns() - begun < SLOW_MS * NS_PER_MS / 2) {
+		assert_int_equal(port_ops->reap(place, &c, 1), 0);
+		assert_int_equal(port_ops->receive(place, &p, 1), 0);
+		assert_int_equal(port_ops->post(place, &(struct nic_buffer){ .size = PAGE }, 1), 0);
+	}
+	assert_int_equal(port_ops->hold(place), NIC_LETS_GO);
+	await_end();
+	assert_true(now_ns() - begun >= SLOW_MS * NS_PER_MS);
+	reaped(N_PAGES / 2, sent - N_PAGES / 2, N_PAGES / 2);
+	received(sent, 0);
+	leave();
+}
+
+/* It ends when the port is closed, and with the place the port is gone: what it had is closed. */
+static void the_port_is_closed(void **state)
+{
+	uint32_t before = n_fds();
+
+	(void)state;
+	start_lent();
+	slow.tv_nsec = SLOW_MS * (long)NS_PER_MS;
+	assert_int_equal(dev->filter_del(device, &filter), 0);
+	port_ops->recall(place);
+	port_ops->close(port);
+	port = NULL;
+	assert_int_equal(port_ops->hold(place), NIC_LETS_GO);
+	await_end();
+	port_ops->leave(place);
+	place = NULL;
+	assert_int_equal(n_fds(), before);
+}
+
 /* The driver has our memory itself, we believe: until the queue can be another socket's. */
 static void zero_copy_recalled(void **state)
 {
@@ -629,7 +741,7 @@ static void zero_copy_recalled(void **state)
 	send_frames(3);
 	await_readable();
 	n_bound = 0;
-	port_ops->recall(place);
+	recall();
 	assert_int_equal(n_bound, 1);
 	reaped(0, sent - 3, 3);
 	none_is_reaped();
@@ -718,6 +830,10 @@ static void disordered(void **state)
 	first = d[0];
 	d[0] = d[1];
 	d[1] = first;
+	slow.tv_nsec = SLOW_MS * (long)NS_PER_MS;
+	assert_int_equal(port_ops->reap(place, c, N_PAGES), 0);
+	assert_int_equal(port_ops->hold(place), NIC_LETS_GO);
+	await_end();
 	assert_int_equal(port_ops->reap(place, c, N_PAGES), N_PAGES - 2);
 	for (uint32_t i = 0; i < N_PAGES - 2; i++)
 		assert_int_equal(c[i].status, -ECANCELED);
@@ -745,6 +861,8 @@ int main(void)
 		T(a_guest_that_never_comes),
 		T(all_pages_posted),
 		T(recalled),
+		T(recalled_slowly),
+		T(the_port_is_closed),
 		T(left_at_any_time),
 		T(zero_copy_recalled),
 		T(ordinary_and_lent_by_turns),
@@ -753,5 +871,5 @@ int main(void)
 		T(disordered),
 	};
 
-	return cmocka_run_group_tests_name("lent", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("lent", tests, start, stop);
 }

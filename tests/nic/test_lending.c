@@ -13,6 +13,7 @@
 
 #include "rss.h"
 #include "tests/sim/sim_host.h"
+#include "tests/sim/sim_lent.h"
 #include "tests/sim/sim_nic.h"
 #include "tests/sim/sim_store.h"
 
@@ -34,6 +35,7 @@ static int end(void **state)
 	struct rig *r = *state;
 
 	r->lazy_nic = false;
+	sim_lent_take_looks(SIM_LENT_LOOKS);
 	sim_nic_be_lazy(false);
 	sim_nic_settles(NULL, 0);
 	rig_end(r);
@@ -175,6 +177,7 @@ static uint64_t go_there_and_back(struct rig *r, unsigned n)
 	r->ns_per_turn = 4 * NS_PER_MS;
 	for (unsigned i = 0; i < n; i++) {
 		load(r, i % 16 ? 8 : 200);
+		sim_lent_take_looks((uint32_t)random() % 16);
 		if (!r->good.n_sleeps && random() % 4 == 0)
 			r->good.n_sleeps = (uint32_t)random() % 8;
 		if (random() % 50 == 0)
@@ -222,6 +225,7 @@ static void at_any_moment_of_the_operators(void **state)
 		good(r)->lend_ns = good(r)->lend_wait_ns = 0;
 		rig_turns_until(r, 2000, is_lent(r));
 		wish_headroom(r, i % 2 ? 256 : 0);
+		sim_lent_take_looks((uint32_t)random() % 100); /* from no turn to 100 */
 		r->good.may_lose = true;
 		for (unsigned k = (unsigned)random() % 30; k; k--) {
 			load(r, 8);
@@ -265,6 +269,7 @@ static void the_datapath_dies(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		start_lending(r);
 		r->good.may_lose = true;
+		sim_lent_take_looks(10 * i);
 		sim_datapath_kill(r->datapath);
 		rig_turns_until(r, 20, good(r)->state == PLACED_BRIDGE);
 		assert_int_equal(aside(r), 0);

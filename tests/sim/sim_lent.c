@@ -8,6 +8,8 @@
 #define PAGE 4096u
 
 static enum sim_lent_failure failure;
+static uint32_t n_looks = SIM_LENT_LOOKS;
+static bool stuck;
 
 void sim_lent_fail(enum sim_lent_failure how)
 {
@@ -29,7 +31,7 @@ void sim_lent_init(struct sim_lent *l, const struct nic_memory *memory)
 
 void sim_lent_fini(const struct sim_lent *l)
 {
-	assert(!l->begun || l->over);
+	assert(!l->start || (l->over && !l->n_looks));
 	assert(!l->begun || l->n_reaped == MIN(l->n_filled, l->n_posted));
 }
 
@@ -88,14 +90,30 @@ bool sim_lent_is_done(const struct sim_lent *l)
 	return l->n_reaped < MIN(l->n_shown, l->n_posted);
 }
 
+static void end(struct sim_lent *l)
+{
+	l->n_looks = l->over ? l->n_looks : MAX(n_looks, (uint32_t)stuck);
+	l->over = true;
+	sim_lent_show(l, UINT32_MAX);
+}
+
 uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t n)
 {
 	uint32_t got = 0;
 
+	if (l->n_looks)
+		return 0;
 	for (; got < n && l->n_reaped < MIN(l->n_shown, l->n_posted); got++) {
-		uint32_t i = l->n_reaped++, n_of = i % SIM_LENT_PAGES, size = l->size[n_of];
+		uint32_t i = l->n_reaped, n_of = i % SIM_LENT_PAGES, size = l->size[n_of];
 		uint8_t *at = page_at(l, i) + SIM_LENT_OFFSET;
 
+		if (failure == SIM_LENT_SKIPS) {
+			failure = SIM_LENT_WORKS;
+			l->skipped = true;
+			end(l);
+			break;
+		}
+		l->n_reaped++;
 		if (l->ours[n_of])
 			memcpy(at, l->own[n_of], size);
 		out[got] = (struct nic_completion){ .size = size,
@@ -104,10 +122,9 @@ uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t
 		memcpy(out[got].source, at + 6, sizeof(out[got].source));
 		if (failure == SIM_LENT_LIES)
 			out[got].offset = (uint16_t)(PAGE - size + 1);
-		if (failure == SIM_LENT_SKIPS) {
+		if (l->skipped)
 			out[got] = (struct nic_completion){ .status = -ECANCELED };
-			l->over = true; /* whatever its user knows of it */
-		}
+		l->skipped = false;
 		failure = SIM_LENT_WORKS;
 		l->posted[l->page[i % SIM_LENT_PAGES]] = false;
 	}
@@ -116,9 +133,30 @@ uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t
 
 void sim_lent_recall(struct sim_lent *l)
 {
-	assert(l->begun);
-	l->over = true;
-	sim_lent_show(l, UINT32_MAX);
+	assert(l->start);
+	end(l);
+}
+
+void sim_lent_take_looks(uint32_t n)
+{
+	n_looks = n;
+}
+
+void sim_lent_get_stuck(bool on)
+{
+	stuck = on;
+}
+
+enum nic_hold sim_lent_hold(struct sim_lent *l)
+{
+	if (!l->over)
+		return NIC_HOLDS;
+	if (!l->n_looks)
+		return NIC_LET_GO;
+	l->n_looks -= !stuck;
+	for (uint32_t i = l->n_filled; i < l->n_posted; i++)
+		memset(page_at(l, i), 0xee, PAGE);
+	return NIC_LETS_GO;
 }
 
 uint32_t sim_lent_left(const struct sim_lent *l, uint32_t i, uint8_t *to)

@@ -17,7 +17,8 @@
 struct sim_lent {
 	uint8_t *start; /* NULL: the place is an ordinary one */
 	uint32_t n_pages;
-	bool begun, over;
+	bool begun, over, skipped;
+	uint32_t n_looks; /* over: as often it will say that it has not let go */
 	bool posted[SIM_LENT_PAGES];
 	uint16_t page[SIM_LENT_PAGES]; /* of buffer i % SIM_LENT_PAGES, since begin() */
 	uint32_t size[SIM_LENT_PAGES]; /* of the frame for it; 0: too large */
@@ -35,6 +36,8 @@ void sim_lent_begin(struct sim_lent *l);
 uint32_t sim_lent_post(struct sim_lent *l, const struct nic_buffer buffers[], uint32_t n);
 uint32_t sim_lent_reap(struct sim_lent *l, struct nic_completion out[], uint32_t n);
 void sim_lent_recall(struct sim_lent *l);
+/* It writes where it still may. */
+enum nic_hold sim_lent_hold(struct sim_lent *l);
 /* Then: copies frame number i of those since begin(), which no buffer was posted for. Its size. */
 uint32_t sim_lent_left(const struct sim_lent *l, uint32_t i, uint8_t *to);
 
@@ -44,6 +47,12 @@ bool sim_lent_fill(struct sim_lent *l, const uint8_t *frame, size_t size);
 void sim_lent_show(struct sim_lent *l, uint32_t n);
 /* Whether reap() has something. */
 bool sim_lent_is_done(const struct sim_lent *l);
+
+/* Places recalled from now on are let go of when it was asked so often in vain. */
+#define SIM_LENT_LOOKS 3u /* unless told otherwise */
+void sim_lent_take_looks(uint32_t n);
+/* None is let go of for as long as this is on. */
+void sim_lent_get_stuck(bool on);
 
 /* The next completion is wrong. */
 enum sim_lent_failure {

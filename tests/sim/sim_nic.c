@@ -22,6 +22,7 @@
 #define N_PACKETS (NIC_PLACES_MAX * SIM_PLACE_SIZE)
 
 struct nic_place {
+	struct nic_port *port;
 	ino_t id; /* of the fd */
 	struct packet_fifo waiting;
 	bool posting;
@@ -34,6 +35,8 @@ struct nic_place {
 struct nic_port {
 	struct packet_pool pool;
 	int fd;
+	uint32_t n_places;
+	bool closed; /* it ends with the last of them, which was lent to */
 };
 
 struct nic_device {
@@ -304,7 +307,13 @@ static void drop_all(struct nic_place *place)
 	struct packet *p;
 
 	while ((p = packet_fifo_pop(&place->waiting)))
-		packet_put(&port->pool, p);
+		packet_put(&place->port->pool, p);
+}
+
+static void free_port(struct nic_port *p)
+{
+	packet_pool_fini(&p->pool); /* which asserts that all came back */
+	free(p);
 }
 
 static uint32_t n_last_left; /* places that were left by whoever had the last copy of their fd */
@@ -317,8 +326,9 @@ uint32_t sim_nic_n_last_left(void)
 static void leave(struct nic_place *place)
 {
 	struct nic_place **at = &places;
+	struct nic_port *of = place->port;
 
-	n_last_left += !count_open(place->id);
+	n_last_left += !count_open(place->id) && !place->lent.start;
 	assert(sim_buffers_is_empty(&place->buffers));
 	sim_lent_fini(&place->lent);
 	drop_all(place);
@@ -326,16 +336,21 @@ static void leave(struct nic_place *place)
 		at = &(*at)->next;
 	*at = place->next;
 	free(place);
+	if (!--of->n_places && of->closed)
+		free_port(of);
 }
 
 static void port_close(struct nic_port *p)
 {
 	if (!p)
 		return;
-	assert(p == port && !places);
+	assert(p == port);
+	for (const struct nic_place *at = places; at; at = at->next)
+		assert(at->port != p || at->lent.over);
 	close(p->fd);
-	packet_pool_fini(&p->pool); /* which asserts that all came back */
-	free(p);
+	p->closed = true;
+	if (!p->n_places)
+		free_port(p);
 	port = NULL;
 }
 
@@ -353,6 +368,8 @@ static int join(struct nic_port *p, uint32_t number, const int fds[], int n_fds,
 	assert(p == port && number < NIC_PLACES_MAX && n_fds == 1 && place);
 	assert(is_to_be_lent[number] == (lent != NULL) && (takes_memory || !lent));
 	sim_lent_init(&place->lent, lent);
+	place->port = p;
+	p->n_places++;
 	place->id = id_of(fds[0]);
 	close(fds[0]);
 	place->next = places;
@@ -371,7 +388,7 @@ static uint32_t receive(struct nic_place *place, struct packet *out[], uint32_t 
 {
 	uint32_t got = 0;
 
-	if (place->lent.over && sim_lent_is_done(&place->lent))
+	if (place->lent.over && (place->lent.n_looks || sim_lent_is_done(&place->lent)))
 		return 0;
 	if (place->posting)
 		n = MIN(n, place->n_taken);
@@ -424,12 +441,17 @@ static void lent_recall(struct nic_place *place)
 {
 	sim_lent_recall(&place->lent);
 	for (uint32_t i = place->lent.n_posted; i < place->lent.n_filled; i++) {
-		struct packet *p = packet_get(&port->pool);
+		struct packet *p = packet_get(&place->port->pool);
 
 		assert(p);
 		p->size = sim_lent_left(&place->lent, i, p->frame);
 		packet_fifo_push(&place->waiting, p);
 	}
+}
+
+static enum nic_hold lent_hold(struct nic_place *place)
+{
+	return sim_lent_hold(&place->lent);
 }
 
 /* Without a buffer it is lost, and counted, and the wire is told. */
@@ -468,6 +490,7 @@ static bool keeps_none(const struct nic_place *place)
 const struct nic_port_ops sim_nic_port_ops = {
 	ANY_PROVIDER,	   .may_keep = keeps, .begin = lent_begin,
 	.post = lent_post, .reap = lent_reap, .recall = lent_recall,
+	.hold = lent_hold,
 };
 
 /* ---- guests' buffers ---- */
