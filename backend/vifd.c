@@ -18,6 +18,7 @@
 #include "log.h"
 
 #define OPTIONS_MAX	 16
+#define OPEN_FILES_MIN	 256
 #define LOCK_FILE	 "/run/vifd/vifd.lock"
 #define LOCK_PATIENCE_NS (5 * NS_PER_S)
 
@@ -130,15 +131,23 @@ static int load_config(const struct options *o, struct config *c)
 	return 0;
 }
 
-/* A TAP queue and a socket's share for each queue of each vif. */
-static void raise_fd_limit(void)
+/* A TAP queue and a socket's share for each queue of each vif. Returns whether that leaves
+ * anything for vifs: what poll(2) waits for is more than a few, and it refuses more than may
+ * be open. */
+static bool raise_fd_limit(void)
 {
 	struct rlimit limit;
 
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return true;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max >= OPEN_FILES_MIN)
+		return true;
+	log_error(LOG_NOBODY, "only %llu files may be open: vifd needs %d, and two for each queue of a "
+		  "vif (ulimit -n, LimitNOFILE= of systemd)", (unsigned long long)limit.rlim_max,
+		  OPEN_FILES_MIN);
+	return false;
 }
 
 /* Two would take each other's guests, whatever their sockets. */
@@ -254,7 +263,8 @@ int main(int argc, char *argv[])
 		log_error(LOG_NOBODY, "%s", env_err.text);
 		return rc;
 	}
-	raise_fd_limit();
+	if (!raise_fd_limit())
+		return VIFD_EXIT_ENVIRONMENT;
 	rc = loop_take_signals();
 	if (rc < 0) {
 		log_error(LOG_NOBODY, "signals: %s", strerror(-rc));

@@ -455,6 +455,10 @@ int config_lookup_user(const struct config *c, uint32_t *uid, uint32_t *gid,
 		error_set(err, "user = '%s': there is no such user; name another in vifd.conf", c->user);
 		return -EINVAL;
 	}
+	if (!pw->pw_uid) {
+		error_set(err, "user = '%s': who touches guests' memory must not be root", c->user);
+		return -EINVAL;
+	}
 	*uid = pw->pw_uid;
 	*gid = pw->pw_gid;
 	return 0;

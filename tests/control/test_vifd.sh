@@ -81,6 +81,9 @@ interrupted()
 no_vifd() { ! pgrep -x 'vifd|vifd-w.|exe'; }
 case_ "stopped at any moment, it ends cleanly" interrupted
 
+case_ "the datapath as root" says "user = 'root': who touches guests' memory must not be root" 2 "$build"/vifd --user root
+case_ "too few files" says "only 20 files may be open: vifd needs 256" 3 prlimit --nofile=20 timeout -k 1 9 "$build"/vifd
+
 start_vifd --hotplug-timeout-s 1 --max-queues 4
 
 # Also on a socket of its own: there are no other guests for it.
