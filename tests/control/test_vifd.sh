@@ -98,14 +98,15 @@ case_ "a second vifd is refused" second_vifd
 # As many as wait for an answer, and more, which cannot even ask.
 hanging_vifd()
 {
-	local i
+	local i callers=()
 	kill -STOP "$vifd_pid"
 	for i in {1..40}; do
 		{ status 3 ctl list || echo wrong; } >$tmp/hang.$i 2>&1 &
+		callers+=($!)
 	done
-	wait $(jobs -p | grep -vx "$vifd_pid") || true
+	wait "${callers[@]}"
 	kill -CONT "$vifd_pid"
-	! grep wrong $tmp/hang.*
+	if grep wrong $tmp/hang.*; then return 1; fi
 	grep "vifctl: vifd at /run/vifd/vifd.sock (pid $vifd_pid) gave no answer within 10 s: it is stopped" $tmp/hang.*
 	grep 'takes no calls: it is stopped' $tmp/hang.*
 	until_ 10 is_up
