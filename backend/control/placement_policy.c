@@ -101,7 +101,7 @@ static const char *unfit_for(struct control *c, const struct vif *v, const struc
 	if (n->config.policy == NIC_POLICY_NAMED && v->placement.wish != PLACEMENT_MQ)
 		return "the NIC is for vifs the operator names: vifctl model";
 	if (n->amiss_ns)
-		return "somebody changed the NIC's settings: it is opened anew";
+		return "the NIC is not as it was set up: it is opened anew";
 	if (n->link_ns == UINT64_MAX)
 		return "the NIC's link is down";
 	if (now_ns < n->link_ns)

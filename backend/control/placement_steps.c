@@ -88,7 +88,8 @@ static void settle(struct placement *p, uint64_t now_ns)
 	p->settled_ns = now_ns;
 }
 
-static void remove_filter(struct placement *p)
+/* A device that keeps one is not to be trusted with another: it is opened anew. */
+static void remove_filter(struct placement *p, uint64_t now_ns)
 {
 	struct nic *n = p->nic;
 	int rc;
@@ -99,6 +100,10 @@ static void remove_filter(struct placement *p)
 	rc = n->ops->filter_del(n->device, &p->filter);
 	if (rc)
 		log_error(LOG_NOBODY, "NIC %s: removing a filter: %s", n->config.name, strerror(-rc));
+	if (rc && !n->amiss_ns) {
+		snprintf(n->amiss, sizeof(n->amiss), "a filter of it cannot be removed");
+		n->amiss_ns = now_ns;
+	}
 	n->ops->settle(n->device);
 	p->filtered = false;
 }
@@ -111,7 +116,7 @@ void placement_drop(struct control *c, struct vif *v)
 	p->rejoins = p->lend = false;
 	if (p->state == PLACED_BRIDGE)
 		return;
-	remove_filter(p);
+	remove_filter(p, c->nics.stepped_ns);
 	(void)!placement_set_aside(c, v, false); /* its queues go: there is no order to keep */
 	give_place(p);
 }
@@ -334,7 +339,7 @@ static void step_done(struct control *c, struct vif *v, uint64_t now_ns)
 			    p->nic->config.name, p->lent ? ", in the guest's own memory" : "");
 		break;
 	case PLACED_HOLDING:
-		remove_filter(p);
+		remove_filter(p, now_ns);
 		p->settled_ns = now_ns;
 		break;
 	case PLACED_LEAVING:

@@ -329,10 +329,10 @@ static const char *how_received(int fd)
 	return options.flags & XDP_OPTIONS_ZEROCOPY ? "zero-copy" : "copy";
 }
 
-static void direct_nowhere(struct nic_device *d, uint32_t place)
+static void direct_nowhere(struct nic_device *d, uint32_t number)
 {
 	for (uint32_t i = 0; i < NIC_QUEUES_MAX; i++) {
-		uint32_t key = number_of(d, place) * NIC_QUEUES_MAX + i;
+		uint32_t key = number * NIC_QUEUES_MAX + i;
 
 		bpf_map_delete_elem(d->program.sockets, &key); /* or it is not there */
 	}
@@ -406,27 +406,32 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 			bpf_map_delete_elem(d->program.filters, &key);
 	}
 	if (err)
-		direct_nowhere(d, place);
+		direct_nowhere(d, number);
 	else if (n_fds > 0)
 		d->receive = how_received(fds[n_fds - 1]);
 	return err;
 }
 
-/* The device's rule first: what it has sorted still finds its place. */
+/* The device's rule first: what it has sorted still finds its place. A rule that the device keeps
+ * stays noted, for who opens it next; what it directs passes. */
 static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 {
 	const struct nic_filter_key key = key_of(filter);
 	uint32_t number;
-	int err = 0, rc;
+	int err;
 
 	if (by_device(d) && !bpf_map_lookup_elem(d->program.filters, &key, &number)) {
 		const struct rule rule = rule_of(d, filter, number);
 
 		err = d->queues.ops->del(d->queues.rules, &rule);
 		settle(d);
+		if (err) {
+			direct_nowhere(d, number);
+			return err;
+		}
 	}
-	rc = bpf_map_delete_elem(d->program.filters, &key);
-	return rc && rc != -ENOENT ? rc : err;
+	err = bpf_map_delete_elem(d->program.filters, &key);
+	return err == -ENOENT ? 0 : err;
 }
 
 static int filter_check(struct nic_device *d, const struct nic_filter *filter)

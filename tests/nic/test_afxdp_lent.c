@@ -444,6 +444,7 @@ static int teardown(void **state)
 		leave();
 	port_ops->close(port);
 	dev->close(device);
+	assert_int_equal(ethtool_rig_rules(), 0);
 	close(wire);
 	unmap_memory();
 	slow = (struct timespec){ 0 };
@@ -812,6 +813,25 @@ static void limited(void **state)
 	reaped(0, sent - 10, 10);
 }
 
+/* What the device cannot be rid of now is still noted: teardown() sees that it is removed in the
+ * end. Until then it brings frames to nobody's place. */
+static void a_rule_that_stays(void **state)
+{
+	(void)state;
+	join(false);
+	send_frames(1);
+	received(sent - 1, 1);
+	rig.refused = ETHTOOL_SRXCLSRLDEL;
+	rig.error = -EIO;
+	assert_int_equal(dev->filter_del(device, &filter), -EIO);
+	rig.refused = 0;
+	assert_int_equal(ethtool_rig_rules(), 1);
+	send_frames(1);
+	received(sent, 0);
+	port_ops->leave(place);
+	place = NULL;
+}
+
 /* As a driver might that recycles chunks: two frames change their places behind our back. Then
  * nothing that was posted is in the device's hands any more. */
 static void disordered(void **state)
@@ -868,6 +888,7 @@ int main(void)
 		T(ordinary_and_lent_by_turns),
 		T(ours_above_the_guests),
 		T(limited),
+		T(a_rule_that_stays),
 		T(disordered),
 	};
 

@@ -417,6 +417,30 @@ static void the_nic_is_changed(void **state)
 	}
 }
 
+/* The device keeps a filter: none of its is relied upon any more, nor is the note of it lost. */
+static void a_filter_stays(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+	sim_nic_keep(1);
+	good(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 600, r->control.nics.nic[0].state == NIC_CLOSED);
+	assert_string_equal(r->control.nics.nic[0].why, "a filter of it cannot be removed");
+	rig_turns_until(r, 600, evil(r)->state == PLACED_NIC);
+	assert_int_equal(sim_nic_n_filters(), 1);
+	good(r)->wish = PLACEMENT_AUTO;
+	rig_turns_until(r, 100, good(r)->state == PLACED_NIC);
+	rig_good_carries(r, 100);
+	/* So too if its vif goes. */
+	sim_nic_keep(1);
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	rig_turns_until(r, 1000, r->control.nics.nic[0].state == NIC_CLOSED);
+	rig_turns_until(r, 600, good(r)->state == PLACED_NIC);
+	assert_int_equal(sim_nic_n_filters(), 1);
+	rig_good_carries(r, 100);
+}
+
 /* One that takes no frames keeps the others from it for some seconds only. */
 static void the_nic_is_changed_and_one_is_slow(void **state)
 {
@@ -656,7 +680,7 @@ int main(void)
 						rig_teardown),
 		T(a_neighbour_floods),	T(the_nic_goes_and_comes),
 		T(the_nic_is_replaced),	T(the_link_drops),
-		T(the_filter_is_taken_away), T(the_nic_is_changed),
+		T(the_filter_is_taken_away), T(the_nic_is_changed), T(a_filter_stays),
 		T(the_nic_is_changed_and_one_is_slow),
 		T(settles),		T(many_come_on_the_way),
 #undef T

@@ -214,9 +214,20 @@ static int filter_add(struct nic_device *d, uint32_t place, const int fds[], int
 	return 0;
 }
 
+static uint32_t n_to_keep;
+
+void sim_nic_keep(uint32_t n)
+{
+	n_to_keep = n;
+}
+
 static int filter_del(struct nic_device *d, const struct nic_filter *filter)
 {
 	(void)d;
+	if (n_to_keep) {
+		n_to_keep--;
+		return -EIO;
+	}
 	for (uint32_t i = 0; i < NIC_PLACES_MAX; i++)
 		if (filters[i].used && filters[i].filter.vlan == filter->vlan &&
 		    !memcmp(filters[i].filter.mac, filter->mac, sizeof(filter->mac)))

@@ -58,6 +58,9 @@ uint32_t sim_nic_memory_to_refuse(void); /* of those */
 void sim_nic_refuse(uint32_t n);
 uint32_t sim_nic_to_refuse(void); /* of those */
 
+/* The next so many filters are not removed. */
+void sim_nic_keep(uint32_t n);
+
 /* Somebody removes the filters of this guest's address; or changes something else, which stays
  * so until the device is opened anew. */
 void sim_nic_lose_filter(const uint8_t mac[6]);
