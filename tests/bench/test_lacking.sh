@@ -44,6 +44,17 @@ noisy()
 	wait "$burner"
 	[ "$status" = 0 ] && report_of '[.rows[] | select(.name == "vifd-bridge") | .quiet_runs] | (map(select(. == 0)) | length) * 2 >= length'
 }
+# Where others want the processor a peer, which has what they leave, may not be ready in time, which
+# the report says: another time then, three in all.
+with_dpdk()
+{
+	for _ in 1 2 3; do
+		peers taskset -c 0 || return
+		! report_of '.missing | tostring | test("vhost-user|memif")' || continue
+		return 0
+	done
+	return 1
+}
 export -f peers
 export build dir
 
@@ -52,7 +63,7 @@ check "then says what to install, and does the rest" says_missing
 check "no perf events: said, the rest is there" without_dpdk bash -c "$(declare -f no_perf report_of); no_perf"
 check "a noisy machine: disturbed" without_dpdk bash -c "$(declare -f noisy report_of every); noisy"
 if [ -x /usr/bin/dpdk-testpmd ]; then
-	check "one processor, and DPDK" peers taskset -c 0
+	check "one processor, and DPDK" with_dpdk
 	for name in vhost-ring memif-ring vhost-user memif; do
 		check "$name beside vifd's" every ".name == \"$name\"" '.cycles_per_packet.median > 0'
 	done
