@@ -254,10 +254,10 @@ static void fail_to_lend(struct vif *v, uint64_t now_ns, const char *why)
 static void direct(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
-	int rc = -ENODEV; /* its NIC is about to be closed, by placement_nic.c */
+	int rc = -ENODEV; /* lent to, and given up: its NIC is about to be closed, by placement_nic.c */
 
 	assert(p->nic); /* who has joined a place has one */
-	if (p->n_fds)
+	if (p->n_fds || !p->lent) /* a model's have none */
 		rc = p->nic->ops->filter_add(p->nic->device, p->place, p->fds, p->n_fds, &p->filter);
 	placement_close_lent(p);
 	if (rc) {
