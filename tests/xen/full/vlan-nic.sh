@@ -285,6 +285,20 @@ its_only_vlan()
 		"$(frame "$TRUNK" "$(tag 30)$(tag 40)" stacked)" "$(frame "$TRUNK" "$(tag 30)" last)"
 }
 
+# Without a PVID the bridge drops what has no tag, though it takes the tag off what it delivers: so
+# nothing of that guest's leaves by the NIC.
+untagged_one_way()
+{
+	local to=$STATION
+	dom0 "bridge vlan add dev $(netdev_of u2) vid 30 untagged"
+	shown u2 0 'on NIC uplink for VLAN 30, tagged on the wire$'
+	listen "$WIRE"
+	sent_by_nic 0 u2 0 send "$TRUNK" "$(frame "$TRUNK" '' untagged)" "$(frame "$TRUNK" "$(tag 30)" last)"
+	got "$WIRE" "$(frame "$TRUNK" "$(tag 30)" last)"
+	dom0 "bridge vlan add dev $(netdev_of u2) vid 30"
+	shown u2 0 'on NIC uplink for VLAN 30, tagged on the wire, sends by it'
+}
+
 service_bridge()
 {
 	dom0 'ip link set vlanbr type bridge vlan_protocol 802.1ad'
@@ -321,6 +335,7 @@ check "tagged one way: on the bridge, and it is said why" one_way
 check "the bridge filters no more, and again" filters_no_more
 check "802.1ad: on the bridge, and it is said why" service_bridge
 check "a trunk of one VLAN: past the bridge, both ways, tagged" one_vlan_left
+check "untagged for the guest only: what it sends takes the bridge" untagged_one_way
 check "no frame was dropped" nothing_lost
 check "vifd stops" dom0 stop-vifd
 finish
