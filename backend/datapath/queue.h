@@ -102,6 +102,7 @@ struct queue_wait {
 /* What a queue reads: the TAP only, or a place on a NIC as well. */
 enum queue_place_state {
 	QUEUE_PLACE_NONE,
+	QUEUE_PLACE_JOINING, /* the device may not have let go yet of who was there before */
 	QUEUE_PLACE_JOINED,  /* frames may wait there: not read yet */
 	QUEUE_PLACE_READING, /* both are */
 	QUEUE_PLACE_HOLDING, /* the TAP is not: what comes there now comes after the place's */
@@ -160,6 +161,7 @@ struct queue {
 	uint32_t *buffers;		/* shared: what becomes of them */
 	struct queue_lent *lent; /* its memory, if that is the place's or may be; NULL: never */
 	bool lend_refused;	 /* ... for as long as the guest is connected */
+	uint64_t place_try_ns;	/* JOINING: not before */
 	uint64_t place_end_ns;	/* it is left: what still waits then is dropped; 0: nothing is */
 	uint64_t place_lost;	/* by its own count, as of place_looked_ns */
 	uint64_t place_looked_ns;
@@ -286,6 +288,9 @@ bool queue_tap_wanted(const struct queue *q);
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why,
 		     size_t why_size) must_check;
+/* In a pass after that, while it is JOINING: whether it has joined. 0; -EAGAIN: not yet, it will
+ * want another pass; -errno with why: it has no place. */
+int queue_place_joined(struct queue *q, char *why, size_t why_size) must_check;
 void queue_drain(struct queue *q);
 void queue_place_read(struct queue *q);
 void queue_hold(struct queue *q);

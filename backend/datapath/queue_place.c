@@ -2,7 +2,8 @@
 /*
  * A queue's place on a NIC: which of the two ways frames come is read when.
  *
- *	join	the place exists; no frame goes there, none is read
+ *	join	the place exists, as soon as the device has let go of who was there before; no
+ *		frame goes there, none is read
  *		... control adds the filter and waits until the kernel has delivered what it
  *		    sorted before: all that is in the vif's TAPs is older than all in the place
  *	drain	by each queue of the vif: the TAP is read until all of that is the guest's
@@ -48,6 +49,8 @@
 /* As long as a frame may wait in a TAP, where nothing else is configured. */
 #define LAST_NS (10 * NS_PER_S)
 
+#define TRY_NS NS_PER_MS
+
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
 {
@@ -82,9 +85,25 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 	q->place_tag_off = how->tag_off;
 	q->place_lost = 0;
 	q->place_unasked = q->place_forgotten = false;
-	q->place_end_ns = 0;
-	q->place_state = QUEUE_PLACE_JOINED;
+	q->place_end_ns = q->place_try_ns = 0;
+	q->place_state = QUEUE_PLACE_JOINING;
 	return 0;
+}
+
+int queue_place_joined(struct queue *q, char *why, size_t why_size)
+{
+	int err = -EAGAIN;
+
+	if (q->env->now_ns < q->place_try_ns)
+		return err;
+	err = q->nic->joined(q->place, why, why_size);
+	if (!err)
+		q->place_state = QUEUE_PLACE_JOINED;
+	else if (err == -EAGAIN)
+		q->place_try_ns = q->env->now_ns + TRY_NS;
+	else
+		queue_place_forget(q);
+	return err;
 }
 
 void queue_place_read(struct queue *q)
@@ -128,6 +147,8 @@ bool queue_place_is_over(const struct queue *q)
 
 uint64_t queue_place_deadline(const struct queue *q)
 {
+	if (q->place_state == QUEUE_PLACE_JOINING)
+		return q->place_try_ns;
 	return has_end(q) && q->env->now_ns < q->place_end_ns ? q->place_end_ns : UINT64_MAX;
 }
 
@@ -310,7 +331,7 @@ bool queue_place_receive(struct queue *q)
 
 bool queue_place_watched(const struct queue *q)
 {
-	if (q->place && q->place_state == QUEUE_PLACE_JOINED)
+	if (q->place && q->place_state <= QUEUE_PLACE_JOINED)
 		return reads_early(q);
 	return q->place && posted_watches_place(q);
 }

@@ -67,10 +67,12 @@ static void on_join(struct worker *w, const struct ipc_msg *msg, const int fds[]
 						 w->nic[msg->nic.nic].port, &msg->nic, fds,
 						 (int)n_fds, why, sizeof(why));
 	}
-	if (answer.status) {
-		close_fds(fds, n_fds);
-		memcpy(answer.why, why, sizeof(why));
+	if (!answer.status) {
+		worker_mark_ready(w, q); /* say_joined() */
+		return;
 	}
+	close_fds(fds, n_fds);
+	memcpy(answer.why, why, sizeof(why));
 	worker_say(w, &answer);
 }
 
@@ -117,10 +119,24 @@ bool worker_on_nic(struct worker *w, const struct ipc_msg *msg, const int fds[],
 	return true;
 }
 
+static void say_joined(struct worker *w, struct queue *q)
+{
+	struct ipc_msg answer = { .type = IPC_PLACE_JOINED, .slot = q->slot };
+	char why[sizeof(answer.why)] = "";
+
+	answer.status = queue_place_joined(q, why, sizeof(why));
+	if (answer.status == -EAGAIN)
+		return;
+	memcpy(answer.why, why, sizeof(why));
+	worker_say(w, &answer);
+}
+
 void worker_say_place(struct worker *w, struct queue *q)
 {
 	struct ipc_msg answer = { .type = queue_place_answer(q), .slot = q->slot };
 
+	if (q->place_state == QUEUE_PLACE_JOINING)
+		say_joined(w, q);
 	if (answer.type)
 		worker_say(w, &answer);
 }

@@ -164,17 +164,17 @@ int afxdp_lent_open(struct nic_place *place, const int fds[AFXDP_PLACE_FDS],
 		n /= 2;
 	}
 	place->umem = u;
+	place->lent->closing.next = fds[AFXDP_PLACE_LAST_SOCKET];
 	return 0;
 }
 
-void afxdp_lent_start(struct nic_place *place, const int fds[AFXDP_PLACE_FDS])
+void afxdp_lent_start(struct nic_place *place)
 {
 	struct xdp_options options = { .flags = 0 };
 	socklen_t size = sizeof(options);
 
-	place->lent->closing.next = fds[AFXDP_PLACE_LAST_SOCKET];
 	place->zero_copy =
-	    getsockopt(fds[AFXDP_PLACE_SOCKET], SOL_XDP, XDP_OPTIONS, &options, &size) ||
+	    getsockopt(place->rx[0].fd, SOL_XDP, XDP_OPTIONS, &options, &size) ||
 	    options.flags & XDP_OPTIONS_ZEROCOPY;
 	afxdp_fill(&place->own_fill, place->umem, EARLY);
 }
@@ -185,6 +185,22 @@ static uint64_t count_lost(const struct nic_place *place)
 
 	afxdp_stats(place, &stats);
 	return stats.lost;
+}
+
+/* Both sockets; at once, if the kernel was never to write anywhere. */
+static void close_sockets(const struct nic_place *place, struct afxdp_closing *c)
+{
+	c->socket = place->rx[0].fd;
+	c->by_driver = place->zero_copy;
+	c->where = afxdp_address(place->port, place->queue);
+	c->where.sxdp_flags = AFXDP_BIND_FLAGS_COPY;
+	if (place->bound) {
+		afxdp_closer_take(c);
+		return;
+	}
+	close(c->socket);
+	close(c->next);
+	c->over = true;
 }
 
 /* What the receive ring has for reap() is kept. */
@@ -202,11 +218,7 @@ static void begin_to_close(struct nic_place *place)
 		l->left[l->n_left++] = *xsk_ring_cons__rx_desc(&rx->ring, at + i);
 	afxdp_rx_close(rx);
 	afxdp_fill_close(&place->own_fill);
-	l->closing.socket = rx->fd;
-	l->closing.by_driver = place->zero_copy;
-	l->closing.where = afxdp_address(place->port, place->queue);
-	l->closing.where.sxdp_flags = AFXDP_BIND_FLAGS_COPY;
-	afxdp_closer_take(&l->closing);
+	close_sockets(place, &l->closing);
 	place->n_queues = 0;
 	l->closed = true;
 }

@@ -7,6 +7,10 @@
 
 #include "backend/nic/afxdp_port.h"
 
+/* So often a place's queue may be found to be another's: who asks does so once a millisecond, and
+ * a kernel that is busy takes some seconds to let go. */
+#define BIND_TRIES 5000u
+
 static bool has_own_umem(const struct nic_place *place)
 {
 	return place->port->terms.by_device;
@@ -210,6 +214,7 @@ static int open_shared(struct nic_place *place, const int fds[], const char **st
 		    afxdp_bind(port, fds[i], (uint32_t)i, port->fill[i].fd))
 			return -1;
 	}
+	place->bound = true;
 	return 0;
 }
 
@@ -232,11 +237,10 @@ static int map_umem(struct nic_place *place, int memfd)
 	return 0;
 }
 
-/* On the queue that is this place's, with memory of its own. */
+/* For the queue that is this place's, with memory of its own. */
 static int open_alone(struct nic_place *place, uint32_t number, const int fds[],
 		      const struct nic_memory *lent, const char **step)
 {
-	const struct afxdp_terms *t = &place->port->terms;
 	int fd = fds[AFXDP_PLACE_SOCKET];
 
 	*step = lent ? "memory beside the guest's (see LimitMEMLOCK)" : "mapping the UMEM";
@@ -247,14 +251,7 @@ static int open_alone(struct nic_place *place, uint32_t number, const int fds[],
 	    afxdp_rx_open(&place->rx[0], fd, lent ? AFXDP_LENT_RX_FRAMES : AFXDP_RX_FRAMES) ||
 	    afxdp_set_size(fd, XDP_UMEM_COMPLETION_RING, 64))
 		return -1;
-	*step = "binding to the device's queue (does another program use it?)";
-	place->queue = t->transmit + number;
-	if (afxdp_bind(place->port, fd, place->queue, t->copy ? AFXDP_BIND_COPY : AFXDP_BIND_BEST))
-		return -1;
-	if (lent)
-		afxdp_lent_start(place, fds);
-	else
-		afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
+	place->queue = place->port->terms.transmit + number;
 	return 0;
 }
 
@@ -300,5 +297,24 @@ int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fd
 		close(fds[AFXDP_PLACE_MEMORY]);
 	port->n_places++;
 	*out = place;
+	return 0;
+}
+
+int afxdp_joined(struct nic_place *place, char *why, size_t why_size)
+{
+	const bool copy = place->port->terms.copy;
+
+	if (place->bound)
+		return 0;
+	if (afxdp_bind(place->port, place->rx[0].fd, place->queue,
+		       copy ? AFXDP_BIND_COPY : AFXDP_BIND_BEST))
+		return errno == EBUSY && ++place->n_tries < BIND_TRIES ?
+			       -EAGAIN :
+			       afxdp_fail(why, why_size, AFXDP_BIND_STEP);
+	place->bound = true;
+	if (place->lent)
+		afxdp_lent_start(place);
+	else
+		afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
 	return 0;
 }

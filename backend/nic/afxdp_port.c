@@ -29,15 +29,10 @@ struct sockaddr_xdp afxdp_address(const struct nic_port *port, uint32_t queue)
 /*
  * Without XDP_COPY the kernel tries zero-copy first and copies where the driver has none
  * (net/xdp/xsk_buff_pool.c xp_assign_dev()), and every socket that shares the memory follows.
- *
- * A queue is busy for a while after its last socket was closed: that goes when nobody can see it
- * any more (RCU), and then the queue is let go of by deferred work (xp_release_deferred()).
  */
 int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd)
 {
-	const struct timespec nap = { .tv_nsec = BIND_NAP_NS };
 	struct sockaddr_xdp addr = afxdp_address(port, queue);
-	int rc;
 
 	if (umem_fd >= 0) {
 		addr.sxdp_flags = XDP_SHARED_UMEM;
@@ -46,10 +41,18 @@ int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd)
 		addr.sxdp_flags = umem_fd == AFXDP_BIND_COPY ? AFXDP_BIND_FLAGS_COPY :
 							       XDP_USE_NEED_WAKEUP;
 	}
-	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+	return bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+}
+
+/* A port waits, for who was there before a vifd that died. */
+static int bind_patiently(const struct nic_port *port, int fd, uint32_t queue, int umem_fd)
+{
+	const struct timespec nap = { .tv_nsec = BIND_NAP_NS };
+	int rc = afxdp_bind(port, fd, queue, umem_fd);
+
 	for (int i = 1; rc && errno == EBUSY && i < BIND_TRIES; i++) {
 		nanosleep(&nap, NULL);
-		rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+		rc = afxdp_bind(port, fd, queue, umem_fd);
 	}
 	return rc;
 }
@@ -177,10 +180,10 @@ static int open_queue(struct nic_port *port, int queue, int fd, const char **ste
 		return -1;
 	if (sends && afxdp_transmit_open(&port->transmit, fd, u->memory + behind, behind))
 		return -1;
-	*step = "binding to the device's queue (does another program use it?)";
+	*step = AFXDP_BIND_STEP;
 	if (queue)
-		return afxdp_bind(port, fd, (uint32_t)queue, port->fill[0].fd);
-	return afxdp_bind(port, fd, 0, port->terms.copy ? AFXDP_BIND_COPY : AFXDP_BIND_BEST);
+		return bind_patiently(port, fd, (uint32_t)queue, port->fill[0].fd);
+	return bind_patiently(port, fd, 0, port->terms.copy ? AFXDP_BIND_COPY : AFXDP_BIND_BEST);
 }
 
 /* What control wrote behind the memory. */
@@ -250,6 +253,7 @@ const struct nic_port_ops afxdp_port_ops = {
 	.open = port_open,
 	.close = port_close,
 	.join = afxdp_join,
+	.joined = afxdp_joined,
 	.leave = afxdp_leave,
 	.poll_fd = afxdp_poll_fd,
 	.receive = afxdp_receive,

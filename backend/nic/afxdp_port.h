@@ -53,6 +53,8 @@ struct nic_place {
 	struct afxdp_rx rx[NIC_QUEUES_MAX];
 	struct afxdp_fill own_fill; /* with a UMEM of its own; else the port's are filled */
 	uint32_t queue; /* of the port's, where it is one; else 0 */
+	bool bound;	  /* to the device, all of its sockets */
+	uint32_t n_tries; /* to do so, in vain */
 	int next; /* queue to look at first: all have their turn */
 	struct nic_place *next_sharing;
 	bool unread;		 /* sharing: nobody takes what comes */
@@ -75,10 +77,12 @@ struct sockaddr_xdp afxdp_address(const struct nic_port *port, uint32_t queue);
 
 /*
  * Binds the socket to a queue of the device, counted from the port's first, sharing the UMEM of
- * 'umem_fd', or AFXDP_BIND_*. Waits for the kernel to let go of a socket that was there, some
- * tens of milliseconds; no longer than 200. 0, or -1 with errno.
+ * 'umem_fd', or AFXDP_BIND_*. 0, or -1 with errno, EBUSY for a while after another was there: that
+ * goes when nobody can see it any more (RCU), and then the queue is let go of by deferred work
+ * (net/xdp/xsk_buff_pool.c xp_release_deferred()), some tens of milliseconds.
  */
 int afxdp_bind(const struct nic_port *port, int fd, uint32_t queue, int umem_fd) must_check;
+#define AFXDP_BIND_STEP "binding to the device's queue (does another program use it?)"
 
 /* One of its places is left: the port may go with it. */
 void afxdp_place_gone(struct nic_port *port);
@@ -96,11 +100,11 @@ uint32_t afxdp_receive_queue(struct nic_place *place, int queue, struct packet *
 /* ---- places lent to ---- */
 
 /* Makes the UMEM of the socket that is to be the place's. 0, or -1 with errno; to be closed in
- * either case. */
+ * either case. Then the fds' other socket is its as well, once all of them are taken. */
 int afxdp_lent_open(struct nic_place *place, const int fds[AFXDP_PLACE_FDS],
 		    const struct nic_memory *lent) must_check;
-/* The place is bound: hands it chunks. Takes the fds' other socket. */
-void afxdp_lent_start(struct nic_place *place, const int fds[AFXDP_PLACE_FDS]);
+/* The place is bound: hands it chunks. */
+void afxdp_lent_start(struct nic_place *place);
 /* What nic_port_ops.recall begins, if that was not called; waits for its end. 'lent' is NULL then. */
 void afxdp_lent_close(struct nic_place *place);
 
@@ -122,6 +126,7 @@ enum nic_hold afxdp_hold(struct nic_place *place);
 int afxdp_join(struct nic_port *port, uint32_t number, const int fds[], int n_fds,
 	       const struct nic_memory *lent, struct nic_place **out, char *why, size_t why_size)
 	must_check;
+int afxdp_joined(struct nic_place *place, char *why, size_t why_size) must_check;
 void afxdp_leave(struct nic_place *place);
 int afxdp_poll_fd(const struct nic_place *place);
 uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n);

@@ -278,10 +278,15 @@ struct nic_port_ops {
 	void (*close)(struct nic_port *port);
 
 	/* place_fds() of that place. Takes the fds on success. 'lent' is what place_fds() was told
-	 * there would be, for caps.guest_memory only; else NULL. 0 or -errno with why. Frames come once there is a filter. */
+	 * there would be, for caps.guest_memory only; else NULL. 0 or -errno with why. Then joined()
+	 * says when it is; and frames come once there is a filter. */
 	int (*join)(struct nic_port *port, uint32_t place, const int fds[], int n_fds,
 		    const struct nic_memory *lent, struct nic_place **out, char *why,
 		    size_t why_size);
+
+	/* 0: it is, for good; -EAGAIN: not yet, the device has not let go of who was there before:
+	 * ask again in a while; -errno with why: it will not be, leave() is next. Never waits. */
+	int (*joined)(struct nic_place *place, char *why, size_t why_size);
 
 	/* What still waits in the place is lost; its filter is gone and settled, every page was
 	 * revoked. Of one lent to waits until the device has let go, if it has not. */

@@ -33,6 +33,7 @@ static int end(void **state)
 {
 	sim_nic_settles(NULL, 0);
 	sim_lent_get_stuck(false);
+	sim_nic_take_tries(SIM_NIC_TRIES);
 	rig_end(*state);
 	return 0;
 }
@@ -454,6 +455,43 @@ static void broken_while_the_device_is_stuck(void **state)
 	rig_expect_disabled(r, "impossible ring indices");
 }
 
+/* A place that it joins, of either kind, is not to be had yet: it goes before, or the device. */
+static void closed_before_it_has_joined(void **state)
+{
+	struct rig *r = *state;
+
+	placed(r)->wish = PLACEMENT_BRIDGE;
+	rig_turns_until(r, 100, placed(r)->state == PLACED_BRIDGE);
+	sim_nic_take_tries(UINT32_MAX);
+	placed(r)->wish = PLACEMENT_AUTO;
+	rig_turns_until(r, 100, placed(r)->state == PLACED_JOINING);
+	a_second_passes(r);
+	assert_int_equal(placed(r)->state, PLACED_JOINING);
+	sim_toolstack_detach(EVIL_DOMID, 0);
+	rig_turns_until(r, 50, is_closed());
+	rig_good_carries(r, 100);
+}
+
+static void unplugged_before_it_has_joined(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 100, placed(r)->state == PLACED_NIC);
+	assert_int_equal(evil_add(r, r->evil.rx_gref, EVIL_PAGES, 0).status, OK);
+	sim_nic_take_tries(UINT32_MAX);
+	rig_turns_until(r, 500, placed(r)->state == PLACED_JOINING && placed(r)->lent);
+	a_second_passes(r);
+	assert_int_equal(placed(r)->state, PLACED_JOINING);
+	sim_nic_plug(false);
+	rig_turns(r, 100);
+	sim_nic_take_tries(SIM_NIC_TRIES);
+	sim_nic_plug(true);
+	rig_turns_until(r, 5000, is_lent(r));
+	rig_good_forgets(r);
+	carry(r, 30);
+	rig_expect_alive(r);
+}
+
 /* It has broken its order. */
 static void skipped_and_stuck(void **state)
 {
@@ -527,6 +565,8 @@ int main(void)
 		T(closed_while_the_device_is_stuck),
 		T(a_grant_is_taken_back_meanwhile),
 		T(broken_while_the_device_is_stuck),
+		T(closed_before_it_has_joined),
+		T(unplugged_before_it_has_joined),
 		T(skipped_and_stuck),
 		T(unplugged_while_the_device_is_stuck),
 		T(it_sets_its_own_hash),

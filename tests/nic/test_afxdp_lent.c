@@ -147,6 +147,18 @@ static void unmap_memory(void)
 
 /* ---- the place ---- */
 
+static uint32_t n_tries; /* to join, in vain */
+
+static int await_joined(char *why, size_t why_size)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	int err;
+
+	for (n_tries = 0; (err = port_ops->joined(place, why, why_size)) == -EAGAIN; n_tries++)
+		nanosleep(&nap, NULL);
+	return err;
+}
+
 static int try_to_join(bool is_lent, char *why, size_t why_size)
 {
 	int fds[NIC_FDS_MAX], kept[NIC_FDS_MAX], n = dev->place_fds(device, 0, is_lent, fds), err;
@@ -155,6 +167,8 @@ static int try_to_join(bool is_lent, char *why, size_t why_size)
 	for (int i = 0; i < n; i++)
 		kept[i] = dup(fds[i]);
 	err = port_ops->join(port, 0, fds, n, is_lent ? &lent : NULL, &place, why, why_size);
+	if (!err)
+		assert_int_equal(await_joined(why, why_size), 0);
 	if (!err)
 		assert_int_equal(dev->filter_add(device, 0, kept, n, &filter), 0);
 	for (int i = 0; i < n; i++) {
@@ -713,6 +727,61 @@ static void recalled_slowly(void **state)
 	leave();
 }
 
+/* Who comes after it is asked to come again, until the kernel has let go; nobody waits. */
+static void another_at_once(void **state)
+{
+	struct nic_place *before;
+
+	(void)state;
+	start_lent();
+	slow.tv_nsec = SLOW_MS * (long)NS_PER_MS;
+	assert_int_equal(dev->filter_del(device, &filter), 0);
+	dev->settle(device);
+	port_ops->recall(place);
+	before = place;
+	join(false);
+	assert_true(n_tries >= SLOW_MS / 20);
+	assert_int_equal(port_ops->hold(before), NIC_LET_GO);
+	port_ops->leave(before);
+	send_frames(100);
+	received(sent - 100, 100);
+}
+
+/* Nor is it waited for if whose place it was to be goes before. */
+static void another_that_gives_up(void **state)
+{
+	struct nic_place *before;
+	uint64_t begun;
+
+	(void)state;
+	for (int is_lent = 0; is_lent < 2; is_lent++) {
+		int fds[NIC_FDS_MAX], n;
+		char why[160] = "";
+		struct nic_memory *memory = is_lent ? &lent : NULL;
+
+		start_lent();
+		slow.tv_nsec = SLOW_MS * (long)NS_PER_MS;
+		assert_int_equal(dev->filter_del(device, &filter), 0);
+		dev->settle(device);
+		begun = now_ns();
+		port_ops->recall(place);
+		before = place;
+		n = dev->place_fds(device, 0, is_lent, fds);
+		if (is_lent)
+			free_above();
+		assert_int_equal(port_ops->join(port, 0, fds, n, memory, &place, why, sizeof(why)), 0);
+		assert_int_equal(port_ops->joined(place, why, sizeof(why)), -EAGAIN);
+		port_ops->leave(place);
+		place = before;
+		if (now_ns() - begun < SLOW_MS * NS_PER_MS) /* or the machine is busy */
+			assert_int_equal(port_ops->hold(place), NIC_LETS_GO);
+		await_end();
+		port_ops->leave(place);
+		place = NULL;
+		slow.tv_nsec = 0;
+	}
+}
+
 /* It ends when the port is closed, and with the place the port is gone: what it had is closed. */
 static void the_port_is_closed(void **state)
 {
@@ -882,6 +951,8 @@ int main(void)
 		T(all_pages_posted),
 		T(recalled),
 		T(recalled_slowly),
+		T(another_at_once),
+		T(another_that_gives_up),
 		T(the_port_is_closed),
 		T(left_at_any_time),
 		T(zero_copy_recalled),

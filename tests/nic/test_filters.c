@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <arpa/inet.h>
 #include <cmocka.h>
@@ -82,11 +83,17 @@ static void place(struct rig *r, uint32_t i, struct nic_filter filter)
 {
 	char why[160] = "";
 	int fds[NIC_FDS_MAX], kept[NIC_FDS_MAX], n = r->p->device->place_fds(r->device, i, false, fds);
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	int err;
 
 	assert_true(n >= 0);
 	for (int k = 0; k < n; k++)
 		kept[k] = dup(fds[k]);
 	if (r->p->port->join(r->port, i, fds, n, NULL, &r->place[i], why, sizeof(why)))
+		fail_msg("%s", why);
+	while ((err = r->p->port->joined(r->place[i], why, sizeof(why))) == -EAGAIN)
+		nanosleep(&nap, NULL);
+	if (err)
 		fail_msg("%s", why);
 	assert_int_equal(r->p->device->filter_add(r->device, i, kept, n, &filter), 0);
 	for (int k = 0; k < n; k++)

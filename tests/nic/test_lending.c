@@ -36,6 +36,7 @@ static int end(void **state)
 
 	r->lazy_nic = false;
 	sim_lent_take_looks(SIM_LENT_LOOKS);
+	sim_nic_take_tries(SIM_NIC_TRIES);
 	sim_nic_be_lazy(false);
 	sim_nic_settles(NULL, 0);
 	rig_end(r);
@@ -178,6 +179,7 @@ static uint64_t go_there_and_back(struct rig *r, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		load(r, i % 16 ? 8 : 200);
 		sim_lent_take_looks((uint32_t)random() % 16);
+		sim_nic_take_tries((uint32_t)random() % 16);
 		if (!r->good.n_sleeps && random() % 4 == 0)
 			r->good.n_sleeps = (uint32_t)random() % 8;
 		if (random() % 50 == 0)
@@ -226,6 +228,7 @@ static void at_any_moment_of_the_operators(void **state)
 		rig_turns_until(r, 2000, is_lent(r));
 		wish_headroom(r, i % 2 ? 256 : 0);
 		sim_lent_take_looks((uint32_t)random() % 100); /* from no turn to 100 */
+		sim_nic_take_tries((uint32_t)random() % 100);
 		r->good.may_lose = true;
 		for (unsigned k = (unsigned)random() % 30; k; k--) {
 			load(r, 8);

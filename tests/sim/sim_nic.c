@@ -23,6 +23,7 @@
 
 struct nic_place {
 	struct nic_port *port;
+	uint32_t n_tries;
 	ino_t id; /* of the fd */
 	struct packet_fifo waiting;
 	bool posting;
@@ -389,6 +390,23 @@ static int join(struct nic_port *p, uint32_t number, const int fds[], int n_fds,
 	return 0;
 }
 
+static uint32_t n_tries = SIM_NIC_TRIES; /* in vain, of each place that is joined */
+
+void sim_nic_take_tries(uint32_t n)
+{
+	n_tries = n;
+}
+
+static int joined(struct nic_place *place, char *why, size_t why_size)
+{
+	(void)why;
+	(void)why_size;
+	if (place->n_tries >= n_tries)
+		return 0;
+	place->n_tries++;
+	return -EAGAIN;
+}
+
 static int poll_fd(const struct nic_place *place)
 {
 	(void)place;
@@ -493,10 +511,10 @@ static bool keeps_none(const struct nic_place *place)
 }
 
 #define ANY_PROVIDER                                                                               \
-	.open = port_open, .close = port_close, .join = join, .leave = leave, .poll_fd = poll_fd,  \
-	.receive = receive, .not_read = not_read, .is_of = is_of, .give_back = give_back,          \
-	.stats = stats, .transmit = sim_transmit, .kick = sim_transmit_kick,                       \
-	.sent = sim_transmit_sent
+	.open = port_open, .close = port_close, .join = join, .joined = joined, .leave = leave,    \
+	.poll_fd = poll_fd, .receive = receive, .not_read = not_read, .is_of = is_of,              \
+	.give_back = give_back, .stats = stats, .transmit = sim_transmit,                          \
+	.kick = sim_transmit_kick, .sent = sim_transmit_sent
 
 const struct nic_port_ops sim_nic_port_ops = {
 	ANY_PROVIDER,	   .may_keep = keeps, .begin = lent_begin,

@@ -75,6 +75,10 @@ uint64_t sim_nic_n_lost(void);
 uint32_t sim_nic_n_open(void);
 uint32_t sim_nic_n_last_left(void);
 
+/* The device has not let go of who was there before, for so many times that it is asked. */
+#define SIM_NIC_TRIES 1u /* unless told otherwise */
+void sim_nic_take_tries(uint32_t n);
+
 /* ---- guests' buffers ---- */
 
 /* The device does nothing by itself any more, but in sim_nic_run(), and there up to n frames
