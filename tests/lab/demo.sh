@@ -142,7 +142,7 @@ pings()
 	step=$((step + 1))
 	say_progress "$what"
 	for address in "${ip4[$to]}" "${ip6[$to]}"; do
-		if in_ns "$from" ping -q -c 5 -i 0.1 -W 2 "$address" >"$work/ping" 2>&1; then
+		if in_ns "$from" ping -q -c 5 -i 0.1 -W 10 "$address" >"$work/ping" 2>&1; then
 			rtt+=("$(awk -F/ '/^rtt/ { print $5 }' "$work/ping") ms")
 		else
 			rtt+=("no answer")
