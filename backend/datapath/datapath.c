@@ -149,7 +149,8 @@ static void raise_pinned_limit(void)
 
 	if (getrlimit(RLIMIT_MEMLOCK, &was) || was.rlim_cur >= size)
 		return;
-	lim = (struct rlimit){ .rlim_cur = size, .rlim_max = MAX(was.rlim_max, size) };
+	lim.rlim_cur = size;
+	lim.rlim_max = MAX(was.rlim_max, size);
 	if (!setrlimit(RLIMIT_MEMLOCK, &lim))
 		return;
 	log_debug(LOG_NOBODY, "a limit of locked memory of %llu MiB: %s",

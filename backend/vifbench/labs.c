@@ -112,8 +112,8 @@ static struct lab_part part_of(const struct order *order, size_t kind, uint32_t 
 			  (i < kind ? 0 : share_of(i, round));
 	assert(shares); /* its own */
 	limit = left_ms(order) * share_of(kind, round) / shares;
-	return (struct lab_part){ .limit_ms = (uint32_t)(limit - MIN(order->beside_ms, limit)),
-				  .again = round > 0 };
+	limit -= MIN(order->beside_ms, limit);
+	return (struct lab_part){ .limit_ms = (uint32_t)limit, .again = round > 0 };
 }
 
 static int command_line(struct command *c, const struct order *order, size_t which)

@@ -89,11 +89,10 @@ static void keep_slice(struct measured *m, const struct slice *slice)
 {
 	struct pile *pile = &m->pile[slice->quiet];
 	struct sums *sums = slice->quiet ? &m->quiet : &m->loud;
+	double n = (double)MAX(slice->result.n_packets, 1);
 
 	if (pile->n < SLICES_MAX)
-		pile->slice[pile->n++] =
-			(struct pile_slice){ (double)slice->result.cycles,
-					     (double)MAX(slice->result.n_packets, 1) };
+		pile->slice[pile->n++] = (struct pile_slice){ (double)slice->result.cycles, n };
 	sums->n_packets += slice->result.n_packets;
 	sums->cycles += slice->result.cycles;
 	sums->hidden += slice->hidden;
