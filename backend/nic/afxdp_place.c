@@ -52,11 +52,18 @@ static void refill(struct nic_port *port)
 	for (int i = 0; i < port->n_queues; i++) {
 		uint32_t level = AFXDP_FILL_FRAMES;
 
-		for (const struct nic_place *p = port->sharing; p; p = p->next_sharing)
+		for (const struct nic_place *p = port->n_unread ? port->sharing : NULL; p;
+		     p = p->next_sharing)
 			if (p->unread)
 				level += AFXDP_RX_FRAMES - MIN(n_waiting(p, i), AFXDP_RX_FRAMES);
 		afxdp_fill(&port->fill[i], &port->umem[0], MIN(level, AFXDP_SHARED_FILL_FRAMES));
 	}
+}
+
+static void set_unread(struct nic_place *place, bool unread)
+{
+	place->port->n_unread += (uint32_t)unread - (uint32_t)place->unread;
+	place->unread = unread;
 }
 
 uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n)
@@ -69,7 +76,7 @@ uint32_t afxdp_receive(struct nic_place *place, struct packet *out[], uint32_t n
 		got += afxdp_receive_queue(place, (place->next + i) % place->n_queues, out + got,
 					   n - got);
 	place->next = (place->next + 1) % place->n_queues;
-	place->unread = false;
+	set_unread(place, false);
 	if (has_own_umem(place))
 		afxdp_fill(&place->own_fill, place->umem, AFXDP_FILL_FRAMES);
 	else
@@ -81,7 +88,7 @@ void afxdp_not_read(struct nic_place *place)
 {
 	if (place->unread || has_own_umem(place))
 		return;
-	place->unread = true;
+	set_unread(place, true);
 	refill(place->port);
 }
 
@@ -99,7 +106,7 @@ static void share(struct nic_place *place)
 {
 	struct nic_port *port = place->port;
 
-	place->unread = true; /* not before the queue is told to */
+	set_unread(place, true); /* not before the queue is told to */
 	place->next_sharing = port->sharing;
 	port->sharing = place;
 	port->n_sharing++;
@@ -114,6 +121,7 @@ static void share_no_more(struct nic_place *place)
 		at = &(*at)->next_sharing;
 	*at = place->next_sharing;
 	place->port->n_sharing--;
+	set_unread(place, false);
 }
 
 int afxdp_poll_fd(const struct nic_place *place)

@@ -38,7 +38,7 @@ struct nic_port {
 	uint32_t max_chunks;
 	struct afxdp_umem umem[AFXDP_UMEMS];
 	struct nic_place *sharing; /* places that have their frames in the first one */
-	uint32_t n_sharing;
+	uint32_t n_sharing, n_unread; /* of those */
 
 	struct afxdp_transmit transmit;
 };
