@@ -58,37 +58,73 @@ void grant_unmap_static(struct grants *g, void *page)
 	g->static_budget++;
 }
 
-/* Where the next mapping of that size comes is the kernel's choice: a gap that fits, the highest.
- * Those that have no room below are occupied meanwhile, as far as there are not too many. */
-#define GAPS_MAX 32u
-#define ALIGNED	 (2ul << 20) /* the kernel may go so far down, for huge pages */
+/*
+ * Where a mapping comes is the kernel's choice: at the top of the highest gap that fits it. So a
+ * piece of addresses that has the room is looked for, and all that is higher and fits the mapping
+ * occupied meanwhile. The kernel may go further down than it has to, for huge pages.
+ */
+#define GAPS_MAX 256u
+#define ALIGNED	 (2ul << 20)
 
-static uint32_t occupy_gaps(size_t size, size_t room, void *gap[GAPS_MAX])
+struct gap {
+	uint8_t *start;
+	size_t size;
+};
+
+static bool take(struct gap *out, uint8_t *at, size_t size)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *p = mmap(at, size, PROT_NONE, at ? flags | MAP_FIXED_NOREPLACE : flags, -1, 0);
 
-	room += ALIGNED;
-	for (uint32_t n = 0; n < GAPS_MAX; n++) {
-		uint8_t *at = mmap(NULL, size, PROT_NONE, flags, -1, 0), *below;
+	if (p == MAP_FAILED)
+		return false;
+	*out = (struct gap){ p, size };
+	return true;
+}
 
-		if (at == MAP_FAILED)
-			return n;
-		below = mmap(at - room, room, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
-		if (below != MAP_FAILED) {
-			munmap(below, room);
-			munmap(at, size);
-			return n;
-		}
-		gap[n] = at;
+static void give(const struct gap *g)
+{
+	munmap(g->start, g->size);
+}
+
+/* What is free right below g is g's as well: the largest pieces first. */
+static void take_below(struct gap *g)
+{
+	struct gap below;
+
+	for (size_t size = ALIGNED; size >= XEN_PAGE;) {
+		if (take(&below, g->start - size, size))
+			*g = (struct gap){ below.start, g->size + size };
+		else
+			size /= 2;
 	}
-	return GAPS_MAX;
+}
+
+/* Returns how many. */
+static uint32_t occupy_gaps(size_t size, size_t room, struct gap gap[GAPS_MAX])
+{
+	const size_t least = MIN(size, ALIGNED - XEN_PAGE); /* no huge pages for these */
+	struct gap piece;
+	uint32_t n = 0;
+
+	if (!room || !take(&piece, NULL, size + room + ALIGNED))
+		return 0;
+	while (n < GAPS_MAX && take(&gap[n], NULL, least)) {
+		if (gap[n].start < piece.start) {
+			give(&gap[n]);
+			break;
+		}
+		take_below(&gap[n++]);
+	}
+	give(&piece);
+	return n;
 }
 
 int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uint32_t n,
 		   size_t room, void **out)
 {
 	const size_t size = (size_t)n * XEN_PAGE;
-	void *gap[GAPS_MAX];
+	struct gap gap[GAPS_MAX];
 	uint32_t n_gaps;
 	int err = 0;
 
@@ -102,7 +138,7 @@ int grant_map_many(struct grants *g, uint16_t domid, const uint32_t grefs[], uin
 	if (!*out)
 		err = -errno;
 	while (n_gaps)
-		munmap(gap[--n_gaps], size);
+		give(&gap[--n_gaps]);
 	if (!err)
 		g->static_budget -= n;
 	return err;

@@ -148,28 +148,35 @@ static void of_many_pages_all_are_mapped_or_none(void **state)
 	assert_int_equal(f->grants.static_budget, 3);
 }
 
-/* Among other mappings there are gaps that many pages would fit, and no more; they stay free. */
+/* Among other mappings there are gaps that many pages would fit, and the room would not; they stay
+ * free. Some are just larger than the pages, and some much. */
 static void many_pages_have_room_below(void **state)
 {
-	enum { GAPS = 10, ROOM = 16 << 20 };
-	const size_t size = N_PAGES * XEN_PAGE, step = size + XEN_PAGE;
+	enum { SMALL = 60, LARGE = 8, ROOM = 16 << 20 };
+	const size_t small = N_PAGES * XEN_PAGE, large = ROOM, all_gaps = SMALL * small + LARGE * large;
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	struct fixture *f = *state;
-	uint8_t *around = mmap(NULL, GAPS * step, PROT_NONE, flags, -1, 0), *below;
+	uint8_t *around = mmap(NULL, all_gaps + (SMALL + LARGE + 1) * XEN_PAGE, PROT_NONE, flags, -1, 0);
+	uint8_t *gap[SMALL + LARGE], *at = around, *below;
 	void *all;
 
 	assert_true(around != MAP_FAILED);
-	for (uint32_t i = 1; i < GAPS; i++)
-		munmap(around + i * step - size, size);
+	for (uint32_t i = 0; i < SMALL + LARGE; i++) {
+		size_t size = i < SMALL ? small : large;
+
+		gap[i] = at + XEN_PAGE;
+		at = gap[i] + size;
+		munmap(gap[i], size);
+	}
 	assert_int_equal(grant_map_many(&f->grants, GUEST, f->gref, N_PAGES, ROOM, &all), 0);
 	below = mmap((uint8_t *)all - ROOM, ROOM, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
 	assert_ptr_equal(below, (uint8_t *)all - ROOM);
 	munmap(below, ROOM);
 	grant_unmap_many(&f->grants, all, N_PAGES);
-	for (uint32_t i = 1; i < GAPS; i++)
-		assert_true(mmap(around + i * step - size, size, PROT_NONE,
+	for (uint32_t i = 0; i < SMALL + LARGE; i++)
+		assert_true(mmap(gap[i], i < SMALL ? small : large, PROT_NONE,
 				 flags | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
-	munmap(around, GAPS * step);
+	munmap(around, all_gaps + (SMALL + LARGE + 1) * XEN_PAGE);
 }
 
 static void copies_both_ways_in_one_call(void **state)
