@@ -265,6 +265,7 @@ static uint32_t receive_left(struct nic_place *place, struct packet *out[], uint
 		if (p)
 			out[got++] = p;
 	}
+	place->umem->n_out += got;
 	return got;
 }
 

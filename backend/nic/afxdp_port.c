@@ -95,6 +95,7 @@ static void give_back(struct nic_port *port, struct packet *p)
 {
 	struct afxdp_umem *u = &port->umem[(size_t)(p - port->all) / port->max_chunks];
 
+	assert(u->n_out);
 	afxdp_umem_put(u, p);
 	u->n_out--;
 	if (u->orphan && !u->n_out)

@@ -616,6 +616,34 @@ static void a_guest_that_never_comes(void **state)
 	assert_int_equal(lost(), 2000 - waited);
 }
 
+/* What waited for its buffers, in memory of the port's beside the guest's: that goes with the last
+ * of these frames, not before and not later. Another could not be lent to else. */
+static void what_was_left_outlives_its_place(void **state)
+{
+	struct packet *p[10];
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		start_lent();
+		send_frames(N_PAGES);
+		reaped(0, sent - N_PAGES, N_PAGES);
+		none_is_reaped();
+		send_frames(10);
+		await_without_buffer(10);
+		recall();
+		for (int i = 0; i < 10; i++)
+			p[i] = next_packet();
+		for (int i = 0; !round && i < 10; i++)
+			port_ops->give_back(port, p[i]);
+		leave();
+		for (int i = 0; round && i < 10; i++) {
+			is_frame(p[i]->frame, p[i]->size, sent - 10 + (uint32_t)i);
+			port_ops->give_back(port, p[i]);
+		}
+	}
+	join(true);
+}
+
 /* Every page, many times around. */
 static void all_pages_posted(void **state)
 {
@@ -948,6 +976,7 @@ int main(void)
 		T(order_over_begin),
 		T(a_late_guest),
 		T(a_guest_that_never_comes),
+		T(what_was_left_outlives_its_place),
 		T(all_pages_posted),
 		T(recalled),
 		T(recalled_slowly),
