@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 
 #define MESSAGE_SIZE   32768
-#define NEWS_AT_ONCE   256
+#define NEWS_AT_ONCE   ((int)LINKS_MOVED)
 #define RECEIVE_BUFFER (1 << 20)
 
 #ifndef IFF_LOWER_UP
@@ -54,6 +54,22 @@ static struct link_entry *find(const struct links *l, int ifindex)
 const struct link_entry *links_find(const struct links *l, int ifindex)
 {
 	return find(l, ifindex);
+}
+
+const struct link_entry *links_with_program(const struct links *l, uint32_t id)
+{
+	for (uint32_t i = 0; i < l->n_entries; i++)
+		if (l->entry[i].xdp == id)
+			return &l->entry[i];
+	return NULL;
+}
+
+bool links_moved(const struct links *l, uint32_t born)
+{
+	for (uint32_t i = 0; i < MIN(l->n_moved, LINKS_MOVED); i++)
+		if (l->moved[i] == born)
+			return true;
+	return false;
 }
 
 static struct link_entry *insert(struct links *l, int ifindex)
@@ -186,6 +202,17 @@ static void parse_info(struct link_entry *e, const struct nlattr *info)
 	}
 }
 
+static void parse_xdp(struct link_entry *e, const struct nlattr *nest)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, nest)
+	{
+		if (mnl_attr_get_type(a) == IFLA_XDP_PROG_ID)
+			e->xdp = mnl_attr_get_u32(a);
+	}
+}
+
 static void parse_device(struct link_entry *e, const struct nlmsghdr *nlh,
 			 const struct ifinfomsg *ifi)
 {
@@ -197,9 +224,17 @@ static void parse_device(struct link_entry *e, const struct nlmsghdr *nlh,
 	e->port_state = BR_STATE_FORWARDING;
 	e->learns = e->floods = true;
 	e->isolated = e->locked = false;
+	e->xdp = 0;
 	mnl_attr_for_each(a, nlh, sizeof(*ifi))
 	{
 		switch (mnl_attr_get_type(a)) {
+		case IFLA_IFNAME:
+			memset(e->name, 0, sizeof(e->name)); /* it is compared, padding and all */
+			strncpy(e->name, mnl_attr_get_str(a), sizeof(e->name) - 1);
+			break;
+		case IFLA_XDP:
+			parse_xdp(e, a);
+			break;
 		case IFLA_MASTER:
 			e->master = (int)mnl_attr_get_u32(a);
 			break;
@@ -225,6 +260,19 @@ static void parse_port(struct link_entry *e, const struct nlmsghdr *nlh,
 	    parse_port_data(e, a);
 }
 
+/* Linux 4.15 says so: net/core/dev.c __dev_change_net_namespace(). */
+static bool left_for_another(const struct nlmsghdr *nlh, const struct ifinfomsg *ifi)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, sizeof(*ifi))
+	{
+		if (mnl_attr_get_type(a) == IFLA_NEW_NETNSID)
+			return true;
+	}
+	return false;
+}
+
 bool links_take(struct links *l, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
@@ -232,8 +280,11 @@ bool links_take(struct links *l, const struct nlmsghdr *nlh)
 	struct link_entry *e = find(l, ifi->ifi_index), before;
 
 	if (nlh->nlmsg_type == RTM_DELLINK) {
-		if (e && !of_port) /* a port's end is told in the device's own message */
-			take_out(l, (uint32_t)(e - l->entry));
+		if (!e || of_port) /* a port's end is told in the device's own message */
+			return true;
+		if (left_for_another(nlh, ifi))
+			l->moved[l->n_moved++ % LINKS_MOVED] = e->born;
+		take_out(l, (uint32_t)(e - l->entry));
 		return true;
 	}
 	if (nlh->nlmsg_type != RTM_NEWLINK || (of_port && !e))

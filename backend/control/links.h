@@ -12,6 +12,8 @@
 #ifndef VIF_CONTROL_LINKS_H
 #define VIF_CONTROL_LINKS_H
 
+#include <net/if.h>
+
 #include "backend/control/vlans.h"
 #include "base.h"
 
@@ -21,6 +23,8 @@ struct nlmsghdr;
 /* A device. */
 struct link_entry {
 	int ifindex;
+	char name[IF_NAMESIZE];
+	uint32_t xdp;  /* its XDP program, as the kernel counts them; 0: none, or several */
 	uint32_t born; /* no other device had or will have it, whatever its ifindex */
 	int master; /* ifindex of what it is in: a bridge, a bond; 0: nothing */
 	uint32_t mtu;
@@ -42,11 +46,16 @@ struct link_entry {
 	uint32_t n_uplinks, n_uplinks_alive; /* members that are no TAPs */
 };
 
+/* Taken by one links_news() at most. */
+#define LINKS_MOVED 256u
+
 struct links {
 	struct mnl_socket *nl;
 	struct link_entry *entry; /* [n_entries], by ifindex */
 	uint32_t n_entries, size;
 	uint32_t n_born;
+	uint32_t moved[LINKS_MOVED]; /* link_entry.born of who left for another namespace last */
+	uint32_t n_moved;
 	struct vlans vlans;
 	uint32_t seq;	  /* of the last request */
 	uint32_t reading; /* of the last one for all devices: which reading of the table this is */
@@ -68,6 +77,13 @@ bool links_news(struct links *l, bool *more);
 
 /* NULL: there is none, or not that we heard of yet. Valid until the next links_news(). */
 const struct link_entry *links_find(const struct links *l, int ifindex);
+
+/* A device that has this XDP program; NULL: none. */
+const struct link_entry *links_with_program(const struct links *l, uint32_t id);
+
+/* Whether this device left, lately, for another network namespace. False too if the news of it
+ * were lost. */
+bool links_moved(const struct links *l, uint32_t born);
 
 /* One message of the kernel's, for links_news() and tests: RTM_NEWLINK or RTM_DELLINK.
  * Returns false if there is no memory for it. */

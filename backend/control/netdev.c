@@ -117,11 +117,32 @@ static bool kernel_host(void *ctx, int ifindex, struct netdev_host *out)
 {
 	const struct link_entry *e = links_find(links_of(ctx), ifindex);
 
-	if (e)
-		*out = (struct netdev_host){ .born = e->born,
-					     .master = e->master,
-					     .carrier = e->up && e->carrier };
-	return e != NULL;
+	if (!e)
+		return false;
+	*out = (struct netdev_host){ .born = e->born,
+				     .master = e->master,
+				     .carrier = e->up && e->carrier };
+	static_assert(sizeof(out->name) == sizeof(e->name), "IFNAMSIZ");
+	memcpy(out->name, e->name, sizeof(out->name));
+	return true;
+}
+
+static int kernel_index_of(void *ctx, const char *name)
+{
+	(void)ctx;
+	return (int)if_nametoindex(name);
+}
+
+static bool kernel_moved(void *ctx, uint32_t born)
+{
+	return links_moved(links_of(ctx), born);
+}
+
+static int kernel_with_program(void *ctx, uint32_t id)
+{
+	const struct link_entry *e = links_with_program(links_of(ctx), id);
+
+	return e ? e->ifindex : 0;
 }
 
 static bool kernel_link(void *ctx, const struct netdev *nd, struct netdev_link *out)
@@ -181,6 +202,9 @@ const struct netdev_ops netdev_kernel_ops = {
 	.links_news = kernel_links_news,
 	.link = kernel_link,
 	.host = kernel_host,
+	.index_of = kernel_index_of,
+	.moved = kernel_moved,
+	.with_program = kernel_with_program,
 	.forwards = kernel_forwards,
 	.remembers_ns = kernel_remembers_ns,
 	.learn = kernel_learn,

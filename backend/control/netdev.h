@@ -60,6 +60,7 @@ struct netdev_link {
 
 /* Where a device of the host's stands that is none of ours. */
 struct netdev_host {
+	char name[IFNAMSIZ];
 	uint32_t born; /* tells it from another one that had its ifindex before */
 	int master;    /* ifindex of what it is in; 0: nothing */
 	bool carrier;  /* it is up, and so is what is below it */
@@ -125,6 +126,15 @@ struct netdev_ops {
 
 	/* What was heard last of any device. False: there is none, or nothing was heard yet. */
 	bool (*host)(void *ctx, int ifindex, struct netdev_host *out);
+
+	/* The ifindex of the device of that name, also if it is one of several; 0: none. */
+	int (*index_of)(void *ctx, const char *name);
+
+	/* Whether the device that was netdev_host.born is in another network namespace now. */
+	bool (*moved)(void *ctx, uint32_t born);
+
+	/* The ifindex of a device that has this XDP program; 0: none. */
+	int (*with_program)(void *ctx, uint32_t id);
 
 	/* The longest frame the bridge would send by its port 'ifindex' now; 0: none. */
 	uint32_t (*forwards)(void *ctx, int ifindex);

@@ -135,6 +135,10 @@ struct nic {
 	uint64_t checked_ns; /* the device was last looked at for what others changed */
 	uint64_t amiss_ns;   /* since when that is so of more than a filter; 0: it is not */
 	char amiss[120];     /* what it is */
+	bool away;	     /* the device has another name, or is in another network namespace:
+			      * 'why' says so until there is one of that name again */
+	uint32_t left_mark;  /* nic_device_ops.mark of what went with it; 0: nothing */
+	bool left_due;	     /* it may be back: look */
 	struct fdb fdb;
 	struct log_limit log_limit;
 	char why[160]; /* why it is not open */

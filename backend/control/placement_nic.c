@@ -97,6 +97,21 @@ static void fail(struct nic *n, uint64_t now_ns, const char *why)
 	n->retry_ns = now_ns + PLACEMENT_RETRY_NS;
 }
 
+/* What was renamed may have the name of another NIC of vifd.conf, and be in use as it was yet:
+ * whoever opens it would take for a leftover what is on it. */
+static bool in_use(const struct control *c, const struct nic *n)
+{
+	int ifindex = c->env.netdev_ops->index_of(c->env.netdev_ctx, n->config.name);
+
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		const struct nic *other = &c->nics.nic[i];
+
+		if (other != n && other->device && other->ops->ifindex(other->device) == ifindex)
+			return true;
+	}
+	return false;
+}
+
 /* Opens both halves, as far as that goes now. */
 static void open_nic(struct control *c, struct nic *n, uint64_t now_ns)
 {
@@ -104,10 +119,19 @@ static void open_nic(struct control *c, struct nic *n, uint64_t now_ns)
 	int fds[NIC_FDS_MAX], n_fds, rc;
 	char why[sizeof(n->why)] = "";
 
-	if (!n->device && n->ops->open(&n->config, &n->device, why, sizeof(why))) {
-		fail(n, now_ns, why);
+	if (!n->device && in_use(c, n)) {
+		n->retry_ns = now_ns + TRY_AGAIN_NS;
 		return;
 	}
+	if (!n->device && (rc = n->ops->open(&n->config, &n->device, why, sizeof(why)))) {
+		n->away &= rc == -ENODEV;
+		if (n->away)
+			n->retry_ns = now_ns + PLACEMENT_RETRY_NS;
+		else
+			fail(n, now_ns, why);
+		return;
+	}
+	n->away = false;
 	n_fds = n->ops->port_fds(n->device, fds);
 	rc = MIN(n_fds, 0);
 	msg.nic.ifindex = n->ops->ifindex(n->device);
@@ -136,6 +160,7 @@ void placement_on_links(struct control *c, uint64_t now_ns)
 		struct nic *n = &c->nics.nic[i];
 
 		n->retry_ns = MIN(n->retry_ns, now_ns + TRY_AGAIN_NS);
+		n->left_due = true;
 	}
 }
 
@@ -157,8 +182,9 @@ void placement_nic_opened(struct nic *n, const struct worker_event *e, uint64_t 
 
 /* ---- what becomes of the device ---- */
 
-/* Returns whether it is closed now: not while its worker's socket is full. */
-static bool close_nic(struct control *c, struct nic *n, uint64_t now_ns, const char *why)
+/* Returns whether it is closed now: not while its worker's socket is full. 'gone': nothing can be
+ * done about the device any more. */
+static bool close_nic(struct control *c, struct nic *n, uint64_t now_ns, const char *why, bool gone)
 {
 	const struct ipc_msg msg = { .type = IPC_NIC_CLOSE, .slot = n->number };
 
@@ -170,7 +196,7 @@ static bool close_nic(struct control *c, struct nic *n, uint64_t now_ns, const c
 		return false;
 	placement_nic_gone(c, n);
 	close_all_parted(n);
-	n->ops->close(n->device);
+	n->ops->close(n->device, gone);
 	n->device = NULL;
 	n->heard = false;
 	n->amiss_ns = 0;
@@ -200,6 +226,71 @@ static void follow_master(const struct nic *n, const struct netdev_host *now)
 			    n->config.name);
 }
 
+/* vifd.conf means whoever has the name, so who lost it is left in order, as it still works. But a
+ * bridge is not cut off for a name. */
+static void follow_name(struct control *c, struct nic *n, const struct netdev_host *now,
+			uint64_t now_ns)
+{
+	int ifindex = n->ops->ifindex(n->device);
+
+	if (n->amiss_ns || (n->heard && !strcmp(n->host.name, now->name)) ||
+	    c->env.netdev_ops->index_of(c->env.netdev_ctx, n->config.name) == ifindex)
+		return;
+	if (n->ops->caps(n->device).own_wire) {
+		log_warning(LOG_NOBODY,
+			    "NIC %s: it was renamed to %s, and will not be found under "
+			    "that name once vifd is started anew",
+			    n->config.name, now->name);
+		return;
+	}
+	snprintf(n->amiss, sizeof(n->amiss), "it was renamed to %s", now->name);
+	n->amiss_ns = now_ns;
+	n->away = true;
+}
+
+/* It is gone, or in another namespace with what was put on it: harmless there, as it has no
+ * socket to give frames to. Returns as close_nic(). */
+static bool lose(struct control *c, struct nic *n, uint64_t now_ns)
+{
+	const bool moved = c->env.netdev_ops->moved(c->env.netdev_ctx, n->host.born);
+	const uint32_t mark = moved ? n->ops->mark(n->device) : 0;
+	const char *why = "the device is gone";
+
+	if (moved)
+		why = mark ? "it was moved to another network namespace: what vifd put on it is "
+			     "taken off when it is back" :
+			     "it was moved to another network namespace";
+	if (!close_nic(c, n, now_ns, why, true))
+		return false;
+	n->away = moved;
+	n->left_mark = mark;
+	n->left_due = true;
+	return true;
+}
+
+/* What went with the device is taken off as soon as it is back, whatever its name is by now. */
+static void clear_left(struct control *c, struct nic *n)
+{
+	const struct netdev_ops *ops = c->env.netdev_ops;
+	char why[sizeof(n->why)] = "";
+	struct netdev_host host;
+	int ifindex;
+
+	if (!n->left_mark || !n->left_due)
+		return;
+	n->left_due = false;
+	ifindex = ops->with_program(c->env.netdev_ctx, n->left_mark);
+	if (!ifindex || !ops->host(c->env.netdev_ctx, ifindex, &host))
+		return;
+	n->left_mark = 0;
+	if (n->ops->remove_left(ifindex, why, sizeof(why)))
+		log_warning(LOG_NOBODY, "NIC %s: it is back, as %s, with what vifd put on it: %s",
+			    n->config.name, host.name, why);
+	else
+		log_info(LOG_NOBODY, "NIC %s: it is back, as %s: what vifd put on it is taken off",
+			 n->config.name, host.name);
+}
+
 /* Looks at an open device. Returns when to look again, if no news of links come first. */
 static uint64_t look_at(struct control *c, struct nic *n, uint64_t now_ns)
 {
@@ -207,9 +298,10 @@ static uint64_t look_at(struct control *c, struct nic *n, uint64_t now_ns)
 	bool found = c->env.netdev_ops->host(c->env.netdev_ctx, n->ops->ifindex(n->device), &now);
 
 	if (n->heard && (!found || now.born != n->host.born))
-		return close_nic(c, n, now_ns, "the device is gone") ? UINT64_MAX : now_ns + NS_PER_MS;
+		return lose(c, n, now_ns) ? UINT64_MAX : now_ns + NS_PER_MS;
 	if (!found)
 		return UINT64_MAX;
+	follow_name(c, n, &now, now_ns);
 	follow_link(n, &now, now_ns);
 	follow_master(n, &now);
 	n->host = now;
@@ -227,6 +319,7 @@ uint64_t placement_step_nics(struct control *c, uint64_t now_ns)
 		next = MIN(next, step_parted(n, now_ns));
 		if (n->device)
 			next = MIN(next, look_at(c, n, now_ns));
+		clear_left(c, n);
 		if (n->state == NIC_CLOSED && now_ns >= n->retry_ns && workers_ready(&c->workers))
 			open_nic(c, n, now_ns);
 		if (n->state == NIC_CLOSED)
@@ -260,7 +353,7 @@ uint64_t placement_keep_right(struct control *c, struct nic *n, uint64_t now_ns)
 		return n->checked_ns + PLACEMENT_CHECK_NS;
 	if (n->n_places && now_ns - n->amiss_ns < LEAVE_NS)
 		return n->amiss_ns + LEAVE_NS;
-	return close_nic(c, n, now_ns, n->amiss) ? n->retry_ns : now_ns + NS_PER_MS;
+	return close_nic(c, n, now_ns, n->amiss, false) ? n->retry_ns : now_ns + NS_PER_MS;
 }
 
 void placement_init(struct control *c)
@@ -283,6 +376,6 @@ void placement_fini(struct control *c)
 
 		close_all_parted(n);
 		if (n->device)
-			n->ops->close(n->device);
+			n->ops->close(n->device, false);
 	}
 }

@@ -148,7 +148,7 @@ static const struct nic *nic_of(struct control *c, const struct vif *v)
 	for (uint32_t i = 0; i < c->nics.n; i++) {
 		const struct nic *n = &c->nics.nic[i];
 		int ifindex = n->device ? n->ops->ifindex(n->device) :
-					  (int)if_nametoindex(n->config.name);
+					  ops->index_of(c->env.netdev_ctx, n->config.name);
 
 		if (ifindex && ops->host(c->env.netdev_ctx, ifindex, &host) &&
 		    host.master == link.master)

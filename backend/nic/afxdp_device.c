@@ -88,10 +88,12 @@ static void give_up(struct nic_device *d)
 	guest_queues_close(&d->queues);
 }
 
-static void device_close(struct nic_device *d)
+static void device_close(struct nic_device *d, bool gone)
 {
 	if (!d)
 		return;
+	if (gone)
+		d->program.xdp_flags = 0; /* it stays, and all that is noted with it */
 	give_up(d);
 	if (d->grace >= 0)
 		close(d->grace);
@@ -105,7 +107,7 @@ static int open_by(struct nic_device *d, bool device_steers, const struct nic_co
 		   char *why, size_t why_size)
 {
 	bool own = cfg->transmit;
-	int err = guest_queues_open(&d->queues, d->name, device_steers, cfg->filters, &own, why,
+	int err = guest_queues_open(&d->queues, d->ifindex, device_steers, cfg->filters, &own, why,
 				    why_size);
 
 	if (err)
@@ -161,7 +163,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 	if (!err)
 		err = open_steered(d, cfg, why, why_size);
 	if (err) {
-		device_close(d);
+		device_close(d, false);
 		return err;
 	}
 	if (cfg->transmit && !d->transmit)
@@ -176,6 +178,11 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 static int ifindex(const struct nic_device *d)
 {
 	return d->ifindex;
+}
+
+static uint32_t mark(const struct nic_device *d)
+{
+	return d->program.id;
 }
 
 static struct nic_caps caps(const struct nic_device *d)
@@ -458,6 +465,8 @@ const struct nic_device_ops afxdp_device_ops = {
 	.open = device_open,
 	.close = device_close,
 	.ifindex = ifindex,
+	.mark = mark,
+	.remove_left = afxdp_program_remove_left,
 	.caps = caps,
 	.port_fds = port_fds,
 	.place_fds = place_fds,

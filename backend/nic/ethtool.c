@@ -9,16 +9,15 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-int ethtool_open(struct ethtool *e, const char *name)
+int ethtool_open(struct ethtool *e, int ifindex)
 {
-	snprintf(e->name, sizeof(e->name), "%s", name);
+	e->ifindex = ifindex;
 	e->socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	return e->socket < 0 ? -errno : 0;
 }
@@ -30,9 +29,11 @@ void ethtool_close(struct ethtool *e)
 
 int ethtool_call(const struct ethtool *e, void *command)
 {
-	struct ifreq req = { .ifr_data = command };
+	struct ifreq req = { .ifr_ifindex = e->ifindex };
 
-	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", e->name);
+	if (ioctl(e->socket, SIOCGIFNAME, &req))
+		return -errno;
+	req.ifr_data = command;
 	return ioctl(e->socket, SIOCETHTOOL, &req) ? -errno : 0;
 }
 

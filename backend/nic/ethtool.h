@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 61: what ethtool's ioctl says about a network device and sets on it.
+ * Rank 61: what ethtool's ioctl says about a network device and sets on it. The ioctl knows
+ * devices by name, and a name may be another device's by now: so each command asks which name
+ * the device has.
  *
  * Owner: control; each call is a system call that may take a driver some milliseconds.
  */
@@ -13,15 +15,15 @@
 
 struct ethtool {
 	int socket;
-	char name[16]; /* IFNAMSIZ */
+	int ifindex;
 };
 
 /* 0 or -errno; the device need not exist. */
-int ethtool_open(struct ethtool *e, const char *name) must_check;
+int ethtool_open(struct ethtool *e, int ifindex) must_check;
 void ethtool_close(struct ethtool *e);
 
 /* One command of <linux/ethtool.h>, a struct that begins with its number. 0 or the
- * driver's -errno; -EOPNOTSUPP: it has none such. */
+ * driver's -errno; -EOPNOTSUPP: it has none such; -ENODEV: the device is gone. */
 int ethtool_call(const struct ethtool *e, void *command) must_check;
 
 /* Receive queues: of combined channels and those of their own. At least 1. */

@@ -33,7 +33,7 @@ static int find_rules(struct guest_queues *q, uint32_t *n_free, char *why, size_
 
 	for (uint32_t i = 0; err && i < ARRAY_SIZE(kinds); i++) {
 		none[0] = '\0';
-		err = kinds[i]->open(q->device, &q->rules, n_free, none, sizeof(none));
+		err = kinds[i]->open(q->ifindex, &q->rules, n_free, none, sizeof(none));
 		if (!err) {
 			q->ops = kinds[i];
 			q->was.kind = i + 1;
@@ -93,8 +93,8 @@ static int open_all_queues(struct guest_queues *q, uint32_t n_queues, char *why,
 	if (n_queues <= NIC_QUEUES_MAX)
 		return 0;
 	snprintf(why, why_size,
-		 "it has %u receive queues, at most %u are served: ethtool -L %s combined %u",
-		 n_queues, NIC_QUEUES_MAX, q->device, NIC_QUEUES_MAX);
+		 "it has %u receive queues, at most %u are served: ethtool -L DEVICE combined %u",
+		 n_queues, NIC_QUEUES_MAX, NIC_QUEUES_MAX);
 	return -EOPNOTSUPP;
 }
 
@@ -111,8 +111,15 @@ static int open_own_queues(struct guest_queues *q, const struct ethtool *e, uint
 	return err;
 }
 
+static void say(const char *device, const char *what, int err)
+{
+	if (err)
+		log_warning(LOG_NOBODY, "%s: putting back %s: %s", device, what, strerror(-err));
+}
+
 static void put_back_flags(const struct ethtool *e, uint32_t was)
 {
+	char device[IF_NAMESIZE] = "?";
 	uint32_t flags, wanted;
 	int err = ethtool_flags(e, &flags);
 
@@ -121,19 +128,21 @@ static void put_back_flags(const struct ethtool *e, uint32_t was)
 	wanted = (flags & ~(uint32_t)FLAGS) | (was & FLAGS);
 	if (wanted != flags)
 		err = ethtool_set_flags(e, wanted);
-	if (err)
-		log_warning(LOG_NOBODY, "%s: putting back its flags: %s", e->name, strerror(-err));
+	if (err) {
+		if_indextoname((unsigned int)e->ifindex, device);
+		say(device, "its flags", err);
+	}
 }
 
-int guest_queues_open(struct guest_queues *q, const char *device, bool by_device,
-		      uint32_t n_filters, bool *own, char *why, size_t why_size)
+int guest_queues_open(struct guest_queues *q, int ifindex, bool by_device, uint32_t n_filters,
+		      bool *own, char *why, size_t why_size)
 {
 	struct ethtool e;
 	int err;
 
 	memset(q, 0, sizeof(*q));
-	snprintf(q->device, sizeof(q->device), "%s", device);
-	err = ethtool_open(&e, device);
+	q->ifindex = ifindex;
+	err = ethtool_open(&e, ifindex);
 	if (err) {
 		snprintf(why, why_size, "a socket for ethtool: %s", strerror(-err));
 		return err;
@@ -196,7 +205,7 @@ int guest_queues_take(struct guest_queues *q, char *why, size_t why_size)
 {
 	struct ethtool e;
 	uint32_t flags;
-	int err = ethtool_open(&e, q->device);
+	int err = ethtool_open(&e, q->ifindex);
 
 	if (err)
 		return err;
@@ -255,7 +264,7 @@ int guest_queues_check(const struct guest_queues *q, char *why, size_t why_size)
 {
 	const char *what;
 	struct ethtool e;
-	int err = ethtool_open(&e, q->device);
+	int err = ethtool_open(&e, q->ifindex);
 
 	if (err) {
 		snprintf(why, why_size, "a socket for ethtool: %s", strerror(-err));
@@ -271,20 +280,15 @@ int guest_queues_check(const struct guest_queues *q, char *why, size_t why_size)
 
 /* ---- and put back ---- */
 
-static void say(const char *device, const char *what, int err)
-{
-	if (err)
-		log_warning(LOG_NOBODY, "%s: putting back %s: %s", device, what, strerror(-err));
-}
-
-static void remove_rules(const char *device, const struct guest_queues_record *was, int filters)
+static void remove_rules(int ifindex, const char *device, const struct guest_queues_record *was,
+			 int filters)
 {
 	const struct rules_ops *ops = kinds[was->kind - 1];
 	struct nic_filter_key key;
 	char why[96] = "";
 	struct rules *rules;
 	uint32_t n_free;
-	int err = ops->open(device, &rules, &n_free, why, sizeof(why));
+	int err = ops->open(ifindex, &rules, &n_free, why, sizeof(why));
 
 	if (err) {
 		log_warning(LOG_NOBODY, "%s: removing guests' rules: %s", device, why);
@@ -312,8 +316,8 @@ void guest_queues_put_back(int ifindex, const struct guest_queues_record *was, i
 	if (!if_indextoname((unsigned int)ifindex, device))
 		return;
 	if (was->kind && was->kind <= ARRAY_SIZE(kinds))
-		remove_rules(device, was, filters);
-	err = ethtool_open(&e, device);
+		remove_rules(ifindex, device, was, filters);
+	err = ethtool_open(&e, ifindex);
 	if (err) {
 		say(device, "its settings", err);
 		return;

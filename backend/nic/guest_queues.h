@@ -31,7 +31,7 @@ struct guest_queues_record {
 };
 
 struct guest_queues {
-	char device[NIC_NAME_SIZE];
+	int ifindex;
 	const struct rules_ops *ops; /* NULL: an XDP program picks the place */
 	struct rules *rules;
 	struct guest_queues_record was;
@@ -46,8 +46,8 @@ struct guest_queues {
  * 'n_filters': so many guests' queues at most; 0: half of them. '*own': whether the first one is
  * to be vifd's own; it becomes false where that would leave no guest any.
  */
-int guest_queues_open(struct guest_queues *q, const char *device, bool by_device,
-		      uint32_t n_filters, bool *own, char *why, size_t why_size) must_check;
+int guest_queues_open(struct guest_queues *q, int ifindex, bool by_device, uint32_t n_filters,
+		      bool *own, char *why, size_t why_size) must_check;
 
 /* Takes the guests' queues out of the device's spreading, and leaves VLAN tags in frames:
  * an XDP program sees no other. Call it once q->was is kept. 0 or -errno with why. */

@@ -47,8 +47,9 @@ static int printf_like(4, 5) fail(char *why, size_t size, int err, const char *f
 
 /* ---- life ---- */
 
-static void device_close(struct nic_device *d)
+static void device_close(struct nic_device *d, bool gone)
 {
+	(void)gone; /* its filters are registers of ours */
 	if (!d)
 		return;
 	if (d->regs)
@@ -166,7 +167,7 @@ static int device_open(const struct nic_config *cfg, struct nic_device **out, ch
 	if (!err)
 		err = open_wire(d, cfg->wire, why, why_size);
 	if (err) {
-		device_close(d);
+		device_close(d, false);
 		return err;
 	}
 	*out = d;
@@ -178,6 +179,20 @@ static int ifindex(const struct nic_device *d)
 	return d->ifindex;
 }
 
+static uint32_t mark(const struct nic_device *d)
+{
+	(void)d;
+	return 0;
+}
+
+static int remove_left(int ifindex, char *why, size_t why_size)
+{
+	(void)ifindex;
+	(void)why;
+	(void)why_size;
+	return 0;
+}
+
 static struct nic_caps caps(const struct nic_device *d)
 {
 	return (struct nic_caps){ .n_places = d->n_places,
@@ -185,6 +200,7 @@ static struct nic_caps caps(const struct nic_device *d)
 				  .tag_off = true,
 				  .guest_buffers = true,
 				  .transmit = true,
+				  .own_wire = true,
 				  .steering = "filters" };
 }
 
@@ -336,6 +352,8 @@ const struct nic_device_ops model_device_ops = {
 	.open = device_open,
 	.close = device_close,
 	.ifindex = ifindex,
+	.mark = mark,
+	.remove_left = remove_left,
 	.caps = caps,
 	.port_fds = port_fds,
 	.place_fds = place_fds,

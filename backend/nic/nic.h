@@ -81,6 +81,7 @@ struct nic_caps {
 	bool guest_memory;	/* nic_port_ops.join takes some; of that company there are then post,
 				 * reap, begin, recall and hold */
 	bool transmit;		/* nic_port_ops.transmit is */
+	bool own_wire;		/* nothing passes between wire and bridge but while it is open */
 	/* For people: */
 	const char *steering;	/* who picks the queue: "XDP program" */
 	const char *receive;	/* "zero-copy", "copy"; NULL: not known before the first place */
@@ -216,10 +217,20 @@ struct nic_device_ops {
 	int (*open)(const struct nic_config *cfg, struct nic_device **out, char *why,
 		    size_t why_size);
 
-	/* Removes every filter and all else that was put on the device. NULL is accepted. */
-	void (*close)(struct nic_device *d);
+	/* Removes every filter and all else that was put on the device. NULL is accepted.
+	 * 'gone': it is out of reach, whatever has its ifindex by now. What was put on it stays
+	 * where it is, and brings no guest a frame once the places are left. */
+	void (*close)(struct nic_device *d, bool gone);
 
 	int (*ifindex)(const struct nic_device *d);
+
+	/* The XDP program that marks the device as one on which there is something of ours, as the
+	 * kernel counts programs; 0: there is none such. */
+	uint32_t (*mark)(const struct nic_device *d);
+
+	/* Removes what is left on a device marked so, that was gone and is there again, under
+	 * whatever name. 0 or -errno with why. */
+	int (*remove_left)(int ifindex, char *why, size_t why_size);
 
 	/* Constant while it is open, but for 'receive'. */
 	struct nic_caps (*caps)(const struct nic_device *d);

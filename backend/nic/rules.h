@@ -25,8 +25,7 @@ struct rules_ops {
 
 	/* Prepares the device for rules. 0; -EOPNOTSUPP: it has none of this kind; -errno; why
 	 * says more. *n_free: how many more it has room for, if it says so, else UINT32_MAX. */
-	int (*open)(const char *device, struct rules **out, uint32_t *n_free, char *why,
-		    size_t why_size);
+	int (*open)(int ifindex, struct rules **out, uint32_t *n_free, char *why, size_t why_size);
 
 	/* The device's rules stay. NULL is accepted. */
 	void (*close)(struct rules *r);

@@ -376,16 +376,16 @@ static int prepare(struct rules *r)
 	return err;
 }
 
-static int flower_open(const char *device, struct rules **out, uint32_t *n_free, char *why,
+static int flower_open(int ifindex, struct rules **out, uint32_t *n_free, char *why,
 		       size_t why_size)
 {
 	struct rules *r = calloc(1, sizeof(*r));
 	int err = r ? 0 : -ENOMEM;
 
 	if (r) {
-		r->ifindex = if_nametoindex(device);
+		r->ifindex = (uint32_t)ifindex;
 		r->nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-		if (!r->ifindex || !r->nl || mnl_socket_bind(r->nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		if (!r->nl || mnl_socket_bind(r->nl, 0, MNL_SOCKET_AUTOPID) < 0)
 			err = -errno;
 	}
 	if (!err)

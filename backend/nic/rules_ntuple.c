@@ -217,12 +217,12 @@ static int look_at_table(struct rules *r, uint32_t *n_free)
 	return err;
 }
 
-static int ntuple_open(const char *device, struct rules **out, uint32_t *n_free, char *why,
+static int ntuple_open(int ifindex, struct rules **out, uint32_t *n_free, char *why,
 		       size_t why_size)
 {
 	struct rules *r = calloc(1, sizeof(*r));
 	uint32_t flags;
-	int err = r ? ethtool_open(&r->e, device) : -ENOMEM;
+	int err = r ? ethtool_open(&r->e, ifindex) : -ENOMEM;
 
 	if (err) {
 		free(r);

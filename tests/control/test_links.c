@@ -33,6 +33,9 @@ struct device {
 	const char *kind;
 	int port_state; /* -1: none is told */
 	int learning;	/* 0: not told; 1: on; 2: off */
+	const char *name;
+	uint32_t xdp;
+	bool moves; /* of RTM_DELLINK: to another namespace */
 };
 
 static bool tell(struct links *l, struct device d)
@@ -51,6 +54,16 @@ static bool tell(struct links *l, struct device d)
 	mnl_attr_put_u8(nlh, IFLA_OPERSTATE, d.flags & LOWER_UP ? OPER_UP : 2);
 	if (d.master)
 		mnl_attr_put_u32(nlh, IFLA_MASTER, (uint32_t)d.master);
+	if (d.name)
+		mnl_attr_put_strz(nlh, IFLA_IFNAME, d.name);
+	if (d.xdp) {
+		nest = mnl_attr_nest_start(nlh, IFLA_XDP);
+		mnl_attr_put_u8(nlh, IFLA_XDP_ATTACHED, XDP_ATTACHED_DRV);
+		mnl_attr_put_u32(nlh, IFLA_XDP_PROG_ID, d.xdp);
+		mnl_attr_nest_end(nlh, nest);
+	}
+	if (d.moves)
+		mnl_attr_put_u32(nlh, IFLA_NEW_NETNSID, 0);
 	if (d.family == AF_BRIDGE) {
 		nest = mnl_attr_nest_start(nlh, IFLA_PROTINFO);
 		mnl_attr_put_u8(nlh, IFLA_BRPORT_STATE, (uint8_t)d.port_state);
@@ -212,6 +225,40 @@ static void thousands_in_any_order(void **state)
 	free(l.entry);
 }
 
+static void names_and_namespaces(void **state)
+{
+	struct device d = { .ifindex = UPLINK, .name = "a-longer-name-0", .xdp = 77 };
+	uint32_t born;
+	struct links l;
+
+	(void)state;
+	host(&l);
+	assert_true(tell(&l, d));
+	assert_string_equal(links_find(&l, UPLINK)->name, "a-longer-name-0");
+	assert_int_equal(links_with_program(&l, 77)->ifindex, UPLINK);
+	d.name = "eth0";
+	l.changed = false;
+	assert_true(tell(&l, d));
+	assert_true(l.changed);
+	assert_string_equal(links_find(&l, UPLINK)->name, "eth0");
+	d.xdp = 0;
+	assert_true(tell(&l, d));
+	assert_null(links_with_program(&l, 77));
+	/* It goes to another namespace, and comes back; then it is deleted. */
+	for (unsigned i = 0; i < 2; i++) {
+		born = links_find(&l, UPLINK)->born;
+		d.type = RTM_DELLINK;
+		d.moves = i == 0;
+		assert_true(tell(&l, d));
+		assert_int_equal(links_moved(&l, born), i == 0);
+		d.type = 0;
+		d.moves = false;
+		assert_true(tell(&l, d));
+		assert_false(links_moved(&l, links_find(&l, UPLINK)->born));
+	}
+	free(l.entry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +267,7 @@ int main(void)
 		cmocka_unit_test(what_a_bridge_learns),
 		cmocka_unit_test(out_of_the_bridge),
 		cmocka_unit_test(uplinks_are_counted),
+		cmocka_unit_test(names_and_namespaces),
 		cmocka_unit_test(thousands_in_any_order),
 	};
 

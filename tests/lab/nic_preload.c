@@ -62,14 +62,30 @@ static int flags(struct nic_table *t, int fd, struct ifreq *req)
 	return rc;
 }
 
+/* As a driver is a device's, whatever its name is by now: the one that was first seen under its
+ * name, until that is gone. */
+static bool is_nic(const char *name)
+{
+	static unsigned int ifindex;
+	const char *nic = getenv("VIF_LAB_NIC_DEVICE");
+	unsigned int there;
+	char now[IF_NAMESIZE];
+
+	if (!nic)
+		return false;
+	there = if_nametoindex(nic);
+	if (there && (!ifindex || !if_indextoname(ifindex, now)))
+		ifindex = there;
+	return ifindex && if_nametoindex(name) == ifindex;
+}
+
 static int ethtool(int fd, struct ifreq *req)
 {
-	const char *nic = getenv("VIF_LAB_NIC_DEVICE");
 	struct nic_table *t = NULL;
 	__u32 cmd;
 	int rc;
 
-	if (nic && !strncmp(req->ifr_name, nic, sizeof(req->ifr_name)))
+	if (is_nic(req->ifr_name))
 		t = registers();
 	if (!t)
 		return (int)syscall(SYS_ioctl, fd, SIOCETHTOOL, req);

@@ -5,6 +5,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -68,6 +69,14 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	req = va_arg(args, struct ifreq *);
 	va_end(args);
 	assert_true(fd >= 0);
+	if (request == SIOCGIFNAME && rig.name) {
+		snprintf(req->ifr_name, sizeof(req->ifr_name), "%s", rig.name);
+		return 0;
+	}
+	if (request == SIOCGIFNAME) {
+		errno = ENODEV;
+		return -1;
+	}
 	assert_int_equal(request, SIOCETHTOOL);
 	assert_string_equal(req->ifr_name, rig.name);
 	memcpy(&cmd, req->ifr_data, sizeof(cmd));

@@ -9,8 +9,10 @@
 
 #include "tests/lab/nic_driver.h"
 
+#define RIG_IFINDEX 7
+
 struct ethtool_rig {
-	const char *name; /* the device that every command has to be for */
+	const char *name; /* the device's, as every command has to have it; NULL: it is gone */
 	struct nic_table table;
 	uint32_t kernel_flags; /* of the device; ETH_FLAG_NTUPLE is table.flags */
 	uint32_t refused;      /* this command ... */

@@ -235,7 +235,7 @@ int rig_stop(void **state)
 {
 	(void)state;
 	ops->close(port);
-	dev->close(device);
+	dev->close(device, false);
 	close(far_end);
 	close(host);
 	return 0;

@@ -457,7 +457,7 @@ static int teardown(void **state)
 	if (place)
 		leave();
 	port_ops->close(port);
-	dev->close(device);
+	dev->close(device, false);
 	assert_int_equal(ethtool_rig_rules(), 0);
 	close(wire);
 	unmap_memory();

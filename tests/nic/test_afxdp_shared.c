@@ -99,7 +99,7 @@ static int stop(void **state)
 	for (uint32_t i = 0; i < N_PLACES; i++)
 		ops->leave(place[i]);
 	ops->close(port);
-	dev->close(device);
+	dev->close(device, false);
 	close(wire);
 	return 0;
 }

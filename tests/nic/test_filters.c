@@ -142,7 +142,7 @@ static int stop(void **state)
 		r->p->port->leave(r->place[i]);
 	}
 	r->p->port->close(r->port);
-	r->p->device->close(r->device);
+	r->p->device->close(r->device, false);
 	close(r->wire);
 	close(r->host);
 	free(r);

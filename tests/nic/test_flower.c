@@ -13,6 +13,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <string.h>
 
 #include "backend/nic/rules.h"
@@ -226,7 +227,7 @@ static int open_rules(void)
 {
 	uint32_t n_free;
 
-	return flower_rules.open("lo", &rules, &n_free, why, sizeof(why));
+	return flower_rules.open((int)if_nametoindex("lo"), &rules, &n_free, why, sizeof(why));
 }
 
 static int start(void **state)

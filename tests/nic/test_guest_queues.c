@@ -31,7 +31,8 @@ static bool own; /* whether one is wanted; whether there is one */
 static int open_queues(bool by_device, uint32_t n_filters)
 {
 	why[0] = '\0';
-	return guest_queues_open(&q, "lo", by_device, n_filters, &own, why, sizeof(why));
+	return guest_queues_open(&q, (int)if_nametoindex("lo"), by_device, n_filters, &own, why,
+				 sizeof(why));
 }
 
 static void put_back(void)
@@ -295,6 +296,20 @@ static void gone(void **state)
 	assert_int_equal(n_to(7), 0);
 }
 
+/* Commands go to the device, whatever its name is by then. */
+static void renamed(void **state)
+{
+	struct nic_table before = rig.table;
+
+	(void)state;
+	assert_int_equal(open_queues(true, 3), 0);
+	assert_int_equal(guest_queues_take(&q, why, sizeof(why)), 0);
+	rig.name = "other0";
+	assert_int_equal(guest_queues_check(&q, why, sizeof(why)), 0);
+	put_back();
+	assert_memory_equal(&rig.table, &before, sizeof(before));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +325,7 @@ int main(void)
 		T(changed_by_others),
 		T(changed_by_others_with_a_program),
 		T(gone),
+		T(renamed),
 #undef T
 	};
 

@@ -341,6 +341,50 @@ static void the_nic_is_replaced(void **state)
 	}
 }
 
+/* vifd.conf means a name: who lost it is left in order, and whoever has it next is served. */
+static void the_nic_is_renamed(void **state)
+{
+	struct rig *r = *state;
+
+	rig_turns_until(r, 200, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+	rig_good_carries(r, 100);
+	sim_nic_rename("other0");
+	for (unsigned i = 0; i < 10; i++)
+		rig_good_carries(r, 20);
+	assert_int_equal(good(r)->state, PLACED_BRIDGE);
+	assert_int_equal(evil(r)->state, PLACED_BRIDGE);
+	assert_int_equal(sim_nic_n_filters(), 0);
+	assert_string_equal(r->control.nics.nic[0].why, "it was renamed to other0");
+	rig_turns(r, 300); /* it is looked for again and again, and the reason stays */
+	assert_string_equal(r->control.nics.nic[0].why, "it was renamed to other0");
+	sim_nic_rename(SIM_NIC_NAME);
+	rig_turns_until(r, 300, good(r)->state == PLACED_NIC);
+	rig_good_carries(r, 100);
+}
+
+/* To another network namespace: what is on it is out of reach, until it is back. */
+static void the_nic_is_moved(void **state)
+{
+	static const char *const names[] = { "other0", SIM_NIC_NAME };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		rig_turns_until(r, 300, good(r)->state == PLACED_NIC);
+		sim_nic_move();
+		rig_turns_until(r, 20, good(r)->state == PLACED_BRIDGE);
+		assert_non_null(strstr(r->control.nics.nic[0].why, "another network namespace"));
+		rig_turns(r, 300);
+		assert_non_null(strstr(r->control.nics.nic[0].why, "another network namespace"));
+		assert_true(sim_nic_has_left());
+		sim_nic_rename(names[i]);
+		sim_nic_plug(true);
+		rig_turns_until(r, 5, !sim_nic_has_left());
+		sim_nic_rename(SIM_NIC_NAME);
+	}
+	rig_turns_until(r, 300, good(r)->state == PLACED_NIC);
+	rig_good_carries(r, 100);
+}
+
 static void the_link_drops(void **state)
 {
 	struct rig *r = *state;
@@ -665,24 +709,39 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, rig_teardown)
-		T(both_get_a_place),	T(there_and_back),
-		T(back_on_the_bridge),	T(filters_run_out),
-		T(called_back_at_once),	T(called_back_while_it_drains),
+		T(both_get_a_place),
+		T(there_and_back),
+		T(back_on_the_bridge),
+		T(filters_run_out),
+		T(called_back_at_once),
+		T(called_back_while_it_drains),
 		T(a_guest_that_takes_nothing_is_moved),
-		T(a_guest_that_takes_nothing), T(closed_on_the_way),
-		T(closed_with_frames),	T(control_closes_last),
+		T(a_guest_that_takes_nothing),
+		T(closed_on_the_way),
+		T(closed_with_frames),
+		T(control_closes_last),
 		T(the_datapath_dies),
 		T(the_bridge_learns_who_sends),
-		T(tagged_on_the_wire),	T(there_and_back_tagged),
+		T(tagged_on_the_wire),
+		T(there_and_back_tagged),
 		T(the_bridge_learns_of_its_vlans),
-		T(a_port_without_flooding), T(moves_to_another_vlan), T(bridged_by_its_vlans),
+		T(a_port_without_flooding),
+		T(moves_to_another_vlan),
+		T(bridged_by_its_vlans),
 		cmocka_unit_test_setup_teardown(there_and_back_by_another_queue, start_queues,
 						rig_teardown),
-		T(a_neighbour_floods),	T(the_nic_goes_and_comes),
-		T(the_nic_is_replaced),	T(the_link_drops),
-		T(the_filter_is_taken_away), T(the_nic_is_changed), T(a_filter_stays),
+		T(a_neighbour_floods),
+		T(the_nic_goes_and_comes),
+		T(the_nic_is_replaced),
+		T(the_nic_is_renamed),
+		T(the_nic_is_moved),
+		T(the_link_drops),
+		T(the_filter_is_taken_away),
+		T(the_nic_is_changed),
+		T(a_filter_stays),
 		T(the_nic_is_changed_and_one_is_slow),
-		T(settles),		T(many_come_on_the_way),
+		T(settles),
+		T(many_come_on_the_way),
 #undef T
 	};
 

@@ -44,7 +44,7 @@ static char why[96];
 
 static int open_rules(uint32_t *n_free)
 {
-	return ntuple_rules.open("eth7", &rules, n_free, why, sizeof(why));
+	return ntuple_rules.open(RIG_IFINDEX, &rules, n_free, why, sizeof(why));
 }
 
 static int start(void **state)
@@ -303,13 +303,30 @@ static void not_what_was_asked(void **state)
 	assert_int_equal(ethtool_rig_rules(), 0);
 }
 
+/* A rule goes to the device it was on, whatever its name is by then; of one that is gone there is
+ * none. */
+static void renamed(void **state)
+{
+	const struct rule rule = { .filter = { .mac = { 0, 0x16, 0x3e, 1, 2, 3 } }, .queue = 5 };
+
+	(void)state;
+	assert_int_equal(ntuple_rules.add(rules, &rule, &where), 0);
+	rig.name = "other0";
+	assert_int_equal(ntuple_rules.has(rules, &rule, where), 0);
+	assert_int_equal(ntuple_rules.del(rules, &rule), 0);
+	assert_int_equal(ethtool_rig_rules(), 0);
+	rig.name = NULL;
+	assert_int_equal(ntuple_rules.add(rules, &rule, &where), -ENODEV);
+	assert_int_equal(ntuple_rules.del(rules, &rule), -ENODEV);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
-		T(bytes_untagged), T(bytes_tagged), T(the_flag), T(no_rules), T(room_for_others),
-		T(add_and_remove), T(others_stay),  T(full),	 T(refused),  T(not_what_was_asked),
-		T(taken_away),
+		T(bytes_untagged),  T(bytes_tagged),	   T(the_flag),	   T(no_rules),
+		T(room_for_others), T(add_and_remove),	   T(others_stay), T(full),
+		T(refused),	    T(not_what_was_asked), T(taken_away),  T(renamed),
 #undef T
 	};
 

@@ -291,6 +291,24 @@ static bool netdev_host(void *ctx, int ifindex, struct netdev_host *out)
 	return sim_nic_host(ifindex, out);
 }
 
+static int netdev_index_of(void *ctx, const char *name)
+{
+	(void)ctx;
+	return sim_nic_index_of(name);
+}
+
+static bool netdev_moved(void *ctx, uint32_t born)
+{
+	(void)ctx;
+	return sim_nic_moved(born);
+}
+
+static int netdev_with_program(void *ctx, uint32_t id)
+{
+	(void)ctx;
+	return sim_nic_with_program(id);
+}
+
 static uint32_t netdev_forwards(void *ctx, int ifindex)
 {
 	(void)ctx;
@@ -397,6 +415,9 @@ const struct netdev_ops sim_netdev_ops = {
 	.neighbours_again = netdev_neighbours_again,
 	.wire_form = netdev_wire_form,
 	.host = netdev_host,
+	.index_of = netdev_index_of,
+	.moved = netdev_moved,
+	.with_program = netdev_with_program,
 	.forwards = netdev_forwards,
 	.remembers_ns = netdev_remembers_ns,
 	.learn = netdev_learn,

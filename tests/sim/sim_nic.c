@@ -67,15 +67,39 @@ static ino_t id_of(int fd)
 
 /* ---- the device ---- */
 
+#define MARK 77u
+
 static uint32_t n_places; /* of the one device there is */
 static uint32_t born = 1;
 static bool plugged = true, link_up = true, amiss;
+static bool moved; /* and so not plugged */
+static bool left;  /* it has something of vifd's, that was out of reach */
+static char called[IFNAMSIZ] = SIM_NIC_NAME;
 
 void sim_nic_plug(bool on)
 {
 	born += on && !plugged;
+	left &= moved; /* else it is another one */
+	moved &= !on;
 	plugged = on;
 	sim_links_changed();
+}
+
+void sim_nic_rename(const char *to)
+{
+	snprintf(called, sizeof(called), "%s", to);
+	sim_links_changed();
+}
+
+void sim_nic_move(void)
+{
+	moved = true;
+	sim_nic_plug(false);
+}
+
+bool sim_nic_has_left(void)
+{
+	return left;
 }
 
 void sim_nic_link(bool up)
@@ -87,24 +111,56 @@ void sim_nic_link(bool up)
 bool sim_nic_host(int index, struct netdev_host *out)
 {
 	*out = (struct netdev_host){ .born = born, .master = SIM_BRIDGE, .carrier = link_up };
+	snprintf(out->name, sizeof(out->name), "%s", called);
 	return plugged && index == SIM_NIC_IFINDEX;
+}
+
+int sim_nic_index_of(const char *wanted)
+{
+	return plugged && !strcmp(wanted, called) ? SIM_NIC_IFINDEX : 0;
+}
+
+bool sim_nic_moved(uint32_t which)
+{
+	return moved && which == born;
+}
+
+int sim_nic_with_program(uint32_t id)
+{
+	return plugged && left && id == MARK ? SIM_NIC_IFINDEX : 0;
+}
+
+static uint32_t mark(const struct nic_device *d)
+{
+	(void)d;
+	return MARK;
+}
+
+static int remove_left(int index, char *why, size_t why_size)
+{
+	(void)why;
+	(void)why_size;
+	assert(plugged && index == SIM_NIC_IFINDEX);
+	left = false;
+	return 0;
 }
 
 static int device_open(const struct nic_config *cfg, struct nic_device **out, char *why,
 		       size_t why_size)
 {
-	if (!plugged || strcmp(cfg->name, SIM_NIC_NAME)) {
+	if (!sim_nic_index_of(cfg->name)) {
 		snprintf(why, why_size, "no such device");
 		return -ENODEV;
 	}
-	amiss = false;
+	amiss = left = false;
 	n_places = cfg->filters ? cfg->filters : NIC_PLACES_MAX;
 	*out = calloc(1, sizeof(**out));
 	return *out ? 0 : -ENOMEM;
 }
 
-static void device_close(struct nic_device *d)
+static void device_close(struct nic_device *d, bool gone)
 {
+	left = gone && moved;
 	memset(filters, 0, sizeof(filters));
 	free(d);
 }
@@ -286,6 +342,8 @@ const struct nic_device_ops sim_nic_device_ops = {
 	.open = device_open,
 	.close = device_close,
 	.ifindex = ifindex,
+	.mark = mark,
+	.remove_left = remove_left,
 	.caps = caps,
 	.port_fds = port_fds,
 	.place_fds = place_fds,

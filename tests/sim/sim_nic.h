@@ -38,11 +38,20 @@ void sim_nic_arrive(struct sim_datapath *d, uint64_t now_ns, uint32_t n);
 void sim_nic_plug(bool on);
 void sim_nic_link(bool up);
 
+/* It has another name, or goes to another network namespace, until it is plugged in again. Whether
+ * what vifd had put on it is on it still, as it was out of reach. */
+void sim_nic_rename(const char *to);
+void sim_nic_move(void);
+bool sim_nic_has_left(void);
+
 /* The device takes so long to settle: *clock goes on meanwhile. NULL: it takes no time. */
 void sim_nic_settles(uint64_t *clock, uint64_t ns);
 
-/* As netdev_ops.host. */
+/* As in netdev_ops. */
 bool sim_nic_host(int ifindex, struct netdev_host *out);
+int sim_nic_index_of(const char *name);
+bool sim_nic_moved(uint32_t born);
+int sim_nic_with_program(uint32_t id);
 
 /* Whether its filters can take tags off (nic_caps.tag_off): not unless it is said. */
 void sim_nic_take_tags(bool takes);
