@@ -9,7 +9,7 @@ BACKEND_SHARED   := backend/ipc.c backend/credit.c backend/stations.c
 DATAPATH_STEPPED := $(filter-out $(addprefix backend/datapath/,datapath.c sandbox.c uring.c uring_tap.c), \
 		      $(sort $(wildcard backend/datapath/*.c)))
 CONTROL_STEPPED  := $(filter-out $(addprefix backend/control/,bridge.c environment.c links.c loop.c neighbours.c netdev.c \
-		      notify.c process.c rtnl.c steering.c tap.c gating.c \
+		      news.c notify.c process.c rtnl.c steering.c tap.c gating.c \
 		      tap_program.c vlans.c),$(sort $(wildcard backend/control/*.c)))
 
 # Providers of NICs, and the half of each that the datapath has.
@@ -18,9 +18,9 @@ NIC_PORT_OBJS	:= $(addprefix backend/nic/,afxdp_port.c afxdp_place.c afxdp_lent.
 NIC_OBJS	:= $(NIC_PORT_OBJS) $(addprefix backend/nic/,afxdp_device.c afxdp_program.c guest_queues.c ethtool.c \
 		   rules_ntuple.c rules_flower.c model_device.c)
 
-bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c
+bpf-objs  := backend/bpf/steer_object.c backend/bpf/gate_object.c backend/bpf/news_object.c
 # A netdev of the kernel's, with its programs.
-NETDEV_OBJS := $(addprefix backend/control/,netdev.c tap.c bridge.c links.c neighbours.c rtnl.c \
+NETDEV_OBJS := $(addprefix backend/control/,netdev.c tap.c bridge.c links.c neighbours.c news.c rtnl.c \
 	       steering.c gating.c tap_program.c vlans.c) \
 	       $(bpf-objs)
 vifd-objs := backend/vifd.c $(BACKEND_SHARED) $(bpf-objs) backend/bpf/nic_object.c \
@@ -35,7 +35,7 @@ vifd-libs := -lxengnttab -lxenevtchn -lxenstore -l:liburing.a -lmnl -ljansson -l
 bpf-flags := -O2 -g -Wall -Wextra -Werror -target bpf -fdebug-prefix-map=$(CURDIR)=. -iquote . \
 	     -I/usr/include/$(shell $(CC) -print-multiarch)
 
-$(BUILD)/obj/backend/bpf/%.bpf.o: backend/bpf/%.bpf.c libvif/steering.h libvif/gate.h backend/bpf/nic_filter.h
+$(BUILD)/obj/backend/bpf/%.bpf.o: backend/bpf/%.bpf.c libvif/steering.h libvif/gate.h backend/bpf/nic_filter.h backend/bpf/news_filter.h
 	@mkdir -p $(@D)
 	$(Q)clang $(bpf-flags) -c -o $@ $<
 	$(say) BPF $<

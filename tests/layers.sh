@@ -39,8 +39,8 @@ rank_of()
 	backend/datapath/uring_parts.h) echo 75 ;;
 	backend/datapath/uring* | backend/datapath/sandbox.*) echo 76 ;;
 	backend/datapath/datapath.*) echo 77 ;;
-	backend/control/vlans.*) echo 79 ;;
-	backend/control/exit.h | backend/control/config_nic.* | backend/control/links.* | backend/control/neighbours.* | backend/control/rtnl.*) echo 80 ;;
+	backend/control/vlans.* | backend/control/news.* | backend/control/rtnl.*) echo 79 ;;
+	backend/control/exit.h | backend/control/config_nic.* | backend/control/links.* | backend/control/neighbours.*) echo 80 ;;
 	backend/control/config.* | backend/control/notify.* | backend/control/netdev.* | backend/control/tap.* | backend/control/bridge.* | backend/control/steering.* | \
 		backend/control/gating.* | backend/control/tap_program.*) echo 81 ;;
 	backend/control/*) echo 82 ;;

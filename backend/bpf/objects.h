@@ -14,6 +14,9 @@ extern const size_t steer_object_size;
 extern const unsigned char nic_object[];
 extern const size_t nic_object_size;
 
+extern const unsigned char news_object[];
+extern const size_t news_object_size;
+
 extern const unsigned char gate_object[];
 extern const size_t gate_object_size;
 

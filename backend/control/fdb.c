@@ -42,7 +42,7 @@ static void tell_of_guests(struct control *c, struct telling *t)
 		if (!v || v->link.no_learning)
 			continue;
 		n_sent = counter_read(&c->workers.shared->queue[v->queue[v->placement.queue].slot]
-					       .counters.from_guest_nic_frames);
+					   .counters.from_guest_nic_frames);
 		if (n_sent == v->placement.n_sent_told)
 			continue;
 		v->placement.n_sent_told = n_sent;
@@ -125,12 +125,18 @@ static void on_news(void *arg, const struct neighbour *news)
 	}
 }
 
-/* All that was said about the NIC is void: it is said again. */
+/* All that was said about the NIC is void: it is said again, or nothing more is. */
 static void start_over(struct control *c, struct nic *n, int bridge)
 {
-	n->fdb.bridge = bridge;
+	const struct netdev_ops *ops = c->env.netdev_ops;
+
 	stations_nobody_behind(&c->workers.shared->nic[n->number].behind);
-	c->env.netdev_ops->neighbours_again(c->env.netdev_ctx);
+	if (n->fdb.port)
+		ops->neighbours_of_port(c->env.netdev_ctx, n->fdb.port, false);
+	n->fdb.bridge = bridge;
+	n->fdb.port = bridge ? n->ops->ifindex(n->device) : 0;
+	if (n->fdb.port)
+		ops->neighbours_of_port(c->env.netdev_ctx, n->fdb.port, true);
 }
 
 static uint64_t hear(struct control *c, uint64_t now_ns)
@@ -150,7 +156,7 @@ static uint64_t hear(struct control *c, uint64_t now_ns)
 void fdb_nic_opens(struct control *c, struct nic *n)
 {
 	stations_init(&c->workers.shared->nic[n->number].heard);
-	stations_nobody_behind(&c->workers.shared->nic[n->number].behind);
+	start_over(c, n, 0);
 	n->fdb = (struct fdb){ .bridge = 0 };
 }
 

@@ -26,6 +26,7 @@ struct nic;
 /* Of a NIC. */
 struct fdb {
 	int bridge;	    /* of which the worker was told who is behind the NIC; 0: of none */
+	int port;	    /* as which the NIC stands there */
 	bool news;	    /* the worker says that there are new stations, or not all were told */
 	uint32_t from;	    /* of them, where the next look begins */
 	uint64_t looked_ns; /* for new ones; for all */

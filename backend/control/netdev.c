@@ -183,9 +183,14 @@ static bool kernel_neighbours_news(void *ctx, uint64_t now_ns, neighbour_fn *eac
 			       next_ns);
 }
 
-static void kernel_neighbours_again(void *ctx)
+static void kernel_neighbours_of_port(void *ctx, int ifindex, bool on)
 {
-	neighbours_again(&((struct netdev_kernel *)ctx)->neighbours);
+	neighbours_of_port(&((struct netdev_kernel *)ctx)->neighbours, ifindex, on);
+}
+
+static bool kernel_neighbours_knows(void *ctx, int bridge, int port, const uint8_t mac[6])
+{
+	return neighbours_knows(&((struct netdev_kernel *)ctx)->neighbours, bridge, port, mac);
 }
 
 const struct netdev_ops netdev_kernel_ops = {
@@ -210,7 +215,8 @@ const struct netdev_ops netdev_kernel_ops = {
 	.learn = kernel_learn,
 	.neighbours_fd = kernel_neighbours_fd,
 	.neighbours_news = kernel_neighbours_news,
-	.neighbours_again = kernel_neighbours_again,
+	.neighbours_of_port = kernel_neighbours_of_port,
+	.neighbours_knows = kernel_neighbours_knows,
 	.wire_form = kernel_wire_form,
 	.close = kernel_close,
 };
@@ -223,7 +229,7 @@ int netdev_kernel_init(struct netdev_kernel *k)
 	rc = rtnl_open(&k->rtnl);
 	if (rc)
 		return rc;
-	neighbours_init(&k->neighbours);
+	neighbours_init(&k->neighbours, &k->rtnl);
 	rc = links_open(&k->links);
 	if (rc)
 		rtnl_close(&k->rtnl);

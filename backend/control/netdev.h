@@ -151,7 +151,8 @@ struct netdev_ops {
 	int (*neighbours_fd)(void *ctx);
 	bool (*neighbours_news)(void *ctx, uint64_t now_ns, neighbour_fn *each, void *arg,
 				uint64_t *next_ns);
-	void (*neighbours_again)(void *ctx);
+	void (*neighbours_of_port)(void *ctx, int ifindex, bool on);
+	bool (*neighbours_knows)(void *ctx, int bridge, int port, const uint8_t mac[6]);
 
 	/*
 	 * What frames that its bridge delivers to nd, or takes from it, look like on the wire

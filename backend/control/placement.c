@@ -38,6 +38,9 @@ static void start_over(struct control *c)
 		placement_nic_lost(&c->nics.nic[i]);
 }
 
+/* Whether a bridge knows a guest's address by now is asked so often. */
+#define ASK_NS (1 * NS_PER_S)
+
 /* ---- steps ---- */
 
 void placement_on_worker(struct control *c, const struct worker_event *e, uint64_t now_ns)
@@ -50,25 +53,42 @@ void placement_on_worker(struct control *c, const struct worker_event *e, uint64
 	}
 }
 
+/* Where a vif's port gets no frames but to whom the bridge knows there: of who is known news come,
+ * of who is not it is asked now and then. Returns when to ask again. */
+static uint64_t look_for_address(struct control *c, struct vif *v, uint64_t now_ns)
+{
+	struct placement *p = &v->placement;
+
+	if (!v->link.known_only || !v->link.master || p->known_in == v->link.master ||
+	    v->state != XenbusStateConnected)
+		return UINT64_MAX;
+	if (now_ns < p->ask_ns)
+		return p->ask_ns;
+	p->ask_ns = now_ns + ASK_NS;
+	if (!c->env.netdev_ops->neighbours_knows(c->env.netdev_ctx, v->link.master,
+						 v->netdev.ifindex, v->keys.mac))
+		return p->ask_ns;
+	p->known_in = v->link.master;
+	return UINT64_MAX;
+}
+
 /* v is on the bridge: does it wait for a place? Returns when to ask again. */
 static uint64_t wait_for_place(struct control *c, struct vif *v, uint64_t now_ns)
 {
 	struct placement *p = &v->placement;
 	struct nic *before = p->waits_for;
+	uint64_t next;
 
 	p->waits_for = NULL;
 	if (now_ns < p->retry_ns)
 		return p->retry_ns;
-	if (v->link.known_only && !p->known_in && !p->asked && v->state == XenbusStateConnected) {
-		p->asked = true; /* it may have been told before there was this vif */
-		c->env.netdev_ops->neighbours_again(c->env.netdev_ctx);
-	}
+	next = look_for_address(c, v, now_ns);
 	p->waits_for = placement_choose(c, v, &p->form, now_ns, &p->why_not);
 	if (p->waits_for)
 		p->why_not = "every filter of the NIC is taken";
 	if (!before)
 		p->since_ns = now_ns;
-	return UINT64_MAX;
+	return next;
 }
 
 /* A guest with several queues may begin or cease to spread its flows over them itself, which

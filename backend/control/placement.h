@@ -84,7 +84,7 @@ struct placement {
 	uint32_t mtu;	       /* of the vif: what fits the buffers of its guest follows from it */
 	bool transmit;	       /* what its guest sends may leave by the NIC */
 	int known_in;	       /* the bridge that knows its address to be behind its port; 0: none */
-	bool asked;	       /* which was asked for */
+	uint64_t ask_ns;       /* not known: to ask again, at the earliest */
 	bool filtered;
 	bool lent;	       /* this place is one lent to */
 	bool aside;	       /* the vif's other queues have its TAP's flows */

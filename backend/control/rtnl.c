@@ -22,7 +22,8 @@ static void parse_tun(struct rtnl_link *link, const struct nlattr *data)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, data) {
+	mnl_attr_for_each_nested(a, data)
+	{
 		bool set = mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a);
 
 		switch (mnl_attr_get_type(a)) {
@@ -46,7 +47,8 @@ static void parse_linkinfo(struct rtnl_link *link, const struct nlattr *info)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, info) {
+	mnl_attr_for_each_nested(a, info)
+	{
 		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 			copy_string(link->kind, sizeof(link->kind), a);
 		else if (mnl_attr_get_type(a) == IFLA_INFO_DATA && !strcmp(link->kind, "tun"))
@@ -62,7 +64,8 @@ static int parse_link(const struct nlmsghdr *nlh, void *data)
 
 	link->ifindex = ifi->ifi_index;
 	link->up = ifi->ifi_flags & IFF_UP;
-	mnl_attr_for_each(a, nlh, sizeof(*ifi)) {
+	mnl_attr_for_each(a, nlh, sizeof(*ifi))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_IFNAME:
 			copy_string(link->name, sizeof(link->name), a);
@@ -212,4 +215,33 @@ int rtnl_learn(struct rtnl *r, int ifindex, const uint8_t mac[6], uint16_t vlan)
 	if (vlan)
 		mnl_attr_put_u16(nlh, NDA_VLAN, vlan);
 	return transact(r, nlh, NULL, NULL);
+}
+
+static int parse_neighbour(const struct nlmsghdr *nlh, void *data)
+{
+	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
+
+	if (nlh->nlmsg_len >= MNL_NLMSG_HDRLEN + sizeof(*ndm) && !(ndm->ndm_state & NUD_PERMANENT))
+		*(int *)data = ndm->ndm_ifindex;
+	return MNL_CB_OK;
+}
+
+int rtnl_behind(struct rtnl *r, int bridge, const uint8_t mac[6], uint16_t vlan)
+{
+	char buf[128];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ndmsg *ndm;
+	int port = 0, rc;
+
+	nlh->nlmsg_type = RTM_GETNEIGH;
+	ndm = mnl_nlmsg_put_extra_header(nlh, sizeof(*ndm));
+	ndm->ndm_family = AF_BRIDGE;
+	mnl_attr_put(nlh, NDA_LLADDR, 6, mac);
+	mnl_attr_put_u32(nlh, NDA_MASTER, (uint32_t)bridge);
+	if (vlan)
+		mnl_attr_put_u16(nlh, NDA_VLAN, vlan);
+	rc = transact(r, nlh, parse_neighbour, &port);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	return port == bridge ? 0 : port;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rank 80: requests to rtnetlink about a network device, and their answers. Each waits for
+ * Rank 79: requests to rtnetlink about a network device, and their answers. Each waits for
  * the kernel's answer, which comes at once. News of all devices: links.h.
  *
  * Owner: control.
@@ -49,5 +49,9 @@ int rtnl_link_set_up(struct rtnl *r, int ifindex, bool up) must_check;
 /* To the bridge 'ifindex' is a port of it is as if a frame from 'mac', of its VLAN 'vlan' (0:
  * it knows of none), had come by that port. 0 or -errno. */
 int rtnl_learn(struct rtnl *r, int ifindex, const uint8_t mac[6], uint16_t vlan) must_check;
+
+/* The port behind which 'bridge' knows 'mac' to be now, in its VLAN 'vlan' (0: it knows of none);
+ * 0: behind none. Or -errno. */
+int rtnl_behind(struct rtnl *r, int bridge, const uint8_t mac[6], uint16_t vlan) must_check;
 
 #endif

@@ -19,8 +19,9 @@ test_ports-objs := tests/control/test_ports.c $(addprefix backend/control/,bridg
 test_ports-libs := -lcmocka -lmnl
 
 TESTS += test_neighbours
-test_neighbours-objs := tests/control/test_neighbours.c backend/control/neighbours.c
-test_neighbours-libs := -lcmocka -lmnl
+test_neighbours-objs := tests/control/test_neighbours.c backend/bpf/news_object.c \
+			$(addprefix backend/control/,neighbours.c news.c rtnl.c)
+test_neighbours-libs := -lcmocka -lmnl -lbpf
 
 TESTS += test_vlans
 test_vlans-objs := tests/control/test_vlans.c backend/control/vlans.c

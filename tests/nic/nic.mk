@@ -3,6 +3,8 @@
 # The multi-queue NIC model: guests' places on NICs.
 PROGRAMS += flows
 flows-objs := tests/nic/flows.c
+PROGRAMS += strangers
+strangers-objs := tests/nic/strangers.c
 TESTS += test-placement test-posted test-transmit
 test-transmit-objs = tests/nic/test_transmit.c tests/nic/transmit_rig.c $(hostile-objs)
 test-transmit-libs = $(hostile-libs)

@@ -143,6 +143,26 @@ tcp()
 	tell_losses
 }
 
+# Guest 1 floods its bridge with new source addresses, more than control would take as news in a second;
+# guest 2 goes on sending by the NIC meanwhile.
+strangers_flood()
+{
+	local nic
+	"$build/strangers" "$n-g1" eth0 00:16:3e:77:00:01 40000 30 >"$work/strangers" &
+	local flood=$!
+	await 10 learned_many
+	guest 2 ping -q -c 5 -i 0.02 10.77.0.1
+	nic=$(from_guest 2 .from_guest.nic_frames)
+	guest 2 ping -q -c 200 -i 0.01 10.77.0.1
+	nic=$(($(from_guest 2 .from_guest.nic_frames) - nic))
+	kill $flood
+	wait $flood
+	echo "strangers $(<"$work/strangers"), by the NIC $nic"
+	[ "$(<"$work/strangers")" -ge 50000 ]
+	[ "$nic" -ge 190 ]
+}
+learned_many() { (($(by_bridge) > 50000)); }
+
 link_down()
 {
 	local nic
@@ -170,5 +190,6 @@ ok "to guests and groups it takes the bridge" by_the_bridge
 ok "with a source address that is not the vif's, too" foreign_source
 ok "there and back ${SWAPS:-20} times: nothing lost, doubled, reordered" swapped
 ok "TCP arrives in order" tcp
+ok "a guest that floods new addresses takes it from nobody" strangers_flood
 ok "the cable is pulled and put back" link_down
 ok "not by itself" not_by_itself

@@ -387,9 +387,20 @@ static bool netdev_neighbours_news(void *ctx, uint64_t now_ns, neighbour_fn *eac
 	return !lost;
 }
 
-static void netdev_neighbours_again(void *ctx)
+static void netdev_neighbours_of_port(void *ctx, int ifindex, bool on)
 {
 	(void)ctx; /* a test says what it wants known */
+	(void)on;
+	assert_int_equal(ifindex, SIM_NIC_IFINDEX);
+}
+
+static bool netdev_neighbours_knows(void *ctx, int bridge, int port, const uint8_t mac[6])
+{
+	(void)ctx;
+	(void)mac;
+	assert_int_equal(bridge, SIM_BRIDGE);
+	assert_true(find_netdev(port));
+	return false; /* news come of it */
 }
 
 void sim_bridge_knows_in(const uint8_t mac[6], uint16_t vlan, int port)
@@ -412,7 +423,8 @@ void sim_bridge_news_lost(void)
 const struct netdev_ops sim_netdev_ops = {
 	.neighbours_fd = netdev_neighbours_fd,
 	.neighbours_news = netdev_neighbours_news,
-	.neighbours_again = netdev_neighbours_again,
+	.neighbours_of_port = netdev_neighbours_of_port,
+	.neighbours_knows = netdev_neighbours_knows,
 	.wire_form = netdev_wire_form,
 	.host = netdev_host,
 	.index_of = netdev_index_of,
