@@ -58,6 +58,7 @@ $(BUILD)/other-xdp.bpf.o: tests/nic/other_xdp.bpf.c
 	$(Q)clang $(bpf-flags) -ffreestanding -c -o $@ $<
 	$(say) BPF $<
 SCRIPT_TESTS += tests/nic/test_changed.sh tests/nic/test_workers.sh
+SCRIPT_TESTS += tests/nic/test_renamed.sh tests/nic/test_renamed_steered.sh tests/nic/test_renamed_model.sh
 # Root.
 TESTS += test_afxdp_lent
 test_afxdp_lent-objs = tests/nic/test_afxdp_lent.c tests/nic/ethtool_rig.c tests/lab/nic_driver.c \

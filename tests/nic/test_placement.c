@@ -362,6 +362,30 @@ static void the_nic_is_renamed(void **state)
 	rig_good_carries(r, 100);
 }
 
+/* To the name of another NIC of vifd.conf, and back: that one opens it once it is left. */
+static void the_nic_is_anothers(void **state)
+{
+	struct rig *r = *state;
+	struct nics *nics = &r->control.nics;
+	struct nic *other = &nics->nic[1];
+
+	rig_turns_until(r, 200, good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+	*other = (struct nic){ .config = nics->nic[0].config, .ops = nics->nic[0].ops, .number = 1 };
+	strcpy(other->config.name, "other0");
+	nics->n = 2;
+	rig_turns(r, 10);
+	assert_null(other->device);
+	for (unsigned i = 0; i < 4; i++) {
+		sim_nic_rename(i % 2 ? SIM_NIC_NAME : "other0");
+		rig_good_carries(r, 20);
+		rig_turns_until(r, 1200, good(r)->nic == &nics->nic[(i + 1) % 2] &&
+						 good(r)->state == PLACED_NIC && evil(r)->state == PLACED_NIC);
+		assert_int_equal(sim_nic_n_filters(), 2);
+		assert_null(nics->nic[i % 2].device);
+		rig_good_carries(r, 100);
+	}
+}
+
 /* To another network namespace: what is on it is out of reach, until it is back. */
 static void the_nic_is_moved(void **state)
 {
@@ -734,7 +758,7 @@ int main(void)
 		T(the_nic_goes_and_comes),
 		T(the_nic_is_replaced),
 		T(the_nic_is_renamed),
-		T(the_nic_is_moved),
+		T(the_nic_is_moved), T(the_nic_is_anothers),
 		T(the_link_drops),
 		T(the_filter_is_taken_away),
 		T(the_nic_is_changed),
