@@ -51,6 +51,25 @@
 
 #define TRY_NS NS_PER_MS
 
+static void drop_place_frames(struct queue *q)
+{
+	struct packet_fifo others = { 0 };
+	struct packet *p;
+
+	/* Not by wait_pop(): the others stay. */
+	while ((p = packet_fifo_pop(&q->from_tap))) {
+		if (!queue_is_place_frame(q, p)) {
+			packet_fifo_push(&others, p);
+			continue;
+		}
+		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
+		queue_put_frame(q, p);
+	}
+	while ((p = packet_fifo_pop(&q->place_early)))
+		queue_put_frame(q, p);
+	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
+}
+
 int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic_port *port,
 		     const struct ipc_nic *how, const int fds[], int n_fds, char *why, size_t why_size)
 {
@@ -61,6 +80,10 @@ int queue_place_join(struct queue *q, const struct nic_port_ops *ops, struct nic
 		snprintf(why, why_size, "the queue has a place already");
 		return -EBUSY;
 	}
+	/* A guest that takes none was not waited for (is_taken()): what it has of one NIC is not to be
+	 * given back to another. */
+	if (q->port != port)
+		drop_place_frames(q);
 	/* Of a place of before the datapath died. */
 	__atomic_store_n(q->buffers, IPC_BUFFERS_NONE, __ATOMIC_RELAXED);
 	err = ops->authorise ? posted_open(q, how->mtu) : 0;
@@ -197,25 +220,6 @@ static void give_up(struct queue *q)
 	queue_place_quit(q);
 	if (!q->place_unasked)
 		drain_place_gone(q, stays_held);
-}
-
-static void drop_place_frames(struct queue *q)
-{
-	struct packet_fifo others = { 0 };
-	struct packet *p;
-
-	/* Not by wait_pop(): the others stay. */
-	while ((p = packet_fifo_pop(&q->from_tap))) {
-		if (!queue_is_place_frame(q, p)) {
-			packet_fifo_push(&others, p);
-			continue;
-		}
-		counter_add(&q->counters->to_guest_drops[TO_GUEST_DETACHED], 1);
-		queue_put_frame(q, p);
-	}
-	while ((p = packet_fifo_pop(&q->place_early)))
-		queue_put_frame(q, p);
-	q->from_tap = others; /* its head is the same if it was begun: only TAPs give what is cut */
 }
 
 /* Returns whether the place is left now. */
