@@ -5,9 +5,12 @@
 # what it held before, of descriptors, memory, guests' pages and filters, and is the same process.
 # Two guests under traffic on a NIC by which they send as well; what happens to them is drawn.
 #
-#	SEED=7 BLOCKS=3 ROUNDS=10 tests/nic/test_soak.sh	other things, and more of them
-#	NIC=model | STEERING=program | FILTERS=1 tests/nic/test_soak.sh	another NIC
-#	LOGS=/tmp/logs tests/nic/test_soak.sh	with the lab's logs kept there
+# By hand, as tests/control/soak_vifd.sh: beside much else it failed once in ten times, as a guest had
+# not connected anew in 20 s, and nobody has said why.
+#
+#	SEED=7 BLOCKS=3 ROUNDS=10 tests/nic/soak_nic.sh	other things, and more of them
+#	NIC=model | STEERING=program | FILTERS=1 tests/nic/soak_nic.sh	another NIC
+#	LOGS=/tmp/logs tests/nic/soak_nic.sh	with the lab's logs kept there
 set -euo pipefail
 # shellcheck source=tests/nic/nic.bash
 . "$(dirname "$0")/nic.bash"
