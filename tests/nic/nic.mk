@@ -34,6 +34,7 @@ test-model-send-objs = tests/nic/test_model_send.c $(model-test-objs)
 test-model-send-libs = -lcmocka
 ALONE_TESTS  += tests/nic/test_places.sh tests/nic/test_places_model.sh tests/nic/test_places_steered.sh
 ALONE_TESTS  += tests/nic/test_transmit.sh tests/nic/test_transmit_model.sh tests/nic/test_swaps.sh tests/nic/test_lent.sh
+ALONE_TESTS  += tests/nic/test_fiddled.sh
 SCRIPT_TESTS += tests/nic/test_faults.sh tests/nic/test_bridge.sh
 SCRIPT_TESTS += tests/nic/test_steered.sh
 SCRIPT_TESTS += tests/nic/test_posted.sh
