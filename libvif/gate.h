@@ -38,7 +38,10 @@ struct gate_queue {
 	__u64 refused_bytes;
 	__u64 probe_ns; /* since when nothing was taken, as far as refused frames know */
 	__u64 probe_taken;
-	__u64 fill[3];
+	__u64 from_uplink; /* frames of what was let in that came by 'uplink' */
+	/* control's */
+	__u64 uplink; /* ifindex of a port of the TAP's bridge; 0: none is of interest */
+	__u64 fill;
 	/* the worker's */
 	__u64 taken; /* cost of what has left the queue */
 	__u64 limit; /* of entered - taken; 0: nothing enters. At first control's. */
@@ -91,6 +94,13 @@ GATE_INLINE int gate_enter(struct gate_queue *g, __u32 size, __u64 (*now_ns)(voi
 	}
 	__sync_fetch_and_add(&g->entered, cost);
 	return 1;
+}
+
+/* For a frame that was let in, and that a port of the bridge received. */
+GATE_INLINE void gate_came_by(struct gate_queue *g, __u32 port)
+{
+	if (port && GATE_LOAD(g->uplink) == port)
+		__sync_fetch_and_add(&g->from_uplink, 1);
 }
 
 #endif

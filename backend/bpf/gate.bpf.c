@@ -34,7 +34,12 @@ SEC("socket") int enter(struct __sk_buff *skb)
 
 	if (!g || queue >= GATE_QUEUES)
 		return (int)skb->len;
-	return gate_enter(&g->queue[queue], size, now_ns) ? (int)skb->len : 0;
+	if (!gate_enter(&g->queue[queue], size, now_ns))
+		return 0;
+	/* The kernel notes whose frame it is when it comes in (__netif_receive_skb_core(): skb_iif),
+	 * and a bridge leaves that as it is; 0: the host's own. */
+	gate_came_by(&g->queue[queue], skb->ingress_ifindex);
+	return (int)skb->len;
 }
 
 char gate_license[] SEC("license") = "Dual MIT/GPL";

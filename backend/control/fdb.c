@@ -42,7 +42,7 @@ static void tell_of_guests(struct control *c, struct telling *t)
 		if (!v || v->link.no_learning)
 			continue;
 		n_sent = counter_read(&c->workers.shared->queue[v->queue[v->placement.queue].slot]
-					   .counters.from_guest_nic_frames);
+					       .counters.from_guest_nic_frames);
 		if (n_sent == v->placement.n_sent_told)
 			continue;
 		v->placement.n_sent_told = n_sent;

@@ -105,7 +105,7 @@ struct placement {
 	struct nic *waits_for;	     /* of BRIDGE: would have a place on it, with 'form' */
 	const struct nic *beside;    /* its queue 0 was given to that NIC's worker on purpose */
 	uint64_t since_ns;	     /* it waits, or has its place, since */
-	uint64_t n_frames;	     /* to the guest, as of nics.looked_ns */
+	uint64_t n_frames;	     /* off the wire, as of nics.looked_ns */
 	uint64_t rate;		     /* of those a second, with what it was before */
 	uint32_t n_busier;	     /* looks in a row that found it busy enough to displace another */
 	char failure[128];	     /* what the last try came to; "": well */

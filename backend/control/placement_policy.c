@@ -7,8 +7,9 @@
  * waits displaces another only
  *
  *	- if the operator wants it there ("mq") and the other one is there of itself; or
- *	- by policy busiest, if LOOKS looks in a row, LOOK_NS apart, found that it received more
- *	  than twice as many frames as the one that received least, and FEW more, a second; and
+ *	- by policy busiest, if LOOKS looks in a row, LOOK_NS apart, found that more than twice
+ *	  as many frames came off the wire for it, and FEW more, a second, as for the one that had
+ *	  least; and
  *	  not within EXCHANGE_NS of the last exchange on that NIC, nor of the other's coming.
  *
  * A place is read by the worker that has the NIC, so a vif needs a queue there. Which worker a
@@ -294,16 +295,49 @@ struct vif *placement_to_go(struct control *c, struct nic *n, uint64_t now_ns)
 	return last;
 }
 
+/* The NIC whose policy it is to know what comes off its wire for v. */
+static const struct nic *nic_to_watch(const struct control *c, const struct vif *v)
+{
+	for (uint32_t i = 0; i < c->nics.n; i++) {
+		const struct nic *n = &c->nics.nic[i];
+
+		if (n->config.policy == NIC_POLICY_BUSIEST && n->device && n->heard &&
+		    n->host.master && v->link_known && v->link.master == n->host.master)
+			return n;
+	}
+	return NULL;
+}
+
+/* Frames for v that came off n's wire and by the bridge, from when that was first asked: the
+ * program in front of v's TAP tells them from other guests' and the host's. Where the kernel takes
+ * no such program, none. */
+static uint64_t n_by_bridge(const struct vif *v, const struct nic *n)
+{
+	struct gate *gate = v->netdev.gating.gate;
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; gate && i < GATE_QUEUES; i++) {
+		*(volatile __u64 *)&gate->queue[i].uplink = (uint64_t)n->ops->ifindex(n->device);
+		total += GATE_LOAD(gate->queue[i].from_uplink);
+	}
+	return total;
+}
+
+/* What guests send each other is no reason to have a place, which would not carry it. */
 static void look_at_vif(struct control *c, struct vif *v, uint64_t ns)
 {
+	const struct nic *nic = nic_to_watch(c, v);
 	struct placement *p = &v->placement;
 	struct queue_counters counters;
-	uint64_t n;
+	uint64_t n = 0;
 
 	vif_counters(c, v, &counters);
-	n = counters.to_guest_frames - p->n_frames;
-	p->n_frames = counters.to_guest_frames;
-	p->rate = (p->rate + n * NS_PER_S / ns) / 2;
+	if (nic)
+		n = counters.to_guest_nic_frames - counters.to_guest_nic_injected +
+		    n_by_bridge(v, nic);
+	/* fewer than before: its TAP is a new one */
+	p->rate = (p->rate + (n > p->n_frames ? n - p->n_frames : 0) * NS_PER_S / ns) / 2;
+	p->n_frames = n;
 }
 
 uint64_t placement_look(struct control *c, uint64_t now_ns)

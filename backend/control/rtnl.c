@@ -22,8 +22,7 @@ static void parse_tun(struct rtnl_link *link, const struct nlattr *data)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, data)
-	{
+	mnl_attr_for_each_nested(a, data) {
 		bool set = mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a);
 
 		switch (mnl_attr_get_type(a)) {
@@ -47,8 +46,7 @@ static void parse_linkinfo(struct rtnl_link *link, const struct nlattr *info)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, info)
-	{
+	mnl_attr_for_each_nested(a, info) {
 		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 			copy_string(link->kind, sizeof(link->kind), a);
 		else if (mnl_attr_get_type(a) == IFLA_INFO_DATA && !strcmp(link->kind, "tun"))
@@ -64,8 +62,7 @@ static int parse_link(const struct nlmsghdr *nlh, void *data)
 
 	link->ifindex = ifi->ifi_index;
 	link->up = ifi->ifi_flags & IFF_UP;
-	mnl_attr_for_each(a, nlh, sizeof(*ifi))
-	{
+	mnl_attr_for_each(a, nlh, sizeof(*ifi)) {
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_IFNAME:
 			copy_string(link->name, sizeof(link->name), a);

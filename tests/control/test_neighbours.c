@@ -50,12 +50,9 @@ static bool parse(struct message m, struct neighbour *out)
 	return neighbours_parse(nlh, out);
 }
 
-static const struct message learned = { .type = RTM_NEWNEIGH,
-					.family = AF_BRIDGE,
-					.ifindex = PORT,
-					.state = NUD_REACHABLE,
-					.master = BRIDGE,
-					.mac_size = 6 };
+static const struct message learned = { .type = RTM_NEWNEIGH, .family = AF_BRIDGE,
+					.ifindex = PORT, .state = NUD_REACHABLE,
+					.master = BRIDGE, .mac_size = 6 };
 
 static void learned_and_forgotten(void **state)
 {

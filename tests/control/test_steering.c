@@ -2,7 +2,8 @@
 /*
  * Which queue of a real TAP a frame comes out of, asked of the kernel: our program agrees
  * with rss_queue() on whatever frame, before and after a guest's settings; a flow stays
- * where it is, as it does not with the kernel's own table; queues keep their numbers.
+ * where it is, as it does not with the kernel's own table; queues keep their numbers. And by which
+ * port of a bridge it came there.
  *
  * Root, and a network namespace of its own.
  */
@@ -13,10 +14,12 @@
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -543,6 +546,89 @@ static void what_cannot_be_taken_over_leaves_nothing_open(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- by which port a frame came ---- */
+
+/* The TAP in a bridge, with two other ports, u0 and h0, whose cables are u1 and h1. */
+static void bridge_it(void)
+{
+	assert_int_equal(
+	    system("ip link add br0 up type bridge && ip link set " TAP_NAME
+		   " master br0 && for p in u h; do "
+		   "ip link add ${p}0 type veth peer name ${p}1 && "
+		   "ip link set ${p}0 master br0 up && ip link set ${p}1 up || exit 1; done"),
+	    0);
+}
+
+static void send_short(struct tap *t, const char *device, uint32_t n)
+{
+	const uint8_t frame[GATE_COST_MIN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
+					       0,    0,	   0,	 0,    9,    0x88, 0xb5 };
+
+	t->to.sll_ifindex = (int)if_nametoindex(device);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(sendto(t->packet, frame, sizeof(frame), 0,
+					(struct sockaddr *)&t->to, sizeof(t->to)),
+				 sizeof(frame));
+}
+
+/* Of all the TAP's queues: what entered, in short frames, and how many of them by the uplink. */
+static uint64_t n_entered(const struct tap *t, uint64_t *from_uplink)
+{
+	const struct gate *gate = t->nd.gating.gate;
+	uint64_t n = 0;
+
+	*from_uplink = 0;
+	for (uint32_t i = 0; i < GATE_QUEUES; i++) {
+		n += GATE_LOAD(gate->queue[i].entered) / GATE_COST_MIN;
+		*from_uplink += GATE_LOAD(gate->queue[i].from_uplink);
+	}
+	return n;
+}
+
+/* Waits until so many have entered. */
+static bool entered(const struct tap *t, uint64_t n, uint64_t *from_uplink)
+{
+	for (int ms = 0; ms < ANSWER_MS && n_entered(t, from_uplink) < n; ms++)
+		poll(NULL, 0, 1);
+	return n_entered(t, from_uplink) == n;
+}
+
+/* Sends by 'device' until one frame comes in, as its port is up by then. Returns how many have
+ * entered. */
+static uint64_t port_is_up(struct tap *t, const char *device)
+{
+	uint64_t none, before = n_entered(t, &none), n_sent = 0;
+
+	while (n_entered(t, &none) == before) {
+		assert_true(n_sent++ < ANSWER_MS / 10);
+		send_short(t, device, 1);
+		(void)entered(t, before + 1, &none);
+	}
+	return n_entered(t, &none);
+}
+
+/* What comes off the wire is told from what neighbours and the host send. */
+static void who_came_by_the_uplink(void **state)
+{
+	struct tap *t = *state;
+	uint64_t n, before, from_uplink;
+
+	bridge_it();
+	for (uint32_t i = 0; i < GATE_QUEUES; i++)
+		t->nd.gating.gate->queue[i].uplink = if_nametoindex("u0");
+	n = port_is_up(t, "h1");
+	send_short(t, "h1", 7);
+	send_short(t, "br0", 5);
+	assert_true(entered(t, n + 12, &from_uplink));
+	assert_int_equal(from_uplink, 0);
+	n = port_is_up(t, "u1");
+	(void)n_entered(t, &before);
+	send_short(t, "u1", 10);
+	assert_true(entered(t, n + 10, &from_uplink));
+	assert_int_equal(from_uplink - before, 10);
+	assert_int_equal(system("ip link del br0; ip link del u0; ip link del h0"), 0);
+}
+
 /* ---- where BPF is not to be had ---- */
 
 static int unprivileged_bpf_disabled(void)
@@ -597,6 +683,7 @@ int main(void)
 		TAP_TEST(the_next_vifd_believes_no_nonsense),
 		TAP_TEST(another_namespaces_map_is_not_ours),
 		TAP_TEST(what_cannot_be_taken_over_leaves_nothing_open),
+		TAP_TEST(who_came_by_the_uplink),
 		TAP_TEST(without_bpf_the_kernel_spreads),
 	};
 

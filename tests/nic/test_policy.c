@@ -261,6 +261,34 @@ static void the_busiest(void **state)
 	rig_good_carries(r, 10);
 }
 
+/* What one is sent by its neighbours on the bridge is no reason to have a place. */
+static void neighbours_are_not_the_wire(void **state)
+{
+	struct rig *r = *state;
+	uint8_t frame[60] = { 0 };
+
+	receive(r, 40, 500, 0);
+	assert_true(is_placed(good(r), evil(r)));
+	for (unsigned i = 0; i < 60; i++) {
+		uint64_t before = rig_evil_counters(r).to_guest_frames;
+
+		for (unsigned k = 0; k < 40; k++) {
+			for (unsigned j = 0; j < 100; j++)
+				(void)!sim_datapath_give(r->datapath, EVIL_DOMID, frame,
+							 sizeof(frame));
+			evil_rx(&r->evil, RING_SLOTS - (r->evil.rx_prod - r->evil.rx->rsp_prod));
+			evil_publish(&r->evil);
+			rig_turns(r, 1);
+		}
+		receive(r, 1, 500, 0);
+		assert_true(rig_evil_counters(r).to_guest_frames - before > 2000);
+		assert_true(is_placed(good(r), evil(r)));
+	}
+	assert_int_equal(evil(r)->rate, 0);
+	receive(r, 40, 500, 2000); /* the wire is */
+	assert_true(is_placed(evil(r), good(r)));
+}
+
 /* However they take turns: there are six exchanges a minute, and one may be under way. */
 static void taking_turns(void **state)
 {
@@ -312,6 +340,7 @@ int main(void)
 		T(who_failed_is_in_nobodys_way, start_one),
 		T(named, start_named),
 		T(the_busiest, start_busiest),
+		T(neighbours_are_not_the_wire, start_busiest),
 		T(taking_turns, start_busiest),
 		T(who_maps_its_flows, start_two),
 #undef T

@@ -784,9 +784,12 @@ static bool arrive(struct sim_datapath *d, uint32_t domid, uint32_t queue, struc
 
 	if (!place) {
 		size = put_tag(tagged, frame, size, form.tag_off ? 0 : form.on_wire);
-		return queue == SIM_STEERED ?
-			       sim_datapath_steer(d, domid, tagged, size) >= 0 :
-			       sim_datapath_give_queue(d, domid, queue, tagged, size);
+		if (queue == SIM_STEERED ? sim_datapath_steer(d, domid, tagged, size) < 0 :
+					   !sim_datapath_give_queue(d, domid, queue, tagged, size))
+			return false;
+		if (sim_gate(domid))
+			gate_came_by(&sim_gate(domid)->queue[0], SIM_NIC_IFINDEX);
+		return true;
 	}
 	if (place->lent.begun) {
 		size = put_tag(tagged, frame, size, tag_off ? 0 : form.on_wire);
