@@ -14,6 +14,8 @@ fi
 build=$(realpath "${VIF_BUILD:-build}")
 # shellcheck source=tests/until.bash
 . "$(dirname "${BASH_SOURCE[0]}")/../until.bash"
+# shellcheck source=tests/pings.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../pings.bash"
 mount -t tmpfs tmpfs /run
 tmp=/run/t
 mkdir $tmp $tmp/store $tmp/xen
@@ -151,6 +153,9 @@ start_guest()
 	ip netns add g"$d"
 	start_frontend "$@"
 }
+
+# pings N: guest 7 asks us, and each time is answered.
+pings() { each_answered g7 "$1" -i 0.05 -W 5 10.99.0.1; }
 
 start_frontend()
 {

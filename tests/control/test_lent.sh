@@ -10,7 +10,6 @@ set -euo pipefail
 
 lent() { [[ $(ctl show vif7.0 --json | jq .vif.control_ring.static_grants) == "$1" ]]; }
 grant_ops() { ctl stats vif7.0 --json | jq '.vifs[0] | .from_guest.grant_ops + .to_guest.grant_ops'; }
-pings() { ip netns exec g7 ping -q -c "$1" -i 0.05 -W 5 10.99.0.1 | grep -F " $1 received"; }
 pings_without_grant_operations()
 {
 	local before

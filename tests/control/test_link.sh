@@ -171,7 +171,7 @@ large()
 		ip netns exec g7 ip link set eth0 mtu $mtu
 		ip link set br0 mtu $mtu
 		guest_sees $((mtu - 28))
-		ip netns exec g7 ping -q -c 3 -i 0.05 -w 10 -s $((mtu - 28)) 10.99.0.1 | grep ' 3 received'
+		each_answered g7 3 -i 0.05 -W 5 -s $((mtu - 28)) 10.99.0.1
 	done
 	[[ $(dropped) == "$before" ]]
 }

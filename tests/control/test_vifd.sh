@@ -275,8 +275,6 @@ connected()
 }
 here "a guest connects and reaches us" connected
 
-pings() { ip netns exec g7 ping -q -c "$1" -i 0.05 -W 5 10.99.0.1 | grep -F " $1 received"; }
-
 datapath_killed()
 {
 	local before

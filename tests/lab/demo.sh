@@ -7,6 +7,8 @@
 #
 #	DEMO_SECONDS	of each iperf3 run [3]
 set -euo pipefail
+# shellcheck source=tests/pings.bash
+. "$(dirname "$0")/../pings.bash"
 
 lab=$VIF_LAB_NAME
 seconds=${DEMO_SECONDS:-3}
@@ -142,14 +144,13 @@ pings()
 	step=$((step + 1))
 	say_progress "$what"
 	for address in "${ip4[$to]}" "${ip6[$to]}"; do
-		if in_ns "$from" ping -q -c 5 -i 0.1 -W 10 "$address" >"$work/ping" 2>&1; then
+		if each_answered "${ns[$from]}" 5 -i 0.1 -W 10 "$address" >"$work/ping" 2>&1; then
 			rtt+=("$(awk -F/ '/^rtt/ { print $5 }' "$work/ping") ms")
 		else
-			rtt+=("no answer")
-			fail "$what ($address)"
+			rtt+=("not answered")
+			fail "$what ($address): $(tail -n 1 "$work/ping")"
 		fi
 	done
-	grep -q ' 0% packet loss' "$work/ping" || fail "$what: $(grep loss "$work/ping")"
 	say_result "$(printf '%-28s IPv4 %s, IPv6 %s' "$what" "${rtt[@]}")"
 }
 

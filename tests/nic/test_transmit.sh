@@ -9,6 +9,8 @@
 set -euo pipefail
 # shellcheck source=tests/nic/nic.bash
 . "$(dirname "$0")/nic.bash"
+# shellcheck source=tests/pings.bash
+. "$(dirname "$0")/../pings.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "x$$" --guests 2 --model mq --nic "${NIC:-afxdp}" \
 	--workers 1 -- "$0"
 
@@ -18,9 +20,7 @@ placed() { model_is 1 mq && model_is 2 mq; }
 from_guest() { vifctl stats "vif$1.0" --json | jq ".vifs[0]$2"; }
 sent_by_nic() { from_guest 1 .from_guest.nic_frames; }
 by_bridge() { from_guest 1 .netdev.from_guest.frames; }
-# ping waits for its last answer no longer than two of the others took: once more.
-ping_all() { guest 1 ping -q -c "$1" -i 0.02 -W 2 "$2" | grep ' 0% packet loss'; }
-pings() { await 10 ping_all "$@"; }
+pings() { each_answered "$n-g1" "$1" -i 0.02 -W 5 "$2"; }
 
 # The wire's address is known once the wire has sent: to the first question it answers.
 leaves_by_it()
@@ -169,7 +169,7 @@ link_down()
 	wire ip link set eth0 down
 	await 10 model_is 1 bridge
 	wire ip link set eth0 up
-	pings 3 10.77.0.1
+	await 10 guest 1 ping -q -c 1 -W 1 10.77.0.1
 	await 20 placed
 	pings 5 10.77.0.1
 	nic=$(sent_by_nic)
