@@ -62,14 +62,16 @@ case_ "vifctl show without a vif" says "wrong number of arguments" 2 "$build"/vi
 
 start_xen
 
-# SIGTERM, not SIGINT, which bash lets its background jobs ignore.
+# SIGTERM, not SIGINT, which bash lets its background jobs ignore. No 'read' may come before:
+# with it bash takes SIGTERM itself, and so does what it has just forked; one that comes
+# before the exec is lost, and vifd waited for for ever.
 interrupted()
 {
 	local i end pid
 	for i in 0 1 2 3 5 8 13 21 34 55 89; do
 		"$build"/vifd >>$tmp/vifd.log 2>&1 &
 		pid=$!
-		sleep "$(printf '0.%03d' "$i")" # 'read -t' was once seen to wait for ever here
+		sleep "$(printf '0.%03d' "$i")"
 		kill -TERM $pid
 		end=0
 		wait $pid || end=$?
