@@ -397,9 +397,11 @@ bool links_news(struct links *l, bool *more)
 			break;
 		}
 	}
-	if (l->reading_due && !l->under_way)
-		l->reading_due = ask_for_all(l) != 0;
 	*more = n == NEWS_AT_ONCE;
+	/* Not before the socket is empty: until then the kernel keeps all news off it, and says no
+	 * more that some were lost (Linux netlink_overrun(), netlink_rcv_wake()). */
+	if (l->reading_due && !l->under_way && !*more)
+		l->reading_due = ask_for_all(l) != 0;
 	changed = l->changed && !l->under_way;
 	if (changed) {
 		l->changed = false;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of the host's links, fed with the kernel's messages as they were seen to come.
+ * The table of the host's links, fed with the kernel's messages as they were seen to come, and by the kernel itself.
  */
+#include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +17,9 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "backend/control/links.h"
 
@@ -259,6 +263,49 @@ static void names_and_namespaces(void **state)
 	free(l.entry);
 }
 
+static void set_loopback_mtu(int sock, int mtu)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_mtu = mtu };
+
+	assert_return_code(ioctl(sock, SIOCSIFMTU, &ifr), errno);
+}
+
+/* Until there is nothing more to hear; the kernel answers while it is asked. */
+static void hear_all(struct links *l)
+{
+	bool more = true;
+
+	for (int i = 0; i < 1000 && (more || l->under_way); i++)
+		links_news(l, &more);
+	assert_false(more || l->under_way);
+}
+
+/* More news than the socket holds, and the last of it while what it held is still being read:
+ * of what is lost then the kernel says nothing. */
+static void news_lost_unsaid(void **state)
+{
+	struct links l;
+	bool more;
+	int sock;
+
+	(void)state;
+	if (unshare(CLONE_NEWNET))
+		skip();
+	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_return_code(sock, errno);
+	assert_int_equal(links_open(&l), 0);
+	hear_all(&l);
+	for (int i = 0; i < 5000; i++)
+		set_loopback_mtu(sock, 2000 + i % 2);
+	links_news(&l, &more);
+	assert_true(more);
+	set_loopback_mtu(sock, 9000);
+	hear_all(&l);
+	assert_int_equal(links_find(&l, 1)->mtu, 9000);
+	links_close(&l);
+	close(sock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +316,7 @@ int main(void)
 		cmocka_unit_test(uplinks_are_counted),
 		cmocka_unit_test(names_and_namespaces),
 		cmocka_unit_test(thousands_in_any_order),
+		cmocka_unit_test(news_lost_unsaid),
 	};
 
 	return cmocka_run_group_tests_name("links", tests, NULL, NULL);
