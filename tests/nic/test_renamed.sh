@@ -9,6 +9,8 @@
 set -euo pipefail
 # shellcheck source=tests/nic/nic.bash
 . "$(dirname "$0")/nic.bash"
+# shellcheck source=tests/pings.bash
+. "$(dirname "$0")/../pings.bash"
 [ -n "${VIF_LAB_NAME:-}" ] || become_lab --name "r$$" --guests 2 --model mq --nic "${NIC:-afxdp}" \
 	--steering "${STEERING:-program}" --filters 2 --workers 1 -- "$0"
 
@@ -74,12 +76,11 @@ is_renamed()
 has_its_name_again()
 {
 	local pid
-	wire ping -q -c 150 -i 0.02 -w 20 10.77.0.11 >"$work/ping" &
+	each_answered "$n-wire" 150 -i 0.02 10.77.0.11 &
 	pid=$!
 	ip link set "$renamed" name "$uplink"
 	await 15 n_placed_is 2
 	wait $pid
-	grep ' 0% packet loss' "$work/ping"
 	by_their_places
 }
 
@@ -129,7 +130,7 @@ comes_back_by_another_name()
 	ip -n "$elsewhere" link set "$uplink" name "$renamed"
 	ip -n "$elsewhere" link set "$renamed" netns $$
 	await 10 as_it_was "$renamed"
-	[ "$VIF_LAB_NIC" = model ] || grep "it is back, as $renamed: what vifd put on it is taken off" "$VIF_LAB_DIR/vifd.log"
+	[ "$VIF_LAB_NIC" = model ] || await 10 grep "it is back, as $renamed: what vifd put on it is taken off" "$VIF_LAB_DIR/vifd.log"
 	ip link set "$renamed" name "$uplink"
 	into_the_bridge
 	ip netns del "$elsewhere"
