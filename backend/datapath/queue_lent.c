@@ -48,6 +48,7 @@ struct queue_lent {
 	bool told;	    /* as control knows it: it is, or is to be, lent to */
 	uint64_t told_ns;   /* since then */
 	uint64_t tell_ns;   /* it is to be told otherwise then; 0: it is not */
+	uint64_t slow_ns;   /* a guest that was slow: when to look whether it is; 0: it was not */
 	uint64_t grants_ns; /* another list of static grants waits since; 0: none does */
 	uint64_t look_ns;   /* recalled: when to look again whether the device has let go */
 
@@ -129,8 +130,9 @@ static bool is_slow(const struct queue *q)
 {
 	if (lent_is(q))
 		return q->posted->slow;
+	/* What waited may have grown too old and be gone, and nothing have come since. */
 	return wait_is_dropping(q) ||
-	       (q->wait.since_ns && q->env->now_ns - q->wait.since_ns >= SLOW_NS);
+	       (q->from_tap.head && q->wait.since_ns && q->env->now_ns - q->wait.since_ns >= SLOW_NS);
 }
 
 static enum ipc_buffers judge(const struct queue *q)
@@ -166,6 +168,8 @@ bool queue_lending_changed(struct queue *q)
 	now = judge(q);
 	lends = now == IPC_BUFFERS_LENDABLE || now == IPC_BUFFERS_LENT;
 	__atomic_store_n(q->buffers, now, __ATOMIC_RELAXED);
+	/* Nothing else may come that would have it looked at. */
+	l->slow_ns = now == IPC_BUFFERS_SLOW && !lent_is(q) ? q->env->now_ns + SLOW_NS : 0;
 	l->tell_ns = lends != l->told ? l->told_ns + TELL_NS : 0;
 	if (!l->tell_ns || q->env->now_ns < l->tell_ns)
 		return false;
@@ -224,6 +228,8 @@ uint64_t lent_deadline(const struct queue *q)
 
 	if (l && l->tell_ns && q->place_state == QUEUE_PLACE_READING)
 		next = l->tell_ns;
+	if (l && l->slow_ns && q->place_state == QUEUE_PLACE_READING)
+		next = MIN(next, l->slow_ns);
 	if (l && l->grants_ns && q->place_state != QUEUE_PLACE_LAST)
 		next = MIN(next, l->grants_ns + GRANTS_MAX_NS);
 	if (l && posted_is_recalled(q))

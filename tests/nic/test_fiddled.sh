@@ -33,7 +33,7 @@ beside()
 	kill "${pids[@]}"
 	for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 	cat "$work/flow.in" "$work/flow.out"
-	[ $failed = 0 ] || tell_losses
+	[ "$failed" = 0 ] || tell_losses
 }
 has_come() { [ "$(by_nic 1)" -ge "$1" ]; }
 
@@ -60,9 +60,9 @@ served_again()
 	local g before
 	await 15 n_placed_is 2
 	for g in 1 2; do
-		before=$(by_nic $g)
-		await 10 pings $g
-		[ "$(by_nic $g)" -ge $((before + 3)) ]
+		before=$(by_nic "$g")
+		await 10 pings "$g"
+		[ "$(by_nic "$g")" -ge $((before + 3)) ]
 	done
 }
 lost_because() { [ "$(vifctl show "vif$1.0" --json | jq -r .vif.carrier.lost_because)" = "$2" ]; }
@@ -123,4 +123,4 @@ ok "it is set down, and up" set_down
 ok "it is taken out of its bridge, and put back" out_of_its_bridge
 ok "it is put into another bridge, and back" into_another_bridge
 ok "its bridge is deleted, and made anew" bridge_deleted
-exit $failed
+exit "$failed"

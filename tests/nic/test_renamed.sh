@@ -26,9 +26,9 @@ by_their_places()
 {
 	local g before
 	for g in 1 2; do
-		before=$(by_nic $g)
-		pings $g
-		[ "$(by_nic $g)" -ge $((before + 3)) ]
+		before=$(by_nic "$g")
+		pings "$g"
+		[ "$(by_nic "$g")" -ge $((before + 3)) ]
 	done
 }
 
@@ -80,7 +80,7 @@ has_its_name_again()
 	pid=$!
 	ip link set "$renamed" name "$uplink"
 	await 15 n_placed_is 2
-	wait $pid
+	wait "$pid"
 	by_their_places
 }
 
@@ -146,4 +146,4 @@ else
 fi
 ok "it is moved to another namespace, and back" comes_back
 ok "it comes back by another name: what vifd had put on it is taken off" comes_back_by_another_name
-exit $failed
+exit "$failed"
